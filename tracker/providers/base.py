@@ -1,0 +1,105 @@
+"""What every provider can do. One file per provider knows its wire format, both directions.
+
+A provider builds requests and reads replies; it sends nothing by itself (`transport` does) and stores nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tracker.domain.accounts import Account
+from tracker.domain.calls import Dial
+from tracker.domain.readings import Answer, Handshake, NotACall, Poll, Reading, Unreadable
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outgoing:
+    """A request to the provider, ready to be sent."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """The provider's answer as it came. `body` may be cut short: then `broken` says how."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    broken: str | None = None
+
+    def header(self, name: str) -> str | None:
+        """The first header of that name (any case), decoded as latin-1."""
+        wanted = name.lower().encode()
+        return next((v.decode("latin-1") for k, v in self.headers if k.lower() == wanted), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """No reply. `never_left` is true only where no byte of the request can have reached the provider."""
+
+    never_left: bool
+    #: the class of what went wrong and its text, without secrets
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incoming:
+    """A callback as it was stored."""
+
+    method: str
+    path: bytes
+    query: bytes
+    headers: Headers
+    body: bytes
+
+
+class Provider(Protocol):
+    """One provider's wire format."""
+
+    def send_request(self, account: Account, dial: Dial) -> Outgoing:
+        """The request that submits this dial."""
+        ...
+
+    def redacted_request(self, account: Account, dial: Dial) -> Outgoing:
+        """The same request as evidence: without credentials, secret variables replaced by `***`."""
+        ...
+
+    def read_answer(self, account: Account, result: Reply | Failure) -> Answer:
+        """What came back from a submission. Never raises."""
+        ...
+
+    def ask_request(self, account: Account, submission_id: str) -> Outgoing:
+        """The request that asks what became of a submission."""
+        ...
+
+    def read_poll(self, account: Account, submission_id: str, reply: Reply) -> Poll:
+        """What the provider says of it; raises ProviderError where the reply is no answer to the question."""
+        ...
+
+    def check_request(self, account: Account) -> Outgoing:
+        """The request that checks the credentials."""
+        ...
+
+    def read_check(self, account: Account, reply: Reply) -> str:
+        """One sentence about whose credentials these are; raises ProviderRefused or ProviderError."""
+        ...
+
+    def presented_secrets(self, incoming_headers: Headers) -> tuple[bytes, ...]:
+        """What the headers of a callback present as its secret; none, one or several."""
+        ...
+
+    def read_handshake(self, incoming: Incoming) -> Handshake | None:
+        """The webhook's verification, where this request is one. Never raises."""
+        ...
+
+    def read_callback(self, account: Account, incoming: Incoming) -> Reading | NotACall | Unreadable:
+        """What a callback says. Never raises."""
+        ...
