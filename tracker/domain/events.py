@@ -1,0 +1,115 @@
+"""An event: one dated fact about a call. Events are only ever added; what they mean together is `timeline.fold`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from tracker.domain.calls import CallStatus
+
+
+class EventType(StrEnum):
+    """What kind of fact it is."""
+
+    status = "status"  #: the submission reached this status
+    detail = "detail"  #: something more became known; no change of status
+    decision = "decision"  #: somebody or some rule decided, and why
+    warning = "warning"  #: something looks wrong and somebody should look at it
+
+
+class Source(StrEnum):
+    """How we know."""
+
+    sender = "sender"  #: our own sending: what we decided, did and were answered
+    callback = "callback"
+    poll = "poll"  #: we asked the provider
+    rule = "rule"
+    operator = "operator"
+    inferred = "inferred"  #: concluded from silence
+
+
+class AtSource(StrEnum):
+    """Whose clock an event's `at` is from."""
+
+    provider = "provider"  #: the time in the payload
+    received = "received"  #: the payload has none: our receipt stands for it
+    tracker = "tracker"  #: our own act, our own clock
+
+
+class MatchedBy(StrEnum):
+    """How a callback found its submission, from sure to unsure."""
+
+    submission_id = "submission-id"
+    submission_id_without_suffix = "submission-id-without-suffix"
+    reference = "reference"  #: our own `sub_…` id came back
+    message_id = "message-id"
+    twin = "twin"  #: it equals a callback that is joined
+    lane_and_number = "lane-and-number"
+    number_and_time = "number-and-time"
+    operator = "operator"
+
+    @property
+    def exact(self) -> bool:
+        """Whether an id says so, and not the circumstances."""
+        return self in EXACT
+
+
+EXACT = frozenset(
+    {
+        MatchedBy.submission_id,
+        MatchedBy.submission_id_without_suffix,
+        MatchedBy.reference,
+        MatchedBy.message_id,
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One dated fact about a call."""
+
+    #: what makes it the same fact when it is said again; unique in a call
+    key: str
+    #: `ev_…`, given when it is stored
+    id: str = ""
+    call: str
+    submission: str | None = None
+    #: the number of the submission that it belongs to in the order of the timeline, from 1
+    attempt: int
+    #: which ringing of the phone; "" for what concerns the submission as a whole
+    dial: str = ""
+    type: EventType
+    status: CallStatus | None = None
+    #: UTC
+    at: datetime
+    at_source: AtSource
+    source: Source
+    #: the provider's own word
+    provider_status: str | None = None
+    reason: str | None = None
+    matched_by: MatchedBy | None = None
+    #: `cb_…` of the callback that said so first
+    callback: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    #: UTC; None until it is stored
+    recorded_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.at.tzinfo is None:
+            raise ValueError("an event's time must have a zone")
+
+
+def iso(at: datetime) -> str:
+    """A time as the interface writes it: UTC with Z, microseconds only where there are any."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def from_iso(text: str) -> datetime:
+    """The counterpart of `iso`. Raises ValueError for text without a zone."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("a time must have a zone, for example 2026-01-31T09:00:00Z")
+    return at.astimezone(UTC)

@@ -1,0 +1,279 @@
+"""Which submission a callback belongs to, and how sure we are.
+
+`match` is a pure function of stored evidence (receipts and submissions), never of a status, so that joins come out
+the same in whatever order the evidence was stored. From sure to unsure: an id; a twin (it equals a callback that is
+joined); the lane on which it came and the number; the number and the time, where exactly one submission fits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tracker.domain.events import MatchedBy
+from tracker.domain.readings import Reading
+from tracker.domain.records import same_moments, word_key
+
+#: how long after its request a callback without an id may still belong to a submission
+GIVE_UP_AFTER = timedelta(hours=24)
+#: how long a lane stays with a submission after its last record
+LANE_REST = timedelta(hours=6)
+#: payload times farther than this from the receipt say nothing
+_BELIEVABLE = timedelta(hours=36)
+#: a record that ended this long before a request cannot be its record
+_BEFORE_REQUEST = timedelta(minutes=15)
+
+_SUFFIX = re.compile(r":\d+$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """A submission as matching sees it."""
+
+    id: str
+    account: str
+    #: E.164
+    to: str
+    #: digits
+    bridge: str
+    flow_id: str | None
+    #: minutes
+    interval: int
+    lane: str | None
+    #: as the provider gave it; None before it was accepted
+    provider_id: str | None
+    #: the commit to `submitting`, UTC; None before
+    requested_at: datetime | None
+    #: the provider refused it or it never left: no phone can ring because of it
+    refused: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """A readable callback as matching sees it; also a row of a poll, which carries the submission it was asked for."""
+
+    id: str
+    account: str
+    lane: str | None
+    received_at: datetime
+    reading: Reading
+    #: an operator said so: this submission, whatever the rest says
+    by_hand: str | None = None
+    #: the row of a poll: the submission that was asked for
+    asked_for: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Join:
+    submission: str
+    matched_by: MatchedBy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unjoined:
+    """Nothing fits, or several do. `ignored`: it is nothing of ours, and nobody should look again."""
+
+    #: `no-submission`, `ambiguous`, `contradicted`, `click-to-call`
+    reason: str
+    ignored: bool = False
+    #: the submissions among which it is ambiguous
+    candidates: tuple[str, ...] = ()
+
+
+Verdict = Join | Unjoined
+
+
+def id_key(id: str) -> str:
+    """A provider's submission id for comparing: case does not count."""
+    return id.strip().casefold()
+
+
+def base_key(id: str) -> str:
+    """The same without the `:n` suffix."""
+    return _SUFFIX.sub("", id_key(id))
+
+
+def twin_key(reading: Reading) -> tuple[str, ...] | None:
+    """What two receipts have in common that tell the same record; None where there is too little to compare."""
+    id = id_key(reading.ids[0]) if reading.ids else ""
+    if not id and reading.started_at is None:
+        return None
+    return (
+        id,
+        id_key(reading.mid or ""),
+        reading.to or "",
+        word_key(reading.word),
+        reading.started_at.isoformat() if reading.started_at else "",
+        reading.ended_at.isoformat() if reading.ended_at else "",
+    )
+
+
+def match(receipts: Iterable[Receipt], submissions: Iterable[Submitted]) -> dict[str, Verdict]:
+    """For each receipt the submission it belongs to, or why there is none.
+
+    The caller gives everything that can matter: the submissions that an id may mean, and for receipts without one all
+    submissions to their numbers and all receipts of those numbers.
+    """
+    ordered = sorted(receipts, key=lambda r: (r.received_at, r.id))
+    known = {s.id: s for s in submissions}
+    ids = _Ids(known.values())
+    verdicts: dict[str, Verdict] = {}
+    exact: dict[str, list[Reading]] = {}
+    twins: dict[tuple[str, ...], str] = {}
+    rest: list[Receipt] = []
+
+    for r in ordered:
+        join = _by_hand(r) or ids.find(r)
+        if join is None:
+            rest.append(r)
+            continue
+        verdicts[r.id] = join
+        exact.setdefault(join.submission, []).append(r.reading)
+        _remember_twin(twins, r, join)
+
+    heard = {s: [] for s in known} | {s: [r.received_at for r in ordered if _joined_to(verdicts, r, s)] for s in exact}
+    by_number: dict[tuple[str, str], list[Submitted]] = {}
+    for s in known.values():
+        by_number.setdefault((s.account, s.to), []).append(s)
+    for r in rest:
+        verdict = _without_id(r, twins, by_number, exact, heard)
+        verdicts[r.id] = verdict
+        if isinstance(verdict, Join):
+            heard.setdefault(verdict.submission, []).append(r.received_at)
+            _remember_twin(twins, r, verdict)
+    # a twin that was joined later in the order of receipts counts for the earlier one, too
+    for r in rest:
+        verdict = verdicts[r.id]
+        if isinstance(verdict, Unjoined) and not verdict.ignored and (found := _twin(twins, r)):
+            verdicts[r.id] = found
+    return verdicts
+
+
+def _by_hand(r: Receipt) -> Join | None:
+    return Join(submission=r.by_hand, matched_by=MatchedBy.operator) if r.by_hand else None
+
+
+def _joined_to(verdicts: Mapping[str, Verdict], r: Receipt, submission: str) -> bool:
+    verdict = verdicts.get(r.id)
+    return isinstance(verdict, Join) and verdict.submission == submission
+
+
+class _Ids:
+    """The submissions by everything that identifies one."""
+
+    def __init__(self, submissions: Iterable[Submitted]) -> None:
+        self.own: dict[tuple[str, str], list[str]] = {}
+        self.full: dict[tuple[str, str], list[str]] = {}
+        self.base: dict[tuple[str, str], list[str]] = {}
+        for s in submissions:
+            self.own[s.account, s.id] = [s.id]
+            if s.provider_id is not None:
+                self.full.setdefault((s.account, id_key(s.provider_id)), []).append(s.id)
+                self.base.setdefault((s.account, base_key(s.provider_id)), []).append(s.id)
+
+    def find(self, r: Receipt) -> Join | None:
+        if r.asked_for is not None:
+            return Join(submission=r.asked_for, matched_by=MatchedBy.submission_id)
+        ids, mid = r.reading.ids, r.reading.mid
+        tries = (
+            (self.full, [id_key(i) for i in ids], MatchedBy.submission_id),
+            (self.base, [base_key(i) for i in ids], MatchedBy.submission_id_without_suffix),
+            (self.own, r.reading.references, MatchedBy.reference),
+            (self.full, [id_key(mid)] if mid else [], MatchedBy.message_id),
+            (self.base, [base_key(mid)] if mid else [], MatchedBy.message_id),
+        )
+        for index, keys, matched_by in tries:
+            for key in keys:
+                found = index.get((r.account, key), [])
+                if len(found) == 1:
+                    return Join(submission=found[0], matched_by=matched_by)
+        return None
+
+
+def _remember_twin(twins: dict[tuple[str, ...], str], r: Receipt, join: Join) -> None:
+    key = twin_key(r.reading)
+    if key is not None and r.asked_for is None:
+        twins.setdefault((r.account, *key), join.submission)
+
+
+def _twin(twins: Mapping[tuple[str, ...], str], r: Receipt) -> Join | None:
+    key = twin_key(r.reading)
+    submission = twins.get((r.account, *key)) if key else None
+    return Join(submission=submission, matched_by=MatchedBy.twin) if submission else None
+
+
+def _without_id(
+    r: Receipt,
+    twins: Mapping[tuple[str, ...], str],
+    by_number: Mapping[tuple[str, str], Sequence[Submitted]],
+    exact: Mapping[str, Sequence[Reading]],
+    heard: Mapping[str, Sequence[datetime]],
+) -> Verdict:
+    if r.reading.click_to_call:
+        return Unjoined(reason="click-to-call", ignored=True)
+    if found := _twin(twins, r):
+        return found
+    if r.reading.to is None:
+        return Unjoined(reason="no-submission")
+    to_number = by_number.get((r.account, r.reading.to), ())
+    requested = [s for s in to_number if s.requested_at is not None and s.requested_at <= r.received_at]
+    if holder := _lane_holder(r, requested, heard):
+        return Join(submission=holder, matched_by=MatchedBy.lane_and_number)
+    return _by_number_and_time(r, requested, exact)
+
+
+def _lane_holder(r: Receipt, requested: Sequence[Submitted], heard: Mapping[str, Sequence[datetime]]) -> str | None:
+    """The one submission that holds the lane for this number at the time of the receipt."""
+    if r.lane is None:
+        return None
+    holders = [s.id for s in requested if s.lane == r.lane and not s.refused and _holds(s, r.received_at, heard)]
+    return holders[0] if len(holders) == 1 else None
+
+
+def _holds(s: Submitted, at: datetime, heard: Mapping[str, Sequence[datetime]]) -> bool:
+    before = [t for t in heard.get(s.id, ()) if t <= at]
+    if before:
+        return at <= max(before) + LANE_REST
+    return s.requested_at is not None and at <= s.requested_at + GIVE_UP_AFTER
+
+
+def _by_number_and_time(r: Receipt, requested: Sequence[Submitted], exact: Mapping[str, Sequence[Reading]]) -> Verdict:
+    candidates = [
+        s
+        for s in requested
+        if s.requested_at is not None
+        and r.received_at <= s.requested_at + GIVE_UP_AFTER
+        and not s.refused
+        and (r.reading.bridge is None or r.reading.bridge == s.bridge)
+        and (r.reading.flow_id is None or s.flow_id is None or r.reading.flow_id == s.flow_id)
+    ]
+    if not candidates:
+        return Unjoined(reason="no-submission")
+    free = [s for s in candidates if s.interval or not any(contradicts(r.reading, e) for e in exact.get(s.id, ()))]
+    if not free:
+        return Unjoined(reason="contradicted", candidates=tuple(s.id for s in candidates))
+    in_time = [s for s in free if not _ended_before(r, s)] or free
+    if len(in_time) == 1:
+        return Join(submission=in_time[0].id, matched_by=MatchedBy.number_and_time)
+    return Unjoined(reason="ambiguous", candidates=tuple(sorted(s.id for s in in_time)))
+
+
+def contradicts(a: Reading, b: Reading) -> bool:
+    """Whether two records cannot be the same one: another word, start or end. What one does not say is no contradiction."""
+    if a.word and b.word and word_key(a.word) != word_key(b.word):
+        return True
+    if same_moments(a, b) is not None:
+        return False
+    starts_differ = a.started_at and b.started_at and a.started_at != b.started_at
+    ends_differ = a.ended_at and b.ended_at and a.ended_at != b.ended_at
+    return bool(starts_differ or ends_differ)
+
+
+def _ended_before(r: Receipt, s: Submitted) -> bool:
+    """Whether the record was over well before the submission was requested, if its times can be believed."""
+    ended = r.reading.ended_at or r.reading.started_at
+    if ended is None or s.requested_at is None or abs(r.received_at - ended) > _BELIEVABLE:
+        return False
+    return ended < s.requested_at - _BEFORE_REQUEST
