@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 
 class CallStatus(StrEnum):
@@ -106,3 +108,67 @@ class Dial:
     #: in the clear, secret ones too: only for the request itself
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     reference: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """The wish to reach one number with one message, as it was asked for."""
+
+    id: str
+    account: str
+    #: E.164 with "+"
+    to: str
+    #: digits
+    bridge: str
+    flow_id: str | None
+    audio: str | None
+    #: secret ones only as a keyed digest
+    variables: Mapping[str, str]
+    metadata: Mapping[str, Any]
+    name: str | None
+    #: minutes, one of `INTERVALS`; None: not sent, which the provider takes for 0
+    interval: int | None
+    webhook_id: str | None
+    campaign: str | None
+    reference: str | None
+    rule: str | None
+    policy: str | None
+    #: UTC
+    not_before: datetime | None
+    #: UTC
+    not_after: datetime | None
+    #: UTC
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """One attempt: one request to the provider for one number."""
+
+    id: str
+    call: str
+    account: str
+    #: E.164 with "+"
+    to: str
+    bridge: str
+    flow_id: str | None
+    #: minutes
+    interval: int
+    #: from 1
+    number: int
+    trigger: Trigger
+    status: CallStatus
+    outcome: CallStatus | None
+    lane: str | None
+    #: the provider's id, as sent
+    submission_id: str | None
+    #: no phone can ring because of it: the provider refused it, or it never left
+    refused: bool
+    #: how often sending it was begun; more than once only where the request never left
+    tries: int
+    owner: str | None
+    lease_until: datetime | None
+    #: the commit to `submitting`
+    requested_at: datetime | None
+    accepted_at: datetime | None
+    created_at: datetime

@@ -120,6 +120,7 @@ def match(receipts: Iterable[Receipt], submissions: Iterable[Submitted]) -> dict
     known = {s.id: s for s in submissions}
     ids = _Ids(known.values())
     verdicts: dict[str, Verdict] = {}
+    heard: dict[str, list[datetime]] = {}
     exact: dict[str, list[Reading]] = {}
     twins: dict[tuple[str, ...], str] = {}
     rest: list[Receipt] = []
@@ -131,9 +132,9 @@ def match(receipts: Iterable[Receipt], submissions: Iterable[Submitted]) -> dict
             continue
         verdicts[r.id] = join
         exact.setdefault(join.submission, []).append(r.reading)
+        heard.setdefault(join.submission, []).append(r.received_at)
         _remember_twin(twins, r, join)
 
-    heard = {s: [] for s in known} | {s: [r.received_at for r in ordered if _joined_to(verdicts, r, s)] for s in exact}
     by_number: dict[tuple[str, str], list[Submitted]] = {}
     for s in known.values():
         by_number.setdefault((s.account, s.to), []).append(s)
@@ -153,11 +154,6 @@ def match(receipts: Iterable[Receipt], submissions: Iterable[Submitted]) -> dict
 
 def _by_hand(r: Receipt) -> Join | None:
     return Join(submission=r.by_hand, matched_by=MatchedBy.operator) if r.by_hand else None
-
-
-def _joined_to(verdicts: Mapping[str, Verdict], r: Receipt, submission: str) -> bool:
-    verdict = verdicts.get(r.id)
-    return isinstance(verdict, Join) and verdict.submission == submission
 
 
 class _Ids:
