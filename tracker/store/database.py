@@ -1,0 +1,176 @@
+"""The database: SQLite or PostgreSQL behind the same two verbs, `read` and `write`.
+
+A unit of work is a function of a connection. `write` runs it in one transaction and repeats it where the database
+asks for that (deadlock, serialisation), so it must have no effects but on the connection.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+
+from tracker.errors import ConfigurationError, StorageUnavailable
+
+T = TypeVar("T")
+
+#: SQLSTATEs after which the same transaction may succeed: serialisation failure, deadlock
+_REPEAT: Final = {"40001", "40P01"}
+_REPEATS: Final = 5
+
+
+class FairLock:
+    """A mutex that is granted in the order of asking; `threading.Lock` may starve a waiter."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._waiting: deque[threading.Event] = deque()
+        self._held = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        with self._mutex:
+            turn = threading.Event()
+            if self._held:
+                self._waiting.append(turn)
+            else:
+                self._held = True
+                turn.set()
+        turn.wait()
+        try:
+            yield
+        finally:
+            with self._mutex:
+                if self._waiting:
+                    self._waiting.popleft().set()
+                else:
+                    self._held = False
+
+
+class Database:
+    """One database and its connections. Safe to use from several threads; `close` ends it.
+
+    url: `sqlite:///path` (relative to the working directory; four slashes for an absolute path) or
+    `postgresql://user:password@host/name`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = _parsed(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = _sqlite(self.url) if self.is_sqlite else _postgresql(self.url)
+        self._writer = self.engine.execution_options(sqlite_begin="IMMEDIATE") if self.is_sqlite else self.engine
+        self._turn = FairLock()
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction that writes nothing. Raises StorageUnavailable."""
+        with _translated(), self.engine.connect() as connection, connection.begin():
+            return work(connection)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction and commit it; on return it is on disk. Raises StorageUnavailable.
+
+        SQLite has one writer at a time: writers of this process take turns here, in order, rather than in its
+        busy handler.
+        """
+        with _translated():
+            for attempt in range(_REPEATS):
+                try:
+                    if self.is_sqlite:
+                        with self._turn.held(), self._writer.begin() as connection:
+                            return work(connection)
+                    with self._writer.begin() as connection:
+                        return work(connection)
+                except exc.DBAPIError as error:
+                    if attempt == _REPEATS - 1 or getattr(error.orig, "sqlstate", None) not in _REPEAT:
+                        raise
+                    time.sleep(0.01 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (exc.ArgumentError, ValueError) as error:
+        raise ConfigurationError(
+            "database.url is not an address: use sqlite:///tracker.db or postgresql://user:password@host/name"
+        ) from error
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in ("sqlite", "postgresql+psycopg"):
+        raise ConfigurationError(f"database.url names {parsed.drivername}; use sqlite:/// or postgresql://")
+    if parsed.drivername == "sqlite" and not parsed.database:
+        raise ConfigurationError("database.url names no file: use sqlite:///tracker.db")
+    return parsed
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = sa.create_engine(
+        url, connect_args={"timeout": 5}, hide_parameters=True, pool_size=20, max_overflow=20, pool_timeout=5
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        for pragma in (
+            # only counts before the first table is made
+            "auto_vacuum=INCREMENTAL",
+            "journal_mode=WAL",
+            # an answered callback survives the loss of power
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "busy_timeout=5000",
+            # erased variables are overwritten, not only forgotten
+            "secure_delete=ON",
+        ):
+            connection.execute("PRAGMA " + pragma)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN " + connection.get_execution_options().get("sqlite_begin", "DEFERRED"))
+
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    try:
+        import psycopg  # noqa: F401, PLC0415 (an optional extra)
+    except ImportError as error:
+        raise ConfigurationError(
+            "database.url is PostgreSQL's, but its driver is not installed: pip install 'tracker[postgres]'"
+        ) from error
+    return sa.create_engine(
+        url,
+        hide_parameters=True,
+        pool_size=20,
+        max_overflow=20,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 5,
+            "options": "-c TimeZone=UTC -c lock_timeout=5000 -c statement_timeout=30000"
+            " -c idle_in_transaction_session_timeout=30000",
+        },
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The database's ways of saying "not now" as one error; what is a mistake of ours stays what it is."""
+    try:
+        yield
+    except (exc.OperationalError, exc.InternalError, exc.TimeoutError) as error:
+        raise StorageUnavailable(f"The database cannot be used now: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0][:200]

@@ -1,0 +1,365 @@
+"""The tables.
+
+Rows are written from values that were checked before: a table class validates nothing when it is constructed.
+Texts hold no NUL and no lone surrogates (the adapters see to that); what came over the wire is bytes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlmodel import Field, Index, SQLModel
+
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class CallRow(SQLModel, table=True):
+    """One call: what was asked for, and below it the cache of what its events mean."""
+
+    __tablename__ = "calls"
+
+    id: str = Field(primary_key=True)
+    account: str
+    to: str
+    bridge: str
+    flow_id: str | None
+    audio: str | None
+    variables: dict[str, Any] = Field(sa_type=sa.JSON)
+    #: `metadata` is taken by SQLModel
+    notes: dict[str, Any] = Field(sa_type=sa.JSON)
+    name: str | None
+    interval: int | None
+    webhook_id: str | None
+    campaign: str | None
+    reference: str | None
+    rule: str | None
+    policy: str | None
+    not_before: datetime | None
+    not_after: datetime | None
+    created_at: datetime
+
+    status: str
+    outcome: str | None
+    reason: str | None
+    settled: bool
+    disputed: bool
+    answered: bool | None
+    attempts: int
+    duration_s: int | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    next_attempt_at: datetime | None
+    cancel_requested: bool
+    recording_url: str | None
+    dtmf: str | None
+    charges: str | None
+    updated_at: datetime
+
+    __table_args__ = (
+        # GET /calls, by each filter and newest first; by updated_at for those who follow
+        Index("ix_calls_created", "created_at", "id"),
+        Index("ix_calls_updated", "updated_at", "id"),
+        Index("ix_calls_to", "to", "created_at", "id"),
+        Index("ix_calls_reference", "reference", "created_at", "id"),
+        Index("ix_calls_status", "status", "created_at", "id"),
+        Index("ix_calls_outcome", "outcome", "created_at", "id"),
+        Index("ix_calls_campaign", "campaign", "created_at", "id"),
+        Index("ix_calls_account", "account", "created_at", "id"),
+        Index("ix_calls_settled", "settled", "created_at", "id"),
+        Index("ix_calls_answered", "answered", "created_at", "id"),
+        Index("ix_calls_disputed", "disputed", "created_at", "id"),
+    )
+
+
+class CallSecretRow(SQLModel, table=True):
+    """The secret variables of a call, readable only until they are sent."""
+
+    __tablename__ = "call_secrets"
+
+    call_id: str = Field(primary_key=True, foreign_key="calls.id")
+    variables: dict[str, Any] = Field(sa_type=sa.JSON)
+
+
+class SubmissionRow(SQLModel, table=True):
+    """One attempt."""
+
+    __tablename__ = "submissions"
+
+    id: str = Field(primary_key=True)
+    call_id: str = Field(foreign_key="calls.id")
+    account: str
+    to: str
+    bridge: str
+    flow_id: str | None
+    interval: int
+    number: int
+    trigger: str
+    lane: str | None
+    #: the provider's id: as sent, for comparing, and without its suffix
+    provider_id: str | None
+    provider_key: str | None
+    provider_base: str | None
+    status: str
+    outcome: str | None
+    reason: str | None
+    refused: bool
+    tries: int
+    owner: str | None
+    lease_until: datetime | None
+    requested_at: datetime | None
+    accepted_at: datetime | None
+    created_at: datetime
+
+    __table_args__ = (
+        # one submission per call and number, whoever plans it
+        Index("uq_submissions_call", "call_id", "number", unique=True),
+        # joining by id; GET /calls?submission_id=
+        Index("ix_submissions_provider_key", "provider_key"),
+        Index("ix_submissions_provider_base", "provider_base"),
+        # joining by number and time
+        Index("ix_submissions_to", "account", "to", "requested_at"),
+        # looking for ended leases
+        Index(
+            "ix_submissions_lease",
+            "lease_until",
+            sqlite_where=sa.text("lease_until IS NOT NULL"),
+            postgresql_where=sa.text("lease_until IS NOT NULL"),
+        ),
+    )
+
+
+class EventRow(SQLModel, table=True):
+    """One fact. A row never changes but for `withdrawn`: true where its callback was moved to another submission."""
+
+    __tablename__ = "events"
+
+    id: str = Field(primary_key=True)
+    call_id: str = Field(foreign_key="calls.id")
+    key: str
+    submission_id: str | None
+    attempt: int
+    dial: str
+    type: str
+    status: str | None
+    at: datetime
+    at_source: str
+    recorded_at: datetime
+    source: str
+    provider_status: str | None
+    reason: str | None
+    matched_by: str | None
+    callback_id: str | None
+    detail: dict[str, Any] = Field(sa_type=sa.JSON)
+    withdrawn: bool = False
+
+    __table_args__ = (Index("uq_events_call_key", "call_id", "key", unique=True),)
+
+
+class CallbackRow(SQLModel, table=True):
+    """One receipt, as it came. Everything below `remote` is what we made of it."""
+
+    __tablename__ = "callbacks"
+
+    id: str = Field(primary_key=True)
+    account: str
+    lane: str | None
+    received_at: datetime
+    method: str
+    path: bytes
+    query: bytes
+    headers: bytes
+    body: bytes
+    #: of the body as it came, in bytes
+    size: int
+    remote: str | None
+
+    state: str
+    reason: str | None
+    #: the normalised reading; None where it is none
+    reading: dict[str, Any] | None = Field(sa_type=sa.JSON)
+    #: the callee, where no id names the submission: such receipts are weighed together
+    loose_number: str | None
+    twin: str | None
+    matched_by: str | None
+    submission_id: str | None
+    call_id: str | None
+    repeat_of: str | None
+    #: an operator's word: a submission's id, or `ignore`
+    by_hand: str | None
+    looks: int
+    look_again_at: datetime | None
+
+    __table_args__ = (
+        # GET /callbacks, newest first, by state, account, call
+        Index("ix_callbacks_received", "received_at", "id"),
+        Index("ix_callbacks_state", "state", "received_at", "id"),
+        Index("ix_callbacks_account", "account", "received_at", "id"),
+        Index("ix_callbacks_call", "call_id", "received_at", "id"),
+        # the evidence of a submission
+        Index("ix_callbacks_submission", "submission_id"),
+        # what is to be joined
+        Index(
+            "ix_callbacks_pending",
+            "id",
+            sqlite_where=sa.text("state = 'pending'"),
+            postgresql_where=sa.text("state = 'pending'"),
+        ),
+        Index(
+            "ix_callbacks_look_again",
+            "look_again_at",
+            sqlite_where=sa.text("look_again_at IS NOT NULL"),
+            postgresql_where=sa.text("look_again_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_callbacks_loose_number",
+            "loose_number",
+            "received_at",
+            sqlite_where=sa.text("loose_number IS NOT NULL"),
+            postgresql_where=sa.text("loose_number IS NOT NULL"),
+        ),
+        Index(
+            "ix_callbacks_twin",
+            "twin",
+            sqlite_where=sa.text("twin IS NOT NULL"),
+            postgresql_where=sa.text("twin IS NOT NULL"),
+        ),
+        Index(
+            "ix_callbacks_repeat_of",
+            "repeat_of",
+            sqlite_where=sa.text("repeat_of IS NOT NULL"),
+            postgresql_where=sa.text("repeat_of IS NOT NULL"),
+        ),
+    )
+
+
+class WaitingKeyRow(SQLModel, table=True):
+    """An id by which an unjoined callback waits for its submission."""
+
+    __tablename__ = "waiting_keys"
+
+    account: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    callback_id: str = Field(primary_key=True, foreign_key="callbacks.id", index=True)
+
+
+class ExchangeRow(SQLModel, table=True):
+    """One request of ours to the provider and what came back, without secrets."""
+
+    __tablename__ = "exchanges"
+
+    id: str = Field(primary_key=True)
+    kind: str
+    call_id: str = Field(foreign_key="calls.id", index=True)
+    submission_id: str = Field(foreign_key="submissions.id", index=True)
+    requested_at: datetime
+    answered_at: datetime
+    method: str
+    url: str
+    request_headers: bytes
+    request_body: bytes
+    status: int | None
+    reply_headers: bytes
+    reply_body: bytes
+    failure: str | None
+    #: what a poll said, one reading a row
+    readings: list[Any] | None = Field(sa_type=sa.JSON)
+
+
+class JobRow(SQLModel, table=True):
+    """Due work, written in the transaction that caused it."""
+
+    __tablename__ = "jobs"
+
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str
+    subject: str
+    account: str
+    due_at: datetime
+    tries: int = 0
+    #: who works on it, and until when; then somebody else may
+    owner: str | None = None
+    lease_until: datetime | None = None
+
+    __table_args__ = (
+        Index("uq_jobs_kind_subject", "kind", "subject", unique=True),
+        Index("ix_jobs_due", "kind", "due_at", "id"),
+    )
+
+
+class IdempotencyKeyRow(SQLModel, table=True):
+    """A request that must not be done twice. `scope` and `digest` are keyed digests."""
+
+    __tablename__ = "idempotency_keys"
+
+    scope: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    digest: str
+    call_id: str = Field(foreign_key="calls.id")
+    created_at: datetime = Field(index=True)
+
+
+class PaceRow(SQLModel, table=True):
+    """When an account may dial next."""
+
+    __tablename__ = "pace"
+
+    account: str = Field(primary_key=True)
+    next_at: datetime
+
+
+class CountRow(SQLModel, table=True):
+    """What is counted and not kept: callbacks to unknown accounts, too large ones, quarantine over its bounds."""
+
+    __tablename__ = "counts"
+
+    name: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    count: int
+    last_at: datetime
+
+
+class WorkerRow(SQLModel, table=True):
+    """A process that works, and when it was last heard of."""
+
+    __tablename__ = "workers"
+
+    id: str = Field(primary_key=True)
+    started_at: datetime
+    seen_at: datetime
+
+
+class SettingRow(SQLModel, table=True):
+    """What the database knows of itself: the key of its digests."""
+
+    __tablename__ = "settings"
+
+    name: str = Field(primary_key=True)
+    value: str
+
+
+def _table(cls: type[SQLModel]) -> sa.Table:
+    return cast(sa.Table, getattr(cls, "__table__"))  # noqa: B009 (SQLModel does not declare it)
+
+
+metadata = SQLModel.metadata
+calls = _table(CallRow)
+call_secrets = _table(CallSecretRow)
+submissions = _table(SubmissionRow)
+events = _table(EventRow)
+callbacks = _table(CallbackRow)
+waiting_keys = _table(WaitingKeyRow)
+exchanges = _table(ExchangeRow)
+jobs = _table(JobRow)
+idempotency_keys = _table(IdempotencyKeyRow)
+pace = _table(PaceRow)
+counts = _table(CountRow)
+workers = _table(WorkerRow)
+settings = _table(SettingRow)
