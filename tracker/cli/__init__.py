@@ -1,0 +1,43 @@
+"""The command line: one module per noun, so that every step of the way can be run alone.
+
+A module registers its commands on `app` when it is imported at the foot of this file. Whatever is slow to import
+(settings, store, web, httpx, rich) is imported inside the command function, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tracker import __version__
+
+app = typer.Typer(
+    name="tracker",
+    help="Places outbound voice calls, takes the provider's callbacks, and tells what became of every call.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tracker {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def tracker(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """The options of `tracker` itself; they do their work in their callbacks."""
+
+
+def main() -> None:
+    """Run the command line. Ends the process: 0 done, 1 failed, 2 wrong usage."""
+    app(prog_name="tracker")
