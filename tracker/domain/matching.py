@@ -33,6 +33,8 @@ class Submitted:
     """A submission as matching sees it."""
 
     id: str
+    #: the call it belongs to; matching does not look at it
+    call: str = ""
     account: str
     #: E.164
     to: str

@@ -6,6 +6,7 @@ asks for that (deadlock, serialisation), so it must have no effects but on the c
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections import deque
@@ -15,7 +16,8 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
-from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.engine import Connection as Connection
 
 from tracker.errors import ConfigurationError, StorageUnavailable
 
@@ -24,6 +26,8 @@ T = TypeVar("T")
 #: SQLSTATEs after which the same transaction may succeed: serialisation failure, deadlock
 _REPEAT: Final = {"40001", "40P01"}
 _REPEATS: Final = 5
+#: how long SQLite waits for a lock that another process holds, in seconds
+_BUSY_S: Final = 5.0
 
 
 class FairLock:
@@ -43,12 +47,14 @@ class FairLock:
             else:
                 self._held = True
                 turn.set()
-        turn.wait()
         try:
+            turn.wait()
             yield
         finally:
             with self._mutex:
-                if self._waiting:
+                if not turn.is_set():  # interrupted while waiting: it must not be granted to nobody
+                    self._waiting.remove(turn)
+                elif self._waiting:
                     self._waiting.popleft().set()
                 else:
                     self._held = False
@@ -108,31 +114,38 @@ def _parsed(url: str) -> URL:
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in ("sqlite", "postgresql+psycopg"):
         raise ConfigurationError(f"database.url names {parsed.drivername}; use sqlite:/// or postgresql://")
-    if parsed.drivername == "sqlite" and not parsed.database:
+    # a database in memory would be another one for every thread
+    if parsed.drivername == "sqlite" and (not parsed.database or ":memory:" in parsed.database):
         raise ConfigurationError("database.url names no file: use sqlite:///tracker.db")
     return parsed
 
 
 def _sqlite(url: URL) -> Engine:
     engine = sa.create_engine(
-        url, connect_args={"timeout": 5}, hide_parameters=True, pool_size=20, max_overflow=20, pool_timeout=5
+        url,
+        connect_args={"timeout": _BUSY_S},
+        hide_parameters=True,
+        pool_size=20,
+        max_overflow=20,
+        pool_timeout=5,
     )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
-        connection.isolation_level = None
-        for pragma in (
-            # only counts before the first table is made
-            "auto_vacuum=INCREMENTAL",
-            "journal_mode=WAL",
-            # an answered callback survives the loss of power
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "busy_timeout=5000",
-            # erased variables are overwritten, not only forgotten
-            "secure_delete=ON",
-        ):
-            connection.execute("PRAGMA " + pragma)
+        try:
+            connection.isolation_level = None
+            _lay_out(connection)
+            for pragma in (
+                # an answered callback survives the loss of power
+                "synchronous=FULL",
+                "foreign_keys=ON",
+                # erased variables are overwritten, not only forgotten
+                "secure_delete=ON",
+            ):
+                connection.execute("PRAGMA " + pragma)
+        except BaseException:  # nobody else has it yet
+            connection.close()
+            raise
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -141,9 +154,28 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
+def _lay_out(connection: sqlite3.Connection) -> None:
+    """What is kept in the file: incremental vacuum and the write-ahead log.
+
+    auto_vacuum counts only before anything is written, and asking for it takes the write lock: on a new file only.
+    Switching to the log needs the file alone and does not wait for that; where it is on already, it takes no lock.
+    """
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
+                connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
 def _postgresql(url: URL) -> Engine:
     try:
-        import psycopg  # noqa: F401, PLC0415 (an optional extra)
+        import psycopg  # noqa: F401 (an optional extra)
     except ImportError as error:
         raise ConfigurationError(
             "database.url is PostgreSQL's, but its driver is not installed: pip install 'tracker[postgres]'"
@@ -168,8 +200,20 @@ def _translated() -> Iterator[None]:
     """The database's ways of saying "not now" as one error; what is a mistake of ours stays what it is."""
     try:
         yield
-    except (exc.OperationalError, exc.InternalError, exc.TimeoutError) as error:
+    except (exc.DatabaseError, exc.TimeoutError) as error:
+        if not _is_not_now(error):
+            raise
         raise StorageUnavailable(f"The database cannot be used now: {_first_line(error)}") from error
+
+
+def _is_not_now(error: exc.DatabaseError | exc.TimeoutError) -> bool:
+    name = getattr(getattr(error, "orig", None), "sqlite_errorname", None)
+    if name is None:
+        return isinstance(error, (exc.OperationalError, exc.InternalError, exc.TimeoutError))
+    # no such table, and the like, is an OperationalError too; a damaged file is none
+    if isinstance(error, exc.OperationalError):
+        return bool(name != "SQLITE_ERROR")
+    return str(name).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
 
 
 def _first_line(error: Exception) -> str:

@@ -20,6 +20,9 @@ SQLModel.metadata.naming_convention = {
     "pk": "pk_%(table_name)s",
 }
 
+#: None is SQL's NULL and not JSON's
+_NULLABLE_JSON = cast(Any, sa.JSON(none_as_null=True))
+
 
 class CallRow(SQLModel, table=True):
     """One call: what was asked for, and below it the cache of what its events mean."""
@@ -184,7 +187,7 @@ class CallbackRow(SQLModel, table=True):
     state: str
     reason: str | None
     #: the normalised reading; None where it is none
-    reading: dict[str, Any] | None = Field(sa_type=sa.JSON)
+    reading: dict[str, Any] | None = Field(sa_type=_NULLABLE_JSON)
     #: the callee, where no id names the submission: such receipts are weighed together
     loose_number: str | None
     twin: str | None
@@ -270,7 +273,7 @@ class ExchangeRow(SQLModel, table=True):
     reply_body: bytes
     failure: str | None
     #: what a poll said, one reading a row
-    readings: list[Any] | None = Field(sa_type=sa.JSON)
+    readings: list[Any] | None = Field(sa_type=_NULLABLE_JSON)
 
 
 class JobRow(SQLModel, table=True):

@@ -1,0 +1,309 @@
+"""Joining: which submission each callback belongs to, and the events that follow.
+
+A callback is read outside any transaction; then, one joiner at a time, everything that can matter is loaded, matched as
+a whole (`domain.matching.match`), and what changed is written. Whoever commits a submission's id calls `look_for`
+afterwards, so that a callback which came earlier is found: the joiner's turn comes either before that commit, and then
+`look_for` sees its orphan, or after, and then it sees the id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from tracker.domain.accounts import Account
+from tracker.domain.calls import Submission
+from tracker.domain.matching import (
+    GIVE_UP_AFTER,
+    Join,
+    Receipt,
+    Submitted,
+    Unjoined,
+    Verdict,
+    base_key,
+    id_key,
+    match,
+)
+from tracker.domain.readings import NotACall, Reading, Unreadable
+from tracker.errors import StorageUnavailable
+from tracker.flow.clock import Clock, system_clock
+from tracker.flow.recording import record
+from tracker.providers.base import Incoming
+from tracker.providers.registry import provider_named
+from tracker.store import evidence, inbox, jobs, records
+from tracker.store.database import Connection, Database
+from tracker.store.evidence import twin_text
+
+log = structlog.get_logger()
+
+#: pauses between looks at an orphan; the last one repeats
+_LOOKS: Final = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 21600))
+#: what we did not place is given up after this
+FOREIGN_AFTER: Final = timedelta(days=7)
+_BATCH: Final = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    id: str
+    account: str
+    said: Reading | NotACall | Unreadable
+
+
+class Joiner:
+    """Joins callbacks of the configured accounts."""
+
+    def __init__(self, database: Database, accounts: Mapping[str, Account], clock: Clock = system_clock) -> None:
+        self._database, self._accounts, self._clock = database, accounts, clock
+
+    def join_pending(self, limit: int = _BATCH) -> int:
+        """Read and join the oldest callbacks that nobody has read; gives how many there were."""
+        raw = self._database.read(lambda c: inbox.pending(c, self._accounts.keys(), limit))
+        read = [self._read(r) for r in raw]
+        if read:
+            self._join(read)
+        return len(raw)
+
+    def _join(self, read: Sequence[_Read]) -> None:
+        """Join these; one that cannot be joined costs only itself."""
+        try:
+            self._database.write(lambda c: self._take(c, read))
+        except StorageUnavailable:
+            raise
+        except Exception as error:
+            if len(read) > 1:
+                for one in read:
+                    self._join([one])
+                return
+            log.exception("callback.not_joined", callback=read[0].id)
+            failed = inbox.Standing(
+                id=read[0].id, state=inbox.UNREADABLE, reason=f"our own error: {type(error).__name__}"
+            )
+            self._database.write(lambda c: inbox.write(c, [failed]))
+
+    def look_for(self, submission: Submission) -> None:
+        """After a submission's id, or its refusal, was committed: weigh again what waits for it or was taken for it."""
+        keys = {submission.id}
+        if submission.submission_id is not None:
+            keys |= {id_key(submission.submission_id), base_key(submission.submission_id)}
+
+        def work(c: Connection) -> None:
+            inbox.lock_joining(c)
+            ids = set(inbox.waiting_for(c, submission.account, keys))
+            if submission.requested_at is not None:
+                until = submission.requested_at + GIVE_UP_AFTER
+                ids |= {
+                    r.id
+                    for r in evidence.loose_receipts(
+                        c, submission.account, [submission.to], submission.requested_at, until
+                    )
+                }
+            self._weigh(c, submission.account, evidence.receipts(c, ids))
+
+        self._database.write(work)
+
+    def look_again(self, limit: int = _BATCH) -> int:
+        """Look once more at orphans whose time has come; gives how many there were."""
+        return self._database.write(lambda c: self._look_again(c, limit))
+
+    def weigh_again(self, connection: Connection, account: str, ids: Collection[str]) -> None:
+        """Match these callbacks anew, in the caller's transaction, and write what changed."""
+        inbox.lock_joining(connection)
+        self._weigh(connection, account, evidence.receipts(connection, ids))
+
+    def weigh_number(self, connection: Connection, submission: Submission) -> None:
+        """Match anew what came for the number of a submission whose evidence changed, in the caller's transaction."""
+        inbox.lock_joining(connection)
+        since = submission.requested_at or submission.created_at
+        found = evidence.loose_receipts(connection, submission.account, [submission.to], since, since + GIVE_UP_AFTER)
+        self._weigh(connection, submission.account, found)
+
+    def _read(self, raw: inbox.RawCallback) -> _Read:
+        account = self._accounts[raw.account]
+        incoming = Incoming(method=raw.method, path=raw.path, query=raw.query, headers=raw.headers, body=raw.body)
+        return _Read(
+            id=raw.id, account=raw.account, said=provider_named(account.provider).read_callback(account, incoming)
+        )
+
+    def _take(self, c: Connection, read: Iterable[_Read]) -> None:
+        inbox.lock_joining(c)
+        by_id = {r.id: r for r in read}
+        still = inbox.still_pending(c, by_id.keys())
+        receipts: dict[str, list[Receipt]] = {}
+        closed: list[inbox.Standing] = []
+        for id, (lane, received_at) in still.items():
+            said, account = by_id[id].said, by_id[id].account
+            if isinstance(said, Reading):
+                receipt = Receipt(id=id, account=account, lane=lane, received_at=received_at, reading=said)
+                receipts.setdefault(account, []).append(receipt)
+            else:
+                state = inbox.IGNORED if isinstance(said, NotACall) else inbox.UNREADABLE
+                closed.append(inbox.Standing(id=id, state=state, reason=said.reason))
+        inbox.write(c, closed)
+        for account, group in receipts.items():
+            self._weigh(c, account, group)
+        log.info("callbacks.read", count=len(still), not_calls=len(closed))
+
+    def _look_again(self, c: Connection, limit: int) -> int:
+        now = self._clock()
+        inbox.lock_joining(c)
+        due = inbox.due_for_a_look(c, self._accounts.keys(), now, limit)
+        by_account: dict[str, list[str]] = {}
+        for account, id in due:
+            by_account.setdefault(account, []).append(id)
+        for account, ids in by_account.items():
+            looks = inbox.looked(c, ids)
+            receipts = evidence.receipts(c, ids)
+            self._weigh(c, account, receipts)
+            left = inbox.standings(c, ids)
+            readings = {r.id: r.reading for r in receipts}
+            inbox.write(
+                c,
+                [
+                    _rescheduled(replace(s, reading=readings.get(id)), *looks[id], now)
+                    for id, s in left.items()
+                    if s.state == inbox.ORPHANED
+                ],
+            )
+        return len(due)
+
+    def _weigh(self, c: Connection, account: str, targets: list[Receipt]) -> None:
+        """Match these receipts, and all others whose match they may change; write what changed. The lock is held."""
+        if not targets:
+            return
+        now = self._clock()
+        gathered = _gather(c, account, targets)
+        verdicts = match(gathered.receipts.values(), gathered.submissions.values())
+        before = inbox.standings(c, gathered.targets)
+        after = {
+            id: self._standing(gathered.receipts[id], verdicts[id], gathered.submissions, before[id], now)
+            for id in gathered.targets
+        }
+        fresh = {r.id for r in targets}
+        changed = {id: s for id, s in after.items() if id in fresh or replace(s, reading=None) != before[id]}
+        touched = {s.submission for id in changed for s in (after[id], before[id]) if s.submission}
+        moved = {id: s for id, s in changed.items() if s.submission != before[id].submission}
+
+        call_ids = {s.call for id in changed for s in (after[id], before[id]) if s.call}
+        calls = records.lock_calls(c, call_ids)
+        inbox.write(c, list(changed.values()))
+        inbox.wait_for(c, account, {id: _keys(gathered.receipts[id].reading, s.state) for id, s in changed.items()})
+        record(c, calls, rederive=touched, now=now)
+        self._ask_about(c, account, {id: verdicts[id] for id in changed if before[id].reason != "ambiguous"}, now)
+        for id, s in moved.items():
+            log.debug("callback.joined", callback=id, call=s.call, submission=s.submission, matched_by=s.matched_by)
+
+    def _standing(
+        self,
+        receipt: Receipt,
+        verdict: Verdict,
+        submissions: Mapping[str, Submitted],
+        before: inbox.Standing,
+        now: datetime,
+    ) -> inbox.Standing:
+        exact = isinstance(verdict, Join) and verdict.matched_by.exact
+        loose = not exact and receipt.by_hand is None
+        base = inbox.Standing(id=receipt.id, state=inbox.ORPHANED, reading=receipt.reading, loose=loose)
+        if isinstance(verdict, Join):
+            return replace(
+                base,
+                state=inbox.JOINED,
+                matched_by=verdict.matched_by.value,
+                submission=verdict.submission,
+                call=submissions[verdict.submission].call,
+            )
+        if verdict.ignored:
+            return replace(base, state=inbox.IGNORED, reason=verdict.reason)
+        if before.state == inbox.IGNORED:
+            return replace(base, state=inbox.IGNORED, reason=before.reason)
+        again = before.look_again_at if before.state == inbox.ORPHANED else now + _LOOKS[0]
+        return replace(base, reason=verdict.reason, look_again_at=again)
+
+    def _ask_about(self, c: Connection, account: str, verdicts: Mapping[str, Verdict], now: datetime) -> None:
+        """Among several submissions the provider can tell: have each candidate asked for."""
+        for verdict in verdicts.values():
+            if isinstance(verdict, Unjoined) and verdict.reason == "ambiguous":
+                for submission in verdict.candidates:
+                    jobs.plan(c, jobs.ASK, submission, account, now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Gathered:
+    receipts: dict[str, Receipt]
+    submissions: dict[str, Submitted]
+    #: the receipts whose verdict may be written; the others only bear witness
+    targets: set[str]
+
+
+def _gather(c: Connection, account: str, targets: list[Receipt]) -> _Gathered:
+    receipts = {r.id: r for r in targets}
+    submissions = {s.id: s for s in _by_id(c, account, targets)}
+    first = match(receipts.values(), submissions.values())
+    sure = (v for v in first.items() if isinstance(v[1], Join) and (v[1].matched_by.exact or receipts[v[0]].by_hand))
+    joined = {id: v.submission for id, v in sure if isinstance(v, Join)}
+
+    # the numbers for which no id decides, and from when on
+    since: dict[str, datetime] = {}
+    numbers = {s.to for id in joined.values() if (s := submissions.get(id)) and s.requested_at}
+    if numbers:
+        earliest = min(s.requested_at for s in submissions.values() if s.requested_at)
+        for number in evidence.loose_numbers(c, account, numbers, earliest):
+            since[number] = min(s.requested_at for s in submissions.values() if s.to == number and s.requested_at)
+    for r in targets:
+        if r.reading.to and r.id not in joined:
+            since[r.reading.to] = min(since.get(r.reading.to, r.received_at), r.received_at)
+
+    written = set(receipts)
+    if since:
+        start = min(since.values())
+        end = max(max(r.received_at for r in targets), start + GIVE_UP_AFTER)
+        for s in evidence.submitted_to(c, account, since, start - GIVE_UP_AFTER, end):
+            submissions.setdefault(s.id, s)
+        for r in evidence.loose_receipts(c, account, since, start, end):
+            if r.id not in receipts:
+                receipts[r.id] = r
+                written.add(r.id)
+        for r in evidence.exact_receipts(c, submissions.keys()):
+            receipts.setdefault(r.id, r)
+    twins = {twin for r in targets if r.id not in joined and (twin := twin_text(r.reading))}
+    if twins:
+        for r in evidence.twin_receipts(c, account, twins):
+            receipts.setdefault(r.id, r)
+    missing = {r.by_hand for r in receipts.values() if r.by_hand} - submissions.keys()
+    for s in evidence.submitted_by_keys(c, account, (), (), missing):
+        submissions.setdefault(s.id, s)
+    return _Gathered(receipts=receipts, submissions=submissions, targets=written)
+
+
+def _by_id(c: Connection, account: str, receipts: Iterable[Receipt]) -> list[Submitted]:
+    full: set[str] = set()
+    base: set[str] = set()
+    own: set[str] = set()
+    for r in receipts:
+        for id in (*r.reading.ids, *((r.reading.mid,) if r.reading.mid else ())):
+            full.add(id_key(id))
+            base.add(base_key(id))
+        own |= set(r.reading.references)
+        if r.by_hand:
+            own.add(r.by_hand)
+    return evidence.submitted_by_keys(c, account, full, base, own)
+
+
+def _keys(reading: Reading, state: str) -> set[str]:
+    """By what a callback can be found again once its submission, or the id of it, is recorded."""
+    if state == inbox.JOINED:
+        return set()
+    ids = (*reading.ids, *((reading.mid,) if reading.mid else ()))
+    return {k for id in ids for k in (id_key(id), base_key(id))} | set(reading.references)
+
+
+def _rescheduled(standing: inbox.Standing, looks: int, received_at: datetime, now: datetime) -> inbox.Standing:
+    if now - received_at < FOREIGN_AFTER:
+        return replace(standing, look_again_at=now + _LOOKS[min(looks, len(_LOOKS) - 1)])
+    if standing.reason == "no-submission":
+        return replace(standing, state=inbox.IGNORED, reason="foreign", look_again_at=None)
+    return replace(standing, look_again_at=None)

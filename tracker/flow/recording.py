@@ -1,0 +1,118 @@
+"""The one way in which events of calls are written.
+
+Lock the calls in the order of their ids, insert, read all their events, fold, write the caches back: in one
+transaction, whoever writes. So what is cached is always what the events mean, on whatever path they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from tracker.domain.calls import Call, Submission
+from tracker.domain.events import Event, Source
+from tracker.domain.records import Derived, Evidence, derive
+from tracker.domain.timeline import Timeline, fold
+from tracker.store import evidence, inbox, records
+from tracker.store.database import Connection
+
+_DERIVED = (Source.callback, Source.poll)
+
+
+def record(
+    connection: Connection,
+    calls: Mapping[str, Call],
+    *,
+    add: Sequence[Event] = (),
+    rederive: Collection[str] = (),
+    now: datetime,
+) -> dict[str, Timeline]:
+    """Write events of locked calls and what follows from them; gives their timelines.
+
+    calls: as `store.records.lock_calls` gave them, in this transaction.
+    add: new facts of ours; one whose key is known already is the same fact, and is not added again.
+    rederive: submissions whose evidence changed; their callbacks' and polls' events are made anew from all of it.
+    """
+    stored = records.events_of(connection, calls.keys())
+    submissions = {s.id: s for s in records.submissions_of(connection, calls.keys())}
+    changed: set[str] = set()
+    fresh: list[Event] = []
+
+    known = {(call, event.key) for call, events in stored.items() for event, _ in events}
+    fresh += [e for e in add if (e.call, e.key) not in known]
+    if rederive:
+        fresh += _rederive(connection, [submissions[id] for id in rederive], stored, changed, now)
+    for event in records.insert_events(connection, fresh, now):
+        stored[event.call].append((event, False))
+        changed.add(event.call)
+
+    timelines = {
+        id: fold((event for event, withdrawn in stored[id] if not withdrawn), interval=call.interval or 0)
+        for id, call in calls.items()
+    }
+    records.write_calls(connection, {id: timelines[id] for id in changed}, now)
+    records.write_submissions(connection, [s for id in changed for s in timelines[id].submissions])
+    return timelines
+
+
+def _rederive(
+    connection: Connection,
+    submissions: Iterable[Submission],
+    stored: dict[str, list[tuple[Event, bool]]],
+    changed: set[str],
+    now: datetime,
+) -> list[Event]:
+    """Bring the events of callbacks and polls in line with the evidence; gives those that are to be inserted."""
+    fresh: list[Event] = []
+    stale: list[str] = []
+    withdraw: list[str] = []
+    restore: list[str] = []
+    repeats: dict[str, str | None] = {}
+    by_submission = {s.id: s for s in submissions}
+    for id, said in evidence.evidence_of(connection, by_submission.keys()).items():
+        submission = by_submission[id]
+        derived = _derive(submission, said)
+        repeats |= {cb: of for cb, of in derived.repeat_of.items() if cb.startswith("cb_")}
+        wanted = {e.key: e for e in derived.events}
+        kept: list[tuple[Event, bool]] = []
+        for event, withdrawn in stored[submission.call]:
+            if event.submission != id or event.source not in _DERIVED:
+                kept.append((event, withdrawn))
+                continue
+            want = wanted.pop(event.key, None)
+            if want is not None and _same(want, event):
+                kept.append((event, False))
+                if withdrawn:
+                    restore.append(event.id)
+                    changed.add(submission.call)
+            elif want is not None:
+                # an earlier receipt of the same record became known: the fact keeps its id
+                stale.append(event.id)
+                fresh.append(replace(want, id=event.id, recorded_at=event.recorded_at))
+            else:
+                kept.append((event, True))
+                if not withdrawn:
+                    withdraw.append(event.id)
+                    changed.add(submission.call)
+        stored[submission.call] = kept
+        fresh += wanted.values()
+    records.delete_events(connection, stale)
+    records.set_withdrawn(connection, withdraw, True)
+    records.set_withdrawn(connection, restore, False)
+    inbox.write_repeats(connection, repeats)
+    return fresh
+
+
+def _derive(submission: Submission, said: Iterable[Evidence]) -> Derived:
+    return derive(
+        call=submission.call,
+        submission=submission.id,
+        attempt=submission.number,
+        interval=submission.interval,
+        evidence=said,
+    )
+
+
+def _same(wanted: Event, stored: Event) -> bool:
+    return wanted == replace(stored, id="", recorded_at=None)

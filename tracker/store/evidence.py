@@ -1,0 +1,205 @@
+"""What was said of submissions: joined callbacks and answered questions, and everything that matching weighs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from tracker.domain.calls import CallStatus, Reason
+from tracker.domain.events import EXACT, MatchedBy, Source, from_iso, iso
+from tracker.domain.matching import Receipt, Submitted, twin_key
+from tracker.domain.readings import Reading
+from tracker.domain.records import Evidence
+from tracker.store import tables as t
+
+#: what `by_hand` says where an operator wants a callback ignored
+IGNORE = "ignore"
+
+_DEFAULTS = Reading()
+_SURE = [m.value for m in (*EXACT, MatchedBy.operator)]
+_TIMES = ("started_at", "ended_at")
+
+
+def reading_to_json(reading: Reading) -> dict[str, Any]:
+    """A reading as JSON, without what it does not say."""
+    said: dict[str, Any] = {}
+    for field in dataclasses.fields(Reading):
+        value = getattr(reading, field.name)
+        if value != getattr(_DEFAULTS, field.name):
+            said[field.name] = iso(value) if isinstance(value, datetime) else value
+    return said
+
+
+def reading_from_json(said: dict[str, Any]) -> Reading:
+    """The counterpart of `reading_to_json`."""
+    values = dict(said)
+    for name in ("ids", "references"):
+        if name in values:
+            values[name] = tuple(values[name])
+    for name in _TIMES:
+        if name in values:
+            values[name] = from_iso(values[name])
+    if "status" in values:
+        values["status"] = CallStatus(values["status"])
+    if "reason" in values:
+        values["reason"] = Reason(values["reason"])
+    return Reading(**values)
+
+
+def twin_text(reading: Reading) -> str | None:
+    """`twin_key` as one text, for an index."""
+    key = twin_key(reading)
+    return "\x1f".join(key) if key else None
+
+
+def evidence_of(connection: Connection, submission_ids: Collection[str]) -> dict[str, list[Evidence]]:
+    """Everything that the provider said of these submissions."""
+    found: dict[str, list[Evidence]] = {id: [] for id in submission_ids}
+    c, x = t.callbacks.c, t.exchanges.c
+    joined = sa.select(c.id, c.received_at, c.reading, c.matched_by, c.submission_id).where(
+        c.submission_id.in_(list(submission_ids)), c.state == "joined"
+    )
+    for row in connection.execute(joined):
+        found[row.submission_id].append(
+            Evidence(
+                id=row.id,
+                source=Source.callback,
+                received_at=row.received_at,
+                reading=reading_from_json(row.reading),
+                matched_by=MatchedBy(row.matched_by),
+            )
+        )
+    polls = sa.select(x.id, x.answered_at, x.readings, x.submission_id).where(
+        x.submission_id.in_(list(submission_ids)), x.kind == "ask"
+    )
+    for poll in connection.execute(polls):
+        found[poll.submission_id] += [
+            Evidence(
+                id=f"{poll.id}/{n}",
+                source=Source.poll,
+                received_at=poll.answered_at,
+                reading=reading_from_json(said),
+                matched_by=MatchedBy.submission_id,
+            )
+            for n, said in enumerate(poll.readings or ())
+        ]
+    return found
+
+
+def submitted_of(row: Row[Any]) -> Submitted:
+    return Submitted(
+        id=row.id,
+        call=row.call_id,
+        account=row.account,
+        to=row.to,
+        bridge=row.bridge,
+        flow_id=row.flow_id,
+        interval=row.interval,
+        lane=row.lane,
+        provider_id=row.provider_id,
+        requested_at=row.requested_at,
+        refused=row.refused,
+    )
+
+
+def receipt_of(row: Row[Any]) -> Receipt:
+    return Receipt(
+        id=row.id,
+        account=row.account,
+        lane=row.lane,
+        received_at=row.received_at,
+        reading=reading_from_json(row.reading),
+        by_hand=row.by_hand,
+    )
+
+
+def submitted_by_keys(
+    connection: Connection, account: str, full: Collection[str], base: Collection[str], own: Collection[str]
+) -> list[Submitted]:
+    """The submissions of an account that any of these ids may mean."""
+    s = t.submissions.c
+    found: dict[str, Submitted] = {}
+    for column, keys in ((s.provider_key, full), (s.provider_base, base), (s.id, own)):
+        if keys:
+            query = sa.select(t.submissions).where(column.in_(list(keys)), s.account == account)
+            found |= {row.id: submitted_of(row) for row in connection.execute(query)}
+    return list(found.values())
+
+
+def submitted_to(
+    connection: Connection, account: str, numbers: Collection[str], since: datetime, until: datetime
+) -> list[Submitted]:
+    """The submissions of an account to these numbers that were requested in that time."""
+    s = t.submissions.c
+    query = sa.select(t.submissions).where(
+        s.account == account, s.to.in_(list(numbers)), s.requested_at >= since, s.requested_at <= until
+    )
+    return [submitted_of(row) for row in connection.execute(query)]
+
+
+def loose_numbers(
+    connection: Connection, account: str, numbers: Collection[str], since: datetime
+) -> dict[str, tuple[datetime, datetime]]:
+    """Of these numbers, those with receipts that no id has joined, and when the first and the last came."""
+    c = t.callbacks.c
+    query = (
+        sa.select(c.loose_number, sa.func.min(c.received_at), sa.func.max(c.received_at))
+        .where(c.loose_number.in_(list(numbers)), c.account == account, c.received_at >= since)
+        .group_by(c.loose_number)
+    )
+    return {number: (first, last) for number, first, last in connection.execute(query)}
+
+
+def loose_receipts(
+    connection: Connection, account: str, numbers: Collection[str], since: datetime, until: datetime
+) -> list[Receipt]:
+    """The receipts for these numbers in that time that no id has joined."""
+    c = t.callbacks.c
+    query = sa.select(t.callbacks).where(
+        c.loose_number.in_(list(numbers)), c.account == account, c.received_at >= since, c.received_at <= until
+    )
+    return [receipt_of(row) for row in connection.execute(query)]
+
+
+def exact_receipts(connection: Connection, submission_ids: Collection[str]) -> list[Receipt]:
+    """Callbacks and rows of polls that an id or an operator has joined to these submissions."""
+    c, x = t.callbacks.c, t.exchanges.c
+    query = sa.select(t.callbacks).where(
+        c.submission_id.in_(list(submission_ids)), c.state == "joined", c.matched_by.in_(_SURE)
+    )
+    found = [receipt_of(row) for row in connection.execute(query)]
+    polls = sa.select(x.id, x.answered_at, x.readings, x.submission_id, t.submissions.c.account).where(
+        x.submission_id.in_(list(submission_ids)), x.kind == "ask", t.submissions.c.id == x.submission_id
+    )
+    for row in connection.execute(polls):
+        found += [
+            Receipt(
+                id=f"{row.id}/{n}",
+                account=row.account,
+                lane=None,
+                received_at=row.answered_at,
+                reading=reading_from_json(said),
+                asked_for=row.submission_id,
+            )
+            for n, said in enumerate(row.readings or ())
+        ]
+    return found
+
+
+def twin_receipts(connection: Connection, account: str, twins: Collection[str]) -> list[Receipt]:
+    """Joined receipts that equal one of these, as given: their join stands."""
+    c = t.callbacks.c
+    query = sa.select(t.callbacks).where(c.twin.in_(list(twins)), c.account == account, c.state == "joined")
+    return [dataclasses.replace(receipt_of(row), by_hand=row.submission_id) for row in connection.execute(query)]
+
+
+def receipts(connection: Connection, ids: Collection[str]) -> list[Receipt]:
+    """These receipts, as far as they are readable and nobody said to ignore them."""
+    c = t.callbacks.c
+    query = sa.select(t.callbacks).where(c.id.in_(list(ids)), c.reading.is_not(None), c.state != "quarantined")
+    return [receipt_of(row) for row in connection.execute(query) if row.by_hand != IGNORE]

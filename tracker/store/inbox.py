@@ -1,0 +1,256 @@
+"""The inbox: every callback as it came, and what was made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from tracker.domain.readings import Reading
+from tracker.store import tables as t
+from tracker.store.evidence import IGNORE, reading_to_json, twin_text
+
+PENDING: Final = "pending"
+JOINED: Final = "joined"
+ORPHANED: Final = "orphaned"
+UNREADABLE: Final = "unreadable"
+IGNORED: Final = "ignored"
+QUARANTINED: Final = "quarantined"
+STATES: Final = (PENDING, JOINED, ORPHANED, UNREADABLE, IGNORED, QUARANTINED)
+
+#: rows of quarantine per account; one a second, the rest is counted
+QUARANTINE_ROWS: Final = 1000
+_QUARANTINE_PAUSE: Final = timedelta(seconds=1)
+#: any number that no other program takes for its advisory lock
+_JOINING_LOCK: Final = 0x7472_6B72_6A6F
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewCallback:
+    """A request as it is to be stored; secrets are replaced already."""
+
+    id: str
+    account: str
+    lane: str | None
+    received_at: datetime
+    method: str
+    path: bytes
+    query: bytes
+    headers: Headers
+    body: bytes
+    size: int
+    remote: str | None
+    state: str = PENDING
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawCallback:
+    """A stored request, for an adapter to read."""
+
+    id: str
+    account: str
+    method: str
+    path: bytes
+    query: bytes
+    headers: Headers
+    body: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What was made of a callback."""
+
+    id: str
+    state: str
+    reason: str | None = None
+    reading: Reading | None = None
+    #: whether it counts among those that no id has joined
+    loose: bool = False
+    matched_by: str | None = None
+    submission: str | None = None
+    call: str | None = None
+    look_again_at: datetime | None = None
+
+
+def pack_headers(headers: Headers) -> bytes:
+    """Headers as one text of bytes, a line each, as they stand on the wire."""
+    return b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+
+
+def unpack_headers(packed: bytes) -> Headers:
+    pairs = (line.partition(b": ") for line in packed.split(b"\r\n") if line)
+    return tuple((name, value) for name, _, value in pairs)
+
+
+def insert(connection: Connection, new: Sequence[NewCallback]) -> None:
+    """Store requests. Of those for the quarantine only as many as its bounds allow; the others are counted."""
+    kept = [n for n in new if n.state != QUARANTINED]
+    for n in (n for n in new if n.state == QUARANTINED):
+        if _quarantine_has_room(connection, n) and not any(
+            k.state == QUARANTINED and k.account == n.account for k in kept
+        ):
+            kept.append(n)
+        else:
+            count(connection, {("quarantined", n.account): 1}, n.received_at)
+    if kept:
+        connection.execute(t.callbacks.insert(), [_row(n) for n in kept])
+
+
+def _row(n: NewCallback) -> dict[str, Any]:
+    return {
+        "id": n.id, "account": n.account, "lane": n.lane, "received_at": n.received_at, "method": n.method,
+        "path": n.path, "query": n.query, "headers": pack_headers(n.headers), "body": n.body, "size": n.size,
+        "remote": n.remote, "state": n.state, "reason": n.reason, "looks": 0,
+    }  # fmt: skip
+
+
+def _quarantine_has_room(connection: Connection, n: NewCallback) -> bool:
+    c = t.callbacks.c
+    mine = sa.and_(c.state == QUARANTINED, c.account == n.account)
+    held, last = connection.execute(sa.select(sa.func.count(), sa.func.max(c.received_at)).where(mine)).one()
+    return held < QUARANTINE_ROWS and (last is None or n.received_at - last >= _QUARANTINE_PAUSE)
+
+
+def count(connection: Connection, counts: Mapping[tuple[str, str], int], now: datetime) -> None:
+    """Add to what is counted and not kept, by name and account."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    for (name, account), n in sorted(counts.items()):
+        insert = dialect.insert(t.counts).values(name=name, account=account, count=n, last_at=now)
+        connection.execute(
+            insert.on_conflict_do_update(
+                index_elements=["name", "account"], set_={"count": t.counts.c.count + n, "last_at": now}
+            )
+        )
+
+
+def lock_joining(connection: Connection) -> None:
+    """One joiner at a time, in whatever process, until the transaction ends. On SQLite the transaction is the lock."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_JOINING_LOCK)))
+
+
+def pending(connection: Connection, accounts: Collection[str], limit: int) -> list[RawCallback]:
+    """The oldest callbacks that nobody has read yet."""
+    c = t.callbacks.c
+    query = (
+        sa.select(c.id, c.account, c.method, c.path, c.query, c.headers, c.body)
+        .where(c.state == PENDING, c.account.in_(list(accounts)))
+        .order_by(c.id)
+        .limit(limit)
+    )
+    return [
+        RawCallback(
+            id=r.id, account=r.account, method=r.method, path=r.path, query=r.query,
+            headers=unpack_headers(r.headers), body=r.body,
+        )
+        for r in connection.execute(query)
+    ]  # fmt: skip
+
+
+def still_pending(connection: Connection, ids: Collection[str]) -> dict[str, tuple[str | None, datetime]]:
+    """Of these, those that nobody else has read meanwhile: their lane and time of receipt."""
+    c = t.callbacks.c
+    query = sa.select(c.id, c.lane, c.received_at).where(c.id.in_(list(ids)), c.state == PENDING)
+    return {r.id: (r.lane, r.received_at) for r in connection.execute(query)}
+
+
+def standings(connection: Connection, ids: Collection[str]) -> dict[str, Standing]:
+    """What was made of these callbacks so far, without their readings."""
+    c = t.callbacks.c
+    query = sa.select(
+        c.id, c.state, c.reason, c.loose_number, c.matched_by, c.submission_id, c.call_id, c.look_again_at
+    ).where(c.id.in_(list(ids)))
+    return {
+        r.id: Standing(
+            id=r.id, state=r.state, reason=r.reason, loose=r.loose_number is not None, matched_by=r.matched_by,
+            submission=r.submission_id, call=r.call_id, look_again_at=r.look_again_at,
+        )
+        for r in connection.execute(query)
+    }  # fmt: skip
+
+
+def write(connection: Connection, standings: Sequence[Standing]) -> None:
+    """Record what was made of callbacks."""
+    if not standings:
+        return
+    connection.execute(
+        t.callbacks.update().where(t.callbacks.c.id == sa.bindparam("b_id")),
+        [
+            {
+                "b_id": s.id,
+                "state": s.state,
+                "reason": s.reason,
+                "reading": reading_to_json(s.reading) if s.reading else None,
+                "loose_number": s.reading.to if s.reading and s.loose else None,
+                "twin": twin_text(s.reading) if s.reading else None,
+                "matched_by": s.matched_by,
+                "submission_id": s.submission,
+                "call_id": s.call,
+                "look_again_at": s.look_again_at,
+            }
+            for s in sorted(standings, key=lambda s: s.id)
+        ],
+    )
+
+
+def write_repeats(connection: Connection, repeat_of: Mapping[str, str | None]) -> None:
+    """Record which callbacks say again what another said first."""
+    c = t.callbacks.c
+    known = dict(connection.execute(sa.select(c.id, c.repeat_of).where(c.id.in_(list(repeat_of)))).tuples().all())
+    changed = [{"b_id": id, "repeat_of": of} for id, of in sorted(repeat_of.items()) if id in known and known[id] != of]
+    if changed:
+        connection.execute(t.callbacks.update().where(c.id == sa.bindparam("b_id")), changed)
+
+
+def wait_for(connection: Connection, account: str, keys: Mapping[str, Collection[str]]) -> None:
+    """Have these callbacks found again by these keys (callback id → keys); whatever they waited for before goes."""
+    if keys:
+        connection.execute(t.waiting_keys.delete().where(t.waiting_keys.c.callback_id.in_(list(keys))))
+    rows = [{"account": account, "key": k, "callback_id": id} for id, ks in keys.items() for k in sorted(set(ks))]
+    if rows:
+        connection.execute(t.waiting_keys.insert(), rows)
+
+
+def waiting_for(connection: Connection, account: str, keys: Collection[str]) -> list[str]:
+    """The callbacks that wait for any of these keys."""
+    w = t.waiting_keys.c
+    query = sa.select(w.callback_id).where(w.account == account, w.key.in_(list(keys))).distinct()
+    return list(connection.scalars(query))
+
+
+def due_for_a_look(
+    connection: Connection, accounts: Collection[str], now: datetime, limit: int
+) -> list[tuple[str, str]]:
+    """Orphans whose time has come: (account, id)."""
+    c = t.callbacks.c
+    query = (
+        sa.select(c.account, c.id)
+        .where(c.look_again_at.is_not(None), c.look_again_at <= now, c.account.in_(list(accounts)))
+        .order_by(c.look_again_at)
+        .limit(limit)
+    )
+    return [(r.account, r.id) for r in connection.execute(query)]
+
+
+def looked(connection: Connection, ids: Collection[str]) -> dict[str, tuple[int, datetime]]:
+    """Count one more look at each of these; gives the counts, and when each was received."""
+    c = t.callbacks.c
+    connection.execute(t.callbacks.update().where(c.id.in_(list(ids))).values(looks=c.looks + 1))
+    return {
+        r.id: (r.looks, r.received_at)
+        for r in connection.execute(sa.select(c.id, c.looks, c.received_at).where(c.id.in_(list(ids))))
+    }
+
+
+def set_by_hand(connection: Connection, id: str, submission: str | None) -> None:
+    """An operator's word about a callback: the submission it belongs to, or None to have it ignored."""
+    word = IGNORE if submission is None else submission
+    connection.execute(t.callbacks.update().where(t.callbacks.c.id == id).values(by_hand=word))

@@ -1,0 +1,100 @@
+"""Due work: written in the transaction that caused it, claimed with a lease, removed when it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from tracker.store import tables as t
+
+#: send a pending submission; the subject is its id
+SEND: Final = "send"
+#: make a new submission of a call that was told to come again; the subject is the submission that was refused
+RESEND: Final = "resend"
+#: ask the provider about a submission; the subject is its id
+ASK: Final = "ask"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    id: int
+    kind: str
+    subject: str
+    account: str
+    due_at: datetime
+    tries: int
+
+
+def plan(connection: Connection, kind: str, subject: str, account: str, due_at: datetime) -> None:
+    """Have this work due at that time; where it is planned already, move it there."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    insert = dialect.insert(t.jobs).values(kind=kind, subject=subject, account=account, due_at=due_at, tries=0)
+    connection.execute(
+        insert.on_conflict_do_update(
+            index_elements=["kind", "subject"], set_={"due_at": due_at, "owner": None, "lease_until": None}
+        )
+    )
+
+
+def drop(connection: Connection, kind: str, subject: str) -> None:
+    """This work needs no doing any more."""
+    connection.execute(t.jobs.delete().where(t.jobs.c.kind == kind, t.jobs.c.subject == subject))
+
+
+def claim(connection: Connection, kind: str, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Job]:
+    """Take up to `limit` pieces of due work that nobody else holds, oldest first."""
+    j = t.jobs.c
+    free = sa.or_(j.lease_until.is_(None), j.lease_until < now)
+    due = (
+        sa.select(j.id)
+        .where(j.kind == kind, j.due_at <= now, free)
+        .order_by(j.due_at, j.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    taken = connection.execute(
+        t.jobs.update()
+        .where(j.id.in_(due.scalar_subquery()))
+        .values(owner=owner, lease_until=now + lease, tries=j.tries + 1)
+        .returning(j.id, j.kind, j.subject, j.account, j.due_at, j.tries)
+    )
+    found = [
+        Job(id=r.id, kind=r.kind, subject=r.subject, account=r.account, due_at=r.due_at, tries=r.tries) for r in taken
+    ]
+    return sorted(found, key=lambda job: (job.due_at, job.id))
+
+
+def finish(connection: Connection, job: Job, *, owner: str) -> None:
+    """It is done; unless it was planned anew meanwhile, it goes."""
+    j = t.jobs.c
+    connection.execute(t.jobs.delete().where(j.id == job.id, j.owner == owner))
+
+
+def postpone(connection: Connection, job: Job, due_at: datetime) -> None:
+    """Not now; at that time again."""
+    connection.execute(t.jobs.update().where(t.jobs.c.id == job.id).values(due_at=due_at, owner=None, lease_until=None))
+
+
+def earlier_send_is_due(connection: Connection, account: str, subject: str, now: datetime) -> bool:
+    """Whether another submission of the account waits for its turn."""
+    j = t.jobs.c
+    query = sa.select(j.id).where(j.kind == SEND, j.account == account, j.due_at <= now, j.subject != subject).limit(1)
+    return connection.scalar(query) is not None
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """When the next piece of work is due."""
+    due: datetime | None = connection.scalar(sa.select(sa.func.min(t.jobs.c.due_at)))
+    return due
+
+
+def waiting(connection: Connection, now: datetime) -> dict[str, int]:
+    """How much work of each kind is due."""
+    j = t.jobs.c
+    query = sa.select(j.kind, sa.func.count()).where(j.due_at <= now).group_by(j.kind)
+    return {kind: count for kind, count in connection.execute(query)}

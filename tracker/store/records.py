@@ -1,0 +1,232 @@
+"""Calls, submissions and events: written and read in sets.
+
+Nothing here decides anything; `tracker.flow.recording` says what is written, and locks first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from tracker.domain.calls import Call, CallStatus, Submission, Trigger
+from tracker.domain.events import AtSource, Event, EventType, MatchedBy, Source
+from tracker.domain.timeline import SubmissionState, Timeline
+from tracker.store import tables as t
+from tracker.store.ids import new_id
+
+
+def insert_call(connection: Connection, call: Call, secrets: Mapping[str, str], timeline: Timeline) -> None:
+    """A new call with its cache, and its secret variables aside."""
+    asked = {
+        c.name: getattr(call, c.name)
+        for c in t.calls.c
+        if hasattr(call, c.name) and c.name not in ("variables", "notes")
+    }
+    connection.execute(
+        t.calls.insert(),
+        {
+            **asked,
+            "variables": dict(call.variables),
+            "notes": dict(call.metadata),
+            **_cache(timeline),
+            "updated_at": call.created_at,
+        },
+    )
+    if secrets:
+        connection.execute(t.call_secrets.insert(), {"call_id": call.id, "variables": dict(secrets)})
+
+
+def secrets_of(connection: Connection, call_id: str) -> dict[str, str]:
+    """The secret variables of a call in the clear; empty once they were sent."""
+    found = connection.scalar(sa.select(t.call_secrets.c.variables).where(t.call_secrets.c.call_id == call_id))
+    return dict(found or {})
+
+
+def erase_secrets(connection: Connection, call_id: str) -> None:
+    connection.execute(t.call_secrets.delete().where(t.call_secrets.c.call_id == call_id))
+
+
+def insert_submission(connection: Connection, submission: Submission) -> None:
+    connection.execute(
+        t.submissions.insert(),
+        {
+            "id": submission.id,
+            "call_id": submission.call,
+            "account": submission.account,
+            "to": submission.to,
+            "bridge": submission.bridge,
+            "flow_id": submission.flow_id,
+            "interval": submission.interval,
+            "number": submission.number,
+            "trigger": submission.trigger.value,
+            "lane": submission.lane,
+            "status": submission.status.value,
+            "outcome": None,
+            "reason": None,
+            "refused": submission.refused,
+            "tries": submission.tries,
+            "created_at": submission.created_at,
+        },
+    )
+
+
+def lock_calls(connection: Connection, ids: Collection[str]) -> dict[str, Call]:
+    """The calls of these ids, their rows locked in the order of ids until the transaction ends."""
+    if not ids:
+        return {}
+    query = sa.select(t.calls).where(t.calls.c.id.in_(sorted(ids))).order_by(t.calls.c.id).with_for_update()
+    return {row.id: call_of(row) for row in connection.execute(query)}
+
+
+def call_of(row: Row[Any]) -> Call:
+    return Call(
+        id=row.id, account=row.account, to=row.to, bridge=row.bridge, flow_id=row.flow_id, audio=row.audio,
+        variables=row.variables, metadata=row.notes, name=row.name, interval=row.interval, webhook_id=row.webhook_id,
+        campaign=row.campaign, reference=row.reference, rule=row.rule, policy=row.policy, not_before=row.not_before,
+        not_after=row.not_after, created_at=row.created_at,
+    )  # fmt: skip
+
+
+def submissions_of(connection: Connection, call_ids: Collection[str]) -> list[Submission]:
+    """All submissions of these calls, by number."""
+    query = sa.select(t.submissions).where(t.submissions.c.call_id.in_(list(call_ids))).order_by(t.submissions.c.number)
+    return [submission_of(row) for row in connection.execute(query)]
+
+
+def find_submission(connection: Connection, id: str) -> Submission | None:
+    row = connection.execute(sa.select(t.submissions).where(t.submissions.c.id == id)).first()
+    return submission_of(row) if row else None
+
+
+def submission_of(row: Row[Any]) -> Submission:
+    return Submission(
+        id=row.id, call=row.call_id, account=row.account, to=row.to, bridge=row.bridge, flow_id=row.flow_id,
+        interval=row.interval, number=row.number, trigger=Trigger(row.trigger), status=CallStatus(row.status),
+        outcome=CallStatus(row.outcome) if row.outcome else None, lane=row.lane, submission_id=row.provider_id,
+        refused=row.refused, tries=row.tries, owner=row.owner, lease_until=row.lease_until,
+        requested_at=row.requested_at, accepted_at=row.accepted_at, created_at=row.created_at,
+    )  # fmt: skip
+
+
+def update_submission(connection: Connection, id: str, **values: Any) -> None:
+    """Set columns of one submission; the caller holds the lock of its call."""
+    connection.execute(t.submissions.update().where(t.submissions.c.id == id).values(**values))
+
+
+def begin_submitting(
+    connection: Connection, id: str, *, owner: str, lease_until: datetime, now: datetime, tries: int
+) -> bool:
+    """`pending → submitting` as one conditional update; False where somebody else was first."""
+    s = t.submissions
+    done = connection.execute(
+        s.update()
+        .where(s.c.id == id, s.c.status == CallStatus.pending.value, s.c.owner.is_(None))
+        .values(owner=owner, lease_until=lease_until, requested_at=now, tries=tries)
+    )
+    return done.rowcount == 1
+
+
+def ended_leases(connection: Connection, now: datetime, limit: int = 100) -> list[Submission]:
+    """Submissions whose sender did not record an answer within its lease."""
+    s = t.submissions
+    query = (
+        sa.select(s).where(s.c.lease_until.is_not(None), s.c.lease_until < now).order_by(s.c.lease_until).limit(limit)
+    )
+    return [submission_of(row) for row in connection.execute(query)]
+
+
+def events_of(connection: Connection, call_ids: Collection[str]) -> dict[str, list[tuple[Event, bool]]]:
+    """All events of these calls, each with whether it is withdrawn; in no order."""
+    found: dict[str, list[tuple[Event, bool]]] = {id: [] for id in call_ids}
+    for row in connection.execute(sa.select(t.events).where(t.events.c.call_id.in_(list(call_ids)))):
+        found[row.call_id].append((event_of(row), row.withdrawn))
+    return found
+
+
+def event_of(row: Row[Any]) -> Event:
+    return Event(
+        key=row.key, id=row.id, call=row.call_id, submission=row.submission_id, attempt=row.attempt, dial=row.dial,
+        type=EventType(row.type), status=CallStatus(row.status) if row.status else None, at=row.at,
+        at_source=AtSource(row.at_source), source=Source(row.source), provider_status=row.provider_status,
+        reason=row.reason, matched_by=MatchedBy(row.matched_by) if row.matched_by else None,
+        callback=row.callback_id, detail=row.detail, recorded_at=row.recorded_at,
+    )  # fmt: skip
+
+
+def insert_events(connection: Connection, events: Sequence[Event], now: datetime) -> list[Event]:
+    """Add events; gives them back with their ids. One that has an id already keeps it and its `recorded_at`."""
+    stored = [e if e.id else replace(e, id=new_id("ev"), recorded_at=now) for e in events]
+    if stored:
+        connection.execute(
+            t.events.insert(),
+            [
+                {
+                    "id": e.id, "call_id": e.call, "key": e.key, "submission_id": e.submission, "attempt": e.attempt,
+                    "dial": e.dial, "type": e.type.value, "status": e.status.value if e.status else None, "at": e.at,
+                    "at_source": e.at_source.value, "recorded_at": e.recorded_at, "source": e.source.value,
+                    "provider_status": e.provider_status, "reason": str(e.reason) if e.reason else None,
+                    "matched_by": e.matched_by.value if e.matched_by else None, "callback_id": e.callback,
+                    "detail": dict(e.detail), "withdrawn": False,
+                }
+                for e in stored
+            ],
+        )  # fmt: skip
+    return stored
+
+
+def set_withdrawn(connection: Connection, ids: Collection[str], withdrawn: bool) -> None:
+    """Take events out of their timeline, or back in."""
+    if ids:
+        connection.execute(t.events.update().where(t.events.c.id.in_(list(ids))).values(withdrawn=withdrawn))
+
+
+def delete_events(connection: Connection, ids: Collection[str]) -> None:
+    if ids:
+        connection.execute(t.events.delete().where(t.events.c.id.in_(list(ids))))
+
+
+def _cache(timeline: Timeline) -> dict[str, Any]:
+    return {
+        "status": timeline.status.value,
+        "outcome": timeline.outcome.value if timeline.outcome else None,
+        "reason": str(timeline.reason) if timeline.reason else None,
+        "settled": timeline.settled,
+        "disputed": timeline.disputed,
+        "answered": timeline.answered,
+        "attempts": timeline.attempts,
+        "duration_s": timeline.duration_s,
+        "started_at": timeline.started_at,
+        "ended_at": timeline.ended_at,
+        "next_attempt_at": timeline.next_attempt_at,
+        "cancel_requested": timeline.cancel_requested,
+        "recording_url": timeline.recording_url,
+        "dtmf": timeline.dtmf,
+        "charges": timeline.charges,
+    }
+
+
+def write_calls(connection: Connection, timelines: Mapping[str, Timeline], now: datetime) -> None:
+    """Write the caches of these calls back."""
+    rows = [{"b_id": id, "updated_at": now, **_cache(timeline)} for id, timeline in sorted(timelines.items())]
+    if rows:
+        connection.execute(t.calls.update().where(t.calls.c.id == sa.bindparam("b_id")), rows)
+
+
+def write_submissions(connection: Connection, states: Iterable[SubmissionState]) -> None:
+    """Write the caches of these submissions back."""
+    rows = [
+        {
+            "b_id": s.id,
+            "status": s.status.value,
+            "outcome": s.outcome.value if s.outcome else None,
+            "reason": str(s.reason) if s.reason else None,
+        }
+        for s in sorted(states, key=lambda s: s.id)
+    ]
+    if rows:
+        connection.execute(t.submissions.update().where(t.submissions.c.id == sa.bindparam("b_id")), rows)
