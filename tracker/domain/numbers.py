@@ -41,8 +41,7 @@ def parse_number(text: str, region: str) -> str:
         found = _e164(compact, region.upper()) or _e164("+" + compact, None)
     if found is None:
         raise InvalidNumber(
-            "not a valid telephone number; write it with its country code, "
-            f"or as it is dialled in {region.upper()}"
+            f"not a valid telephone number; write it with its country code, or as it is dialled in {region.upper()}"
         )
     return found
 
@@ -50,7 +49,7 @@ def parse_number(text: str, region: str) -> str:
 def parse_provider_number(value: object, region: str) -> str | None:
     """A number as a provider sends it (an integer or a text), as E.164 with "+"; None where it is none.
 
-    Providers always send the country code, mostly without "+", so that reading comes first, and the region's own
+    Providers always send the country code, mostly without "+": that reading comes first, the region's own
     way of writing second. What is masked, too short or not valid is None: it could match no call of ours.
     """
     if isinstance(value, int):

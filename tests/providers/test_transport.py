@@ -1,0 +1,420 @@
+"""What is certain after an exchange, against servers that misbehave in every way that a local socket can."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tracker.providers.base import Failure, Outgoing, Reply
+from tracker.providers.transport import exchange
+
+TOKEN = "token-that-nobody-may-see"
+ENOUGH_S = 30.0
+SHORT_S = 1.0
+
+Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def outgoing(url: str, body: bytes = b'{"to": "918919525224"}', **headers: str) -> Outgoing:
+    return Outgoing(
+        method="POST", url=url, headers={"Authorization": f"Bearer {TOKEN}", **headers}, body=body
+    )
+
+
+class Server:
+    """A TCP server on 127.0.0.1 that does with a connection what it is told, and keeps what it received."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self.received = bytearray()
+        self.connections = 0
+
+    async def __aenter__(self) -> Server:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/api/v2/outgoing/send"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        feeding = asyncio.StreamReader()
+
+        async def feed() -> None:
+            while chunk := await reader.read(65536):
+                self.received += chunk
+                feeding.feed_data(chunk)
+            feeding.feed_eof()
+
+        feeder = asyncio.create_task(feed())
+        try:
+            await self._peer(feeding, writer)
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+            feeder.cancel()
+
+
+def peer(answer: bytes, *, then: str = "close", read: bool = True) -> Peer:
+    """Reads a request, writes these bytes, and then closes, resets, or stays silent."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if read:
+            await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        if then == "silence":
+            await reader.read()  # until the other side gives up
+            await reader.read()
+        elif then == "reset":
+            await asyncio.sleep(0.05)  # what was written before has to arrive first
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+    return serve
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def run(
+    serving: Peer,
+    *,
+    timeout_s: float = ENOUGH_S,
+    before_write: Callable[[], bool] | None = None,
+    via_proxy_to: str | None = None,
+    scheme: str = "http",
+    body: bytes = b"{}",
+    max_body: int = 1024 * 1024,
+) -> tuple[Reply | Failure, Server]:
+    async def scenario() -> tuple[Reply | Failure, Server]:
+        async with Server(serving) as server:
+            url = via_proxy_to or server.url.replace("http", scheme, 1)
+            proxy = f"http://user:pass-word@127.0.0.1:{server.port}" if via_proxy_to else None
+            result = await exchange(
+                outgoing(url, body),
+                timeout_s=timeout_s,
+                before_write=before_write,
+                proxy=proxy,
+                max_body=max_body,
+            )
+            return result, server
+
+    result, server = asyncio.run(scenario())
+    if isinstance(result, Failure):
+        assert TOKEN not in result.message
+        assert "pass-word" not in result.message
+    return result, server
+
+
+def failure(result: Reply | Failure) -> Failure:
+    assert isinstance(result, Failure)
+    return result
+
+
+def reply(result: Reply | Failure) -> Reply:
+    assert isinstance(result, Reply)
+    return result
+
+
+# An answer
+
+
+def test_an_answer_comes_with_status_headers_and_body() -> None:
+    result, server = run(peer(OK))
+    assert reply(result).status == 200
+    assert reply(result).body == b"{}"
+    assert reply(result).broken is None
+    assert reply(result).header("content-TYPE") == "application/json"
+    assert server.received.startswith(b"POST /api/v2/outgoing/send HTTP/1.1\r\n")
+    assert f"Authorization: Bearer {TOKEN}".encode() in server.received
+    assert server.received.endswith(b"\r\n\r\n{}")
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
+    answer = b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n"
+    result, server = run(peer(answer))
+    assert reply(result).status == 302
+    assert server.connections == 1
+
+
+def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    result, _ = run(peer(OK))
+    assert reply(result).status == 200
+
+
+def test_every_exchange_has_a_connection_of_its_own() -> None:
+    async def scenario() -> int:
+        async with Server(peer(OK)) as server:
+            for _ in range(3):
+                assert isinstance(await exchange(outgoing(server.url), timeout_s=ENOUGH_S), Reply)
+            return server.connections
+
+    assert asyncio.run(scenario()) == 3
+
+
+# A status, but a broken body: the status is not lost
+
+
+@pytest.mark.parametrize(
+    "serving",
+    [
+        pytest.param(peer(b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{"), id="closed in the body"),
+        pytest.param(
+            peer(b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"), id="a chunk is cut"
+        ),
+        pytest.param(
+            peer(b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{", then="reset"),
+            id="reset in the body",
+        ),
+        pytest.param(
+            peer(b"HTTP/1.1 201 Created\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n{{{{"),
+            id="no gzip",
+        ),
+    ],
+)
+def test_a_broken_body_keeps_its_status(serving: Peer) -> None:
+    result, _ = run(serving)
+    assert reply(result).status == 201
+    assert reply(result).broken
+
+
+def test_a_body_that_stops_arriving_keeps_its_status() -> None:
+    result, _ = run(peer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", then="silence"), timeout_s=SHORT_S)
+    assert reply(result).status == 200
+    assert reply(result).body == b"{"
+    assert reply(result).broken == "no complete answer within 1 s"
+
+
+def test_a_body_that_drips_is_bounded_by_the_whole_time() -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(1000):
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    result, _ = run(drip, timeout_s=SHORT_S)
+    assert reply(result).broken == "no complete answer within 1 s"
+
+
+def test_a_body_that_is_too_large_is_cut() -> None:
+    result, _ = run(peer(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 5000), max_body=1000)
+    assert reply(result).body == b"x" * 1000
+    assert reply(result).broken == "the body is larger than 1000 bytes"
+
+
+def test_a_body_of_exactly_the_limit_is_whole() -> None:
+    result, _ = run(peer(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000), max_body=1000)
+    assert reply(result).broken is None
+
+
+# No answer after the request was written: unclear
+
+
+@pytest.mark.parametrize(
+    "serving",
+    [
+        pytest.param(peer(b""), id="closed after the request"),
+        pytest.param(peer(b"", then="reset"), id="reset after the request"),
+        pytest.param(peer(b"", read=False), id="closed at accept"),
+        pytest.param(peer(b"HTTP/1.1 200 OK\r\nConte"), id="closed in the headers"),
+        pytest.param(peer(b"SSH-2.0-OpenSSH_9.2\r\n"), id="garbage"),
+    ],
+)
+def test_no_answer_after_the_request_is_unclear(serving: Peer) -> None:
+    result, _ = run(serving)
+    assert not failure(result).never_left
+
+
+def test_silence_after_the_request_is_unclear() -> None:
+    result, server = run(peer(b"", then="silence"), timeout_s=SHORT_S)
+    assert failure(result) == Failure(never_left=False, message="TimeoutError: no complete answer within 1 s")
+    assert server.received
+
+
+def test_a_request_that_is_not_read_is_unclear() -> None:
+    async def never_read() -> Reply | Failure:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+            return await exchange(outgoing(url, b"x" * 30_000_000), timeout_s=SHORT_S)
+
+    assert not failure(asyncio.run(never_read())).never_left
+
+
+def test_an_answer_that_quotes_the_token_does_not_show_it() -> None:
+    result, _ = run(peer(f"HTTP/9.9 Bearer {TOKEN}\r\n\r\n".encode()))
+    assert TOKEN not in failure(result).message
+
+
+# The request never left
+
+
+def _closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_refused_connection_never_left(scheme: str) -> None:
+    result = asyncio.run(exchange(outgoing(f"{scheme}://127.0.0.1:{_closed_port()}/"), timeout_s=ENOUGH_S))
+    assert failure(result).never_left
+    assert failure(result).message.startswith("ConnectError")
+
+
+def test_a_name_that_does_not_resolve_never_left() -> None:
+    result = asyncio.run(exchange(outgoing("http://nowhere.invalid/"), timeout_s=ENOUGH_S))
+    assert failure(result).never_left
+
+
+@pytest.mark.parametrize(
+    "serving",
+    [
+        pytest.param(peer(b"", read=False), id="closed in the handshake"),
+        pytest.param(peer(OK, read=False), id="no TLS"),
+    ],
+)
+def test_a_failed_tls_handshake_never_left(serving: Peer) -> None:
+    result, server = run(serving, scheme="https")
+    assert failure(result).never_left
+    assert TOKEN.encode() not in server.received
+
+
+def test_a_silent_tls_handshake_never_left() -> None:
+    result, server = run(peer(b"", then="silence", read=False), scheme="https", timeout_s=SHORT_S)
+    assert failure(result) == Failure(never_left=True, message="TimeoutError: no connection within 1 s")
+    assert TOKEN.encode() not in server.received
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://127.0.0.1/",
+        "127.0.0.1/outgoing/send",
+        "",
+        "http://",
+        "http://127.0.0.1:99999999/",
+        "http://[::1/",
+        f"http://{'x' * 64}.example/",
+        "http://exa\x00mple/",
+    ],
+)
+def test_an_address_that_cannot_be_used_never_left(url: str) -> None:
+    assert failure(asyncio.run(exchange(outgoing(url), timeout_s=ENOUGH_S))).never_left
+
+
+@pytest.mark.parametrize("bad", ["line\r\nbreak", "schlüssel", "\ud800", "nul\x00"])
+def test_a_header_that_cannot_be_sent_never_left_and_is_not_shown(bad: str) -> None:
+    async def scenario() -> tuple[Reply | Failure, bytes]:
+        async with Server(peer(OK)) as server:
+            request = Outgoing(
+                method="POST", url=server.url, headers={"Authorization": f"Bearer {TOKEN}{bad}"}, body=b"{}"
+            )
+            return await exchange(request, timeout_s=ENOUGH_S), bytes(server.received)
+
+    result, received = asyncio.run(scenario())
+    assert failure(result).never_left
+    assert TOKEN not in failure(result).message
+    assert received == b""
+
+
+@pytest.mark.parametrize(
+    ("serving", "timeout_s"),
+    [
+        pytest.param(peer(b"HTTP/1.1 502 Bad Gateway\r\n\r\n"), ENOUGH_S, id="502"),
+        pytest.param(peer(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"), ENOUGH_S, id="407"),
+        pytest.param(peer(b""), ENOUGH_S, id="closes"),
+        pytest.param(peer(b"", then="silence"), SHORT_S, id="is silent"),
+        pytest.param(peer(b"HTTP/1.1 200 OK\r\n\r\n"), ENOUGH_S, id="closes the tunnel before TLS stands"),
+    ],
+)
+def test_a_proxy_without_a_tunnel_never_saw_the_request(serving: Peer, timeout_s: float) -> None:
+    result, server = run(serving, via_proxy_to="https://provider.invalid/outgoing/send", timeout_s=timeout_s)
+    assert failure(result).never_left
+    assert server.received.startswith(b"CONNECT provider.invalid:443")
+    assert TOKEN.encode() not in server.received
+
+
+def test_a_plain_address_through_a_proxy_gives_the_proxys_answer() -> None:
+    result, server = run(
+        peer(b"HTTP/1.1 502 Bad\r\n\r\n"), via_proxy_to="http://provider.invalid/outgoing/send"
+    )
+    assert reply(result).status == 502
+    assert server.received.startswith(b"POST http://provider.invalid/outgoing/send")
+
+
+@pytest.mark.parametrize(
+    "proxy", ["gopher://127.0.0.1:1", "http://user:pass-word@127.0.0.1:port", "socks5://x:1"]
+)
+def test_a_proxy_that_cannot_be_used_never_left(proxy: str) -> None:
+    result = asyncio.run(exchange(outgoing("http://127.0.0.1:1/"), timeout_s=ENOUGH_S, proxy=proxy))
+    assert failure(result).never_left
+    assert "pass-word" not in failure(result).message
+
+
+# The lease, looked at in the moment before the request is written
+
+
+def test_a_lease_that_is_over_lets_no_byte_leave() -> None:
+    asked_after_connecting: list[bool] = []
+
+    async def scenario() -> tuple[Reply | Failure, Server]:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            seen_end.set_result(await reader.read())
+
+        async with Server(serve) as server:
+            seen_end: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+            def lease_over() -> bool:
+                asked_after_connecting.append(True)
+                return False
+
+            result = await exchange(outgoing(server.url), timeout_s=ENOUGH_S, before_write=lease_over)
+            assert await seen_end == b""  # the server saw the connection end, and nothing before
+            return result, server
+
+    result, server = asyncio.run(scenario())
+    assert failure(result).never_left
+    assert server.connections == 1
+    assert server.received == b""
+    assert asked_after_connecting == [True]
+
+
+def test_a_lease_that_holds_lets_the_request_leave() -> None:
+    asked: list[bool] = []
+
+    def holds() -> bool:
+        asked.append(True)
+        return True
+
+    result, server = run(peer(OK), before_write=holds)
+    assert reply(result).status == 200
+    assert asked == [True]
+    assert server.received
+
+
+def test_the_lease_is_not_asked_for_a_tunnel_but_for_the_request() -> None:
+    asked: list[bool] = []
+
+    def holds() -> bool:
+        asked.append(True)
+        return True
+
+    run(
+        peer(b"HTTP/1.1 407 No\r\n\r\n"),
+        via_proxy_to="https://provider.invalid/outgoing/send",
+        before_write=holds,
+    )
+    assert asked == []
