@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 
 from tracker.domain.calls import CallStatus
+
+#: characters; ids and words are shorter, an index entry of PostgreSQL ends at some 2,700 bytes
+_LONGEST_PART = 120
 
 
 class EventType(StrEnum):
@@ -100,6 +104,13 @@ class Event:
     def __post_init__(self) -> None:
         if self.at.tzinfo is None:
             raise ValueError("an event's time must have a zone")
+
+
+def key_part(text: str) -> str:
+    """A provider's text as part of a key: as it is, or its digest where it is long, for keys stand in an index."""
+    if len(text) <= _LONGEST_PART:
+        return text
+    return "sha256:" + sha256(text.encode(errors="backslashreplace")).hexdigest()
 
 
 def iso(at: datetime) -> str:

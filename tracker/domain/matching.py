@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tracker.domain.events import MatchedBy
+from tracker.domain.calls import OPEN
+from tracker.domain.events import MatchedBy, iso, key_part
 from tracker.domain.readings import Reading
 from tracker.domain.records import same_moments, word_key
 
@@ -65,12 +66,19 @@ class Receipt:
     by_hand: str | None = None
     #: the row of a poll: the submission that was asked for
     asked_for: str | None = None
+    #: a join that stands and is not weighed here; its like follow it
+    joined: Join | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Join:
     submission: str
     matched_by: MatchedBy
+
+    @property
+    def sure(self) -> bool:
+        """Whether an id or a person says so: only then does its record speak against another one."""
+        return self.matched_by.exact or self.matched_by is MatchedBy.operator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,12 +111,12 @@ def twin_key(reading: Reading) -> tuple[str, ...] | None:
     if not id and reading.started_at is None:
         return None
     return (
-        id,
-        id_key(reading.mid or ""),
+        key_part(id),
+        key_part(id_key(reading.mid or "")),
         reading.to or "",
-        word_key(reading.word),
-        reading.started_at.isoformat() if reading.started_at else "",
-        reading.ended_at.isoformat() if reading.ended_at else "",
+        key_part(word_key(reading.word)),
+        iso(reading.started_at) if reading.started_at else "",
+        iso(reading.ended_at) if reading.ended_at else "",
     )
 
 
@@ -119,6 +127,7 @@ def match(receipts: Iterable[Receipt], submissions: Iterable[Submitted]) -> dict
     submissions to their numbers and all receipts of those numbers.
     """
     ordered = sorted(receipts, key=lambda r: (r.received_at, r.id))
+    came = _first_receipts(ordered)
     known = {s.id: s for s in submissions}
     ids = _Ids(known.values())
     verdicts: dict[str, Verdict] = {}
@@ -127,13 +136,14 @@ def match(receipts: Iterable[Receipt], submissions: Iterable[Submitted]) -> dict
     twins: dict[tuple[str, ...], str] = {}
     rest: list[Receipt] = []
 
-    for r in ordered:
-        join = _by_hand(r) or ids.find(r)
+    for r in sorted(ordered, key=_standing):
+        join = _by_hand(r) or r.joined or ids.find(r)
         if join is None:
             rest.append(r)
             continue
         verdicts[r.id] = join
-        exact.setdefault(join.submission, []).append(r.reading)
+        if join.sure:
+            exact.setdefault(join.submission, []).append(r.reading)
         heard.setdefault(join.submission, []).append(r.received_at)
         _remember_twin(twins, r, join)
 
@@ -141,7 +151,7 @@ def match(receipts: Iterable[Receipt], submissions: Iterable[Submitted]) -> dict
     for s in known.values():
         by_number.setdefault((s.account, s.to), []).append(s)
     for r in rest:
-        verdict = _without_id(r, twins, by_number, exact, heard)
+        verdict = _without_id(r, came[r.id], twins, by_number, exact, heard)
         verdicts[r.id] = verdict
         if isinstance(verdict, Join):
             heard.setdefault(verdict.submission, []).append(r.received_at)
@@ -152,6 +162,24 @@ def match(receipts: Iterable[Receipt], submissions: Iterable[Submitted]) -> dict
         if isinstance(verdict, Unjoined) and not verdict.ignored and (found := _twin(twins, r)):
             verdicts[r.id] = found
     return verdicts
+
+
+def _first_receipts(ordered: Iterable[Receipt]) -> dict[str, datetime]:
+    """For each receipt when its record first came: a repeat is no younger than what it repeats.
+
+    Otherwise a call that was over before our request could be taken for ours when its callback is sent again.
+    """
+    first: dict[tuple[str, ...], datetime] = {}
+    came: dict[str, datetime] = {}
+    for r in ordered:
+        key = twin_key(r.reading) if r.asked_for is None else None
+        came[r.id] = first.setdefault((r.account, *key), r.received_at) if key else r.received_at
+    return came
+
+
+def _standing(r: Receipt) -> int:
+    """Whose twins follow whom: what an operator said goes before what an id says, and that before what only stands."""
+    return 0 if r.by_hand else 2 if r.joined else 1
 
 
 def _by_hand(r: Receipt) -> Join | None:
@@ -166,7 +194,7 @@ class _Ids:
         self.full: dict[tuple[str, str], list[str]] = {}
         self.base: dict[tuple[str, str], list[str]] = {}
         for s in submissions:
-            self.own[s.account, s.id] = [s.id]
+            self.own[s.account, id_key(s.id)] = [s.id]
             if s.provider_id is not None:
                 self.full.setdefault((s.account, id_key(s.provider_id)), []).append(s.id)
                 self.base.setdefault((s.account, base_key(s.provider_id)), []).append(s.id)
@@ -178,7 +206,7 @@ class _Ids:
         tries = (
             (self.full, [id_key(i) for i in ids], MatchedBy.submission_id),
             (self.base, [base_key(i) for i in ids], MatchedBy.submission_id_without_suffix),
-            (self.own, r.reading.references, MatchedBy.reference),
+            (self.own, [id_key(i) for i in r.reading.references], MatchedBy.reference),
             (self.full, [id_key(mid)] if mid else [], MatchedBy.message_id),
             (self.base, [base_key(mid)] if mid else [], MatchedBy.message_id),
         )
@@ -204,6 +232,7 @@ def _twin(twins: Mapping[tuple[str, ...], str], r: Receipt) -> Join | None:
 
 def _without_id(
     r: Receipt,
+    came: datetime,
     twins: Mapping[tuple[str, ...], str],
     by_number: Mapping[tuple[str, str], Sequence[Submitted]],
     exact: Mapping[str, Sequence[Reading]],
@@ -216,17 +245,19 @@ def _without_id(
     if r.reading.to is None:
         return Unjoined(reason="no-submission")
     to_number = by_number.get((r.account, r.reading.to), ())
-    requested = [s for s in to_number if s.requested_at is not None and s.requested_at <= r.received_at]
-    if holder := _lane_holder(r, requested, heard):
+    requested = [s for s in to_number if s.requested_at is not None and s.requested_at <= came]
+    if holder := _lane_holder(r.lane, came, requested, heard):
         return Join(submission=holder, matched_by=MatchedBy.lane_and_number)
-    return _by_number_and_time(r, requested, exact)
+    return _by_number_and_time(r.reading, came, requested, exact)
 
 
-def _lane_holder(r: Receipt, requested: Sequence[Submitted], heard: Mapping[str, Sequence[datetime]]) -> str | None:
-    """The one submission that holds the lane for this number at the time of the receipt."""
-    if r.lane is None:
+def _lane_holder(
+    lane: str | None, at: datetime, requested: Iterable[Submitted], heard: Mapping[str, Sequence[datetime]]
+) -> str | None:
+    """The one submission that holds the lane for this number at that time."""
+    if lane is None:
         return None
-    holders = [s.id for s in requested if s.lane == r.lane and not s.refused and _holds(s, r.received_at, heard)]
+    holders = [s.id for s in requested if s.lane == lane and not s.refused and _holds(s, at, heard)]
     return holders[0] if len(holders) == 1 else None
 
 
@@ -237,30 +268,36 @@ def _holds(s: Submitted, at: datetime, heard: Mapping[str, Sequence[datetime]]) 
     return s.requested_at is not None and at <= s.requested_at + GIVE_UP_AFTER
 
 
-def _by_number_and_time(r: Receipt, requested: Sequence[Submitted], exact: Mapping[str, Sequence[Reading]]) -> Verdict:
+def _by_number_and_time(
+    r: Reading, came: datetime, requested: Iterable[Submitted], exact: Mapping[str, Sequence[Reading]]
+) -> Verdict:
     candidates = [
         s
         for s in requested
         if s.requested_at is not None
-        and r.received_at <= s.requested_at + GIVE_UP_AFTER
+        and came <= s.requested_at + GIVE_UP_AFTER
         and not s.refused
-        and (r.reading.bridge is None or r.reading.bridge == s.bridge)
-        and (r.reading.flow_id is None or s.flow_id is None or r.reading.flow_id == s.flow_id)
+        and (not r.bridge or not s.bridge or r.bridge == s.bridge)
+        and (not r.flow_id or not s.flow_id or r.flow_id == s.flow_id)
     ]
     if not candidates:
         return Unjoined(reason="no-submission")
-    free = [s for s in candidates if s.interval or not any(contradicts(r.reading, e) for e in exact.get(s.id, ()))]
+    free = [s for s in candidates if s.interval or not any(contradicts(r, e) for e in exact.get(s.id, ()))]
     if not free:
-        return Unjoined(reason="contradicted", candidates=tuple(s.id for s in candidates))
-    in_time = [s for s in free if not _ended_before(r, s)] or free
+        return Unjoined(reason="contradicted", candidates=tuple(sorted(s.id for s in candidates)))
+    in_time = [s for s in free if not _ended_before(r, came, s)] or free
     if len(in_time) == 1:
         return Join(submission=in_time[0].id, matched_by=MatchedBy.number_and_time)
     return Unjoined(reason="ambiguous", candidates=tuple(sorted(s.id for s in in_time)))
 
 
 def contradicts(a: Reading, b: Reading) -> bool:
-    """Whether two records cannot be the same one: another word, start or end. What one does not say is no contradiction."""
-    if a.word and b.word and word_key(a.word) != word_key(b.word):
+    """Whether two records cannot be the same one: another word, start or end.
+
+    What one of them does not say is no contradiction; neither is that a phone rang, or was to ring, before its outcome.
+    """
+    words = {word_key(a.word), word_key(b.word)} - {""}
+    if len(words) > 1 and not (a.status in OPEN or b.status in OPEN):
         return True
     if same_moments(a, b) is not None:
         return False
@@ -269,9 +306,8 @@ def contradicts(a: Reading, b: Reading) -> bool:
     return bool(starts_differ or ends_differ)
 
 
-def _ended_before(r: Receipt, s: Submitted) -> bool:
+def _ended_before(r: Reading, came: datetime, s: Submitted) -> bool:
     """Whether the record was over well before the submission was requested, if its times can be believed."""
-    ended = r.reading.ended_at or r.reading.started_at
-    if ended is None or s.requested_at is None or abs(r.received_at - ended) > _BELIEVABLE:
+    if r.ended_at is None or s.requested_at is None or abs(came - r.ended_at) > _BELIEVABLE:
         return False
-    return ended < s.requested_at - _BEFORE_REQUEST
+    return r.ended_at < s.requested_at - _BEFORE_REQUEST

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tracker.domain.calls import CallStatus, Reason
-from tracker.domain.events import AtSource, Event, EventType, MatchedBy, Source, iso
+from tracker.domain.events import AtSource, Event, EventType, MatchedBy, Source, iso, key_part
 from tracker.domain.readings import Reading
 
 _QUARTER = timedelta(minutes=15)
@@ -45,7 +45,7 @@ class Derived:
 
 def word_key(word: str | None) -> str:
     """A status word without case, spaces, `-` and `_`; "" where there is none."""
-    return "".join(c for c in (word or "").casefold() if c not in " -_\t")
+    return "".join(c for c in (word or "").casefold() if c not in "-_" and not c.isspace())
 
 
 def same_moments(a: Reading, b: Reading) -> timedelta | None:
@@ -55,21 +55,30 @@ def same_moments(a: Reading, b: Reading) -> timedelta | None:
     """
     if (a.started_at is None) != (b.started_at is None) or (a.ended_at is None) != (b.ended_at is None):
         return None
-    shifts = set()
-    if a.started_at is not None and b.started_at is not None:
-        shifts.add(b.started_at - a.started_at)
-    if a.ended_at is not None and b.ended_at is not None:
-        shifts.add(b.ended_at - a.ended_at)
-    if len(shifts) > 1:
+    started = _shift(a.started_at, b.started_at)
+    ended = _shift(a.ended_at, b.ended_at)
+    if started is not None and ended is not None and started != ended:
         return None
-    shift = shifts.pop() if shifts else timedelta(0)
+    shift = ended if started is None else started
+    if shift is None:
+        return timedelta(0)
     return shift if shift % _QUARTER == timedelta(0) and abs(shift) <= _FARTHEST_ZONE else None
 
 
-def derive(*, call: str, submission: str, attempt: int, interval: int, evidence: Iterable[Evidence]) -> Derived:
-    """The events of one submission that its evidence gives. `interval` is in minutes, 0: the provider does not redial."""
+def _shift(a: datetime | None, b: datetime | None) -> timedelta | None:
+    return b - a if a is not None and b is not None else None
+
+
+def derive(
+    *, call: str, submission: str, attempt: int, interval: int, evidence: Iterable[Evidence]
+) -> Derived:
+    """The events of one submission that its evidence gives.
+
+    `interval` is in minutes, 0: the provider does not redial. The same piece of evidence given twice counts once.
+    """
     maker = _Maker(call, submission, attempt, interval)
-    clusters = _clusters(sorted(evidence, key=lambda e: (e.received_at, e.id)), redials=interval > 0)
+    once = {e.id: e for e in evidence}
+    clusters = _clusters(sorted(once.values(), key=lambda e: (e.received_at, e.id)), redials=interval > 0)
     events: dict[str, Event] = {}
     repeat_of: dict[str, str | None] = {}
     for cluster in clusters:
@@ -102,7 +111,10 @@ def _clusters(ordered: Sequence[Evidence], *, redials: bool) -> list[list[Eviden
 
 
 def _same_record(a: Evidence, b: Evidence) -> bool:
-    return word_key(a.reading.word) == word_key(b.reading.word) and same_moments(a.reading, b.reading) is not None
+    return (
+        word_key(a.reading.word) == word_key(b.reading.word)
+        and same_moments(a.reading, b.reading) is not None
+    )
 
 
 class _Maker:
@@ -112,10 +124,11 @@ class _Maker:
     def events(self, cluster: Sequence[Evidence]) -> Iterable[Event]:
         first = cluster[0]
         reading = first.reading
-        record = f"{self.submission}/{word_key(reading.word)}/{_text(reading.started_at)}/{_text(reading.ended_at)}"
+        word = key_part(word_key(reading.word))
+        record = f"{self.submission}/{word}/{_text(reading.started_at)}/{_text(reading.ended_at)}"
         dial = self._dial(reading)
         told = _details(reading)
-        if reading.started_at is not None:
+        if reading.started_at is not None and _begins(reading):
             yield self._event(
                 first,
                 f"{self.submission}/initiated/{dial}/{_text(reading.started_at)}",
@@ -129,8 +142,10 @@ class _Maker:
             more = {k: v for k, v in _details(e.reading).items() if told.get(k) != v}
             told |= more
             if more:
-                spelled = "/".join(f"{k}={v}" for k, v in sorted(more.items()))
-                yield self._event(e, f"{record}/detail/{spelled}", dial=dial, type=EventType.detail, detail=more)
+                spelled = key_part("/".join(f"{k}={v}" for k, v in sorted(more.items())))
+                yield self._event(
+                    e, f"{record}/detail/{spelled}", dial=dial, type=EventType.detail, detail=more
+                )
         yield from self._zone_warnings(cluster, record, dial)
 
     def _main(self, e: Evidence, record: str, dial: str, told: dict[str, Any]) -> Event:
@@ -159,7 +174,10 @@ class _Maker:
     def _zone_warnings(self, cluster: Sequence[Evidence], record: str, dial: str) -> Iterable[Event]:
         first = cluster[0]
         for e in cluster[1:]:
-            shift = same_moments(first.reading, e.reading)
+            # within a chain of such records this one may be farther away than a zone can be
+            shift = _shift(first.reading.ended_at, e.reading.ended_at) or _shift(
+                first.reading.started_at, e.reading.started_at
+            )
             if shift:
                 minutes = int(shift.total_seconds() // 60)
                 yield self._event(
@@ -175,7 +193,9 @@ class _Maker:
                     },
                 )
         ended = first.reading.ended_at
-        off = looks_like_zone(first.received_at - ended) if ended and first.source is Source.callback else None
+        off = (
+            looks_like_zone(first.received_at - ended) if ended and first.source is Source.callback else None
+        )
         if off is not None:
             yield self._event(
                 first,
@@ -190,7 +210,7 @@ class _Maker:
         if self.interval == 0:
             return "1"
         if r.started_at is None and r.ended_at is None:
-            return word_key(r.word)
+            return key_part(word_key(r.word))
         return f"{_text(r.started_at)}/{_text(r.ended_at)}"
 
     def _event(
@@ -223,6 +243,16 @@ class _Maker:
             callback=e.id if e.source is Source.callback else None,
             detail={k: v for k, v in detail.items() if v is not None},
         )
+
+
+def _begins(r: Reading) -> bool:
+    """Whether the start of this record says that a dial began, and nothing else of it says so.
+
+    A word that we do not know may mean anything: what it says changes no status.
+    """
+    if r.status is None:
+        return not word_key(r.word)
+    return r.status is not CallStatus.initiated
 
 
 def _details(r: Reading) -> dict[str, Any]:

@@ -6,15 +6,16 @@ in the database are a cache of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from tracker.domain.calls import OPEN, CallStatus, Reason
-from tracker.domain.events import Event, EventType, Source, from_iso
+from tracker.domain.events import AtSource, Event, EventType, Source, from_iso
 
 _STAGES = (
+    CallStatus.pending,
     CallStatus.submitting,
     CallStatus.unconfirmed,
     CallStatus.queued,
@@ -22,8 +23,13 @@ _STAGES = (
     CallStatus.ringing,
     CallStatus.in_progress,
 )
+#: the stage of outcomes
+_OVER = len(_STAGES)
 #: among failed records that ended at the same moment, the first of these decides
 _TIES = (CallStatus.busy, CallStatus.no_answer, CallStatus.canceled, CallStatus.failed)
+
+#: what the provider said; all else is said by us
+_RECORDS = (Source.callback, Source.poll)
 
 
 class Decided:
@@ -50,6 +56,8 @@ class SubmissionState:
     disputed: bool
     #: the event that decides; None while it is open
     deciding: Event | None
+    #: whose times and duration count: the deciding event, or the provider's record that an operator's word confirms
+    record: Event | None
     #: when it is due, while it is pending and was told to wait
     waits_until: datetime | None
 
@@ -86,11 +94,15 @@ class Timeline:
 def fold(events: Iterable[Event], *, interval: int = 0) -> Timeline:
     """The timeline of one call. `interval`: minutes after which the provider redials by itself, 0 if it does not."""
     ordered = in_order(events)
+    place = _places(ordered)
     by_submission: dict[str, list[Event]] = {}
-    for e in ordered:
+    # without the ids, which are drawn by chance: what the events mean must not hang on them
+    for e in sorted(ordered, key=lambda e: (*place(e), e.key)):
         if e.submission is not None:
             by_submission.setdefault(e.submission, []).append(e)
-    submissions = sorted((_submission(s, es, interval) for s, es in by_submission.items()), key=lambda s: (s.number, s.id))
+    submissions = sorted(
+        (_submission(s, es, interval) for s, es in by_submission.items()), key=lambda s: (s.number, s.id)
+    )
     if not submissions:
         return _nothing_yet(ordered)
 
@@ -101,8 +113,8 @@ def fold(events: Iterable[Event], *, interval: int = 0) -> Timeline:
     planned = None if answered or cancel_requested else _planned(by_submission[latest.id], latest)
     settled = planned is None and not any(s.open for s in submissions)
     told = _told(by_submission[deciding.id])
-    decisive = deciding.deciding
-    known = settled and deciding.outcome is not CallStatus.unknown
+    record = deciding.record
+    known = settled and not any(s.outcome is CallStatus.unknown for s in submissions)
     return Timeline(
         events=tuple(ordered),
         submissions=tuple(submissions),
@@ -110,12 +122,12 @@ def fold(events: Iterable[Event], *, interval: int = 0) -> Timeline:
         outcome=deciding.outcome if settled else None,
         reason=deciding.reason,
         settled=settled,
-        disputed=any(s.disputed for s in submissions),
+        disputed=not _by_operator(deciding) and any(s.disputed for s in submissions),
         answered=True if answered else (False if known else None),
         attempts=len(submissions),
-        duration_s=decisive.detail.get("duration_s") if answered and decisive else None,
-        started_at=_started(by_submission[deciding.id], decisive),
-        ended_at=decisive.at if decisive and decisive.dial else None,
+        duration_s=_duration(by_submission[deciding.id], record) if answered and record else None,
+        started_at=_started(by_submission[deciding.id], record),
+        ended_at=record.at if record and record.dial else None,
         next_attempt_at=None if settled else (planned or latest.waits_until),
         cancel_requested=cancel_requested,
         recording_url=told.get("recording_url"),
@@ -127,51 +139,66 @@ def fold(events: Iterable[Event], *, interval: int = 0) -> Timeline:
 def in_order(events: Iterable[Event]) -> list[Event]:
     """Without repetitions, by attempt, dial (by its earliest time), stage, time, id.
 
-    The stage goes before the time so that a wrong zone in a payload cannot turn the timeline round.
+    The stage goes before the time so that a wrong zone in a payload cannot turn the timeline round; and what concerns
+    the submission as a whole stands before its first dial or, where it is how the submission ended, after its last.
     """
     unique: dict[str, Event] = {}
     for e in events:
         known = unique.get(e.key)
-        if known is None or (e.at, e.id) < (known.at, known.id):
+        if known is None or _first_said(e) < _first_said(known):
             unique[e.key] = e
+    place = _places(unique.values())
+    return sorted(unique.values(), key=lambda e: (*place(e), e.id, e.key))
+
+
+def _first_said(e: Event) -> tuple[Any, ...]:
+    return (e.at, e.callback or "", e.id)
+
+
+def _places(events: Iterable[Event]) -> Callable[[Event], tuple[Any, ...]]:
+    """The place of each event in the order, but for ties."""
     began: dict[tuple[str | None, str], datetime] = {}
-    for e in unique.values():
+    for e in events:
         if e.dial:
             at = began.get((e.submission, e.dial))
             began[e.submission, e.dial] = e.at if at is None else min(at, e.at)
 
     def place(e: Event) -> tuple[Any, ...]:
-        # what concerns the whole submission comes before its first dial
-        dial = (1, began[e.submission, e.dial], e.dial) if e.dial else (0, datetime.min, "")
-        return (e.attempt, *dial, _stage(e), e.at, e.id, e.key)
+        stage = _stage(e)
+        if e.dial:
+            return (e.attempt, 1, began[e.submission, e.dial], e.dial, stage, e.at)
+        return (e.attempt, 2 if stage == _OVER else 0, stage, e.at)
 
-    return sorted(unique.values(), key=place)
+    return place
 
 
 def _stage(e: Event) -> int:
     if e.type is EventType.decision:
         return 0
     if e.type is EventType.warning and e.reason == Reason.provider_unreachable:
-        return 1  # stands among the tries to submit
+        return _STAGES.index(CallStatus.submitting)  # stands among the tries
     if e.type is not EventType.status or e.status is None:
-        return len(_STAGES) + 2
-    return len(_STAGES) + 1 if e.status.is_outcome else 1 + _STAGES.index(e.status)
+        return _OVER + 1
+    return _OVER if e.status.is_outcome else _STAGES.index(e.status)
 
 
 def _submission(id: str, events: Sequence[Event], interval: int) -> SubmissionState:
     number = min(e.attempt for e in events)
-    outcomes = [e for e in events if e.type is EventType.status and e.status is not None and e.status.is_outcome]
+    outcomes = [
+        e for e in events if e.type is EventType.status and e.status is not None and e.status.is_outcome
+    ]
     deciding = min(outcomes, key=_precedence) if outcomes else None
     if deciding is None or deciding.status is None:
         status = _open_status(events)
         waits = _waits_until(events) if status is CallStatus.pending else None
         return SubmissionState(
             id=id, number=number, status=status, outcome=None, reason=_open_reason(events, status),
-            disputed=False, deciding=None, waits_until=waits,
+            disputed=False, deciding=None, record=None, waits_until=waits,
         )  # fmt: skip
+    # once anybody but the provider has ended it, a later record may correct it, but opens it no more
     may_redial = (
         interval > 0
-        and deciding.source in (Source.callback, Source.poll)
+        and all(e.source in _RECORDS for e in outcomes)
         and deciding.status is not CallStatus.completed
         and not any(e.reason == Reason.no_further_redial for e in events)
     )
@@ -183,16 +210,28 @@ def _submission(id: str, events: Sequence[Event], interval: int) -> SubmissionSt
         reason=deciding.reason,
         disputed=deciding.source is not Source.operator and _contradicted(outcomes),
         deciding=deciding,
+        record=_record(deciding, outcomes),
         waits_until=None,
     )
 
 
+def _record(deciding: Event, outcomes: Iterable[Event]) -> Event:
+    if deciding.source is not Source.operator:
+        return deciding
+    confirmed = (e for e in outcomes if e.source in _RECORDS and e.status is deciding.status)
+    return min(confirmed, key=_precedence, default=deciding)
+
+
 def _precedence(e: Event) -> tuple[Any, ...]:
-    """Smallest decides: operator, completed, the failed record with the latest end, rejected, unknown."""
+    """Smallest decides: operator, completed, the failed record with the latest end, rejected, unknown.
+
+    Among answers the one that says how long it took goes first, then one with times of its own, then the latest.
+    """
     if e.source is Source.operator:
         return (0, -e.at.timestamp(), 0, e.key)
     if e.status is CallStatus.completed:
-        return (1, -e.at.timestamp(), 0, e.key)
+        vague = 2 * (e.detail.get("duration_s") is None) + (e.at_source is not AtSource.provider)
+        return (1, vague, -e.at.timestamp(), e.key)
     if e.status in _TIES:
         return (2, -e.at.timestamp(), _TIES.index(e.status), e.key)
     return (3 if e.status is CallStatus.rejected else 4, -e.at.timestamp(), 0, e.key)
@@ -201,7 +240,8 @@ def _precedence(e: Event) -> tuple[Any, ...]:
 def _contradicted(outcomes: Iterable[Event]) -> bool:
     """Two records of one dial with different outcomes."""
     said: dict[str, CallStatus | None] = {}
-    return any(e.dial and said.setdefault(e.dial, e.status) is not e.status for e in outcomes)
+    records = (e for e in outcomes if e.source in _RECORDS and e.dial)
+    return any(said.setdefault(e.dial, e.status) is not e.status for e in records)
 
 
 def _open_status(events: Iterable[Event]) -> CallStatus:
@@ -212,8 +252,8 @@ def _open_status(events: Iterable[Event]) -> CallStatus:
             returned.add(e.detail.get("try"))
         elif e.type is EventType.status and e.status is CallStatus.submitting:
             began.add(e.detail.get("try"))
-        elif e.type is EventType.status and e.status in OPEN and e.status in _STAGES:
-            furthest = max(furthest, e.status, key=lambda s: _STAGES.index(s) if s in _STAGES else -1)
+        elif e.type is EventType.status and e.status in OPEN:
+            furthest = max(furthest, e.status, key=_STAGES.index)
     if furthest is CallStatus.pending and began - returned:
         return CallStatus.submitting
     return furthest
@@ -225,29 +265,50 @@ def _open_reason(events: Iterable[Event], status: CallStatus) -> str | None:
 
 
 def _waits_until(events: Iterable[Event]) -> datetime | None:
-    waits = [e for e in events if "until" in e.detail and not _says(e, Decided.resend)]
-    last = max(waits, key=lambda e: (e.at, e.id), default=None)
+    waits = [e for e in events if e.detail.get("until") and not _says(e, Decided.resend)]
+    last = max(waits, key=_latest_plan, default=None)
     return from_iso(last.detail["until"]) if last else None
 
 
 def _planned(events: Iterable[Event], latest: SubmissionState) -> datetime | None:
-    """When the next attempt after the latest submission is due, if one is planned."""
-    if latest.deciding is not None and latest.deciding.source is Source.operator:
+    """When the next attempt after the latest submission is due, if one is planned.
+
+    The plan rests on the provider's refusal. It falls when a record shows that a phone did ring, when an operator
+    has decided, and when it was called off since.
+    """
+    if latest.status is not CallStatus.rejected or _by_operator(latest):
         return None
-    plans = [e for e in events if _says(e, Decided.resend)]
-    return from_iso(plans[-1].detail["until"]) if plans else None
+    plan = max((e for e in events if _says(e, Decided.resend)), key=_latest_plan, default=None)
+    if plan is None or any(_says(e, Decided.stop) and e.at >= plan.at for e in events):
+        return None
+    return from_iso(plan.detail["until"])
+
+
+def _latest_plan(e: Event) -> tuple[datetime, datetime]:
+    return (e.at, from_iso(e.detail["until"]))
+
+
+def _by_operator(s: SubmissionState) -> bool:
+    return s.deciding is not None and s.deciding.source is Source.operator
 
 
 def _says(e: Event, decided: str) -> bool:
     return e.type is EventType.decision and e.detail.get("decision") == decided
 
 
-def _started(events: Iterable[Event], deciding: Event | None) -> datetime | None:
-    if deciding is not None:
-        text = deciding.detail.get("started_at")
-        return from_iso(text) if text else None
-    starts = [e.at for e in events if e.status is CallStatus.initiated]
-    return min(starts, default=None)
+def _started(events: Iterable[Event], record: Event | None) -> datetime | None:
+    """When the dial of this record began; while there is none, when the first one did."""
+    if record is not None and (text := record.detail.get("started_at")):
+        return from_iso(text)
+    starts = (e for e in events if e.status is CallStatus.initiated)
+    return min((e.at for e in starts if record is None or e.dial == record.dial), default=None)
+
+
+def _duration(events: Iterable[Event], record: Event) -> int | None:
+    """Seconds, as the record says or, where it does not, as a repeat of it added first."""
+    more = record.key.removesuffix("/record") + "/detail/"
+    told = [record, *(e for e in events if e.key.startswith(more))]
+    return next((e.detail["duration_s"] for e in told if e.detail.get("duration_s") is not None), None)
 
 
 def _told(events: Iterable[Event]) -> Mapping[str, Any]:
