@@ -1,0 +1,110 @@
+"""One call record of ThunderSMS, in a callback or in the answer to a poll, made a Reading.
+
+Fields: https://portal.thundersms.com/docs/v2/reach/webhook (pushed), …/reach/status (asked for). In a composed
+webhook the names are the user's own, so every name that is in use for a thing is looked for, and first the one that
+the account configured in `callback_keys`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from tracker.domain.numbers import InvalidNumber, parse_bridge, parse_provider_number
+from tracker.domain.readings import Reading
+from tracker.providers.lookup import Lookup
+from tracker.providers.thundersms import values
+from tracker.providers.thundersms.words import status_of
+
+Value = TypeVar("Value")
+
+ID = ("id", "callid")
+OTHER_IDS = ("parentid", "submission", "submissionid", "foreignid", "customid", "custom", "cid")
+STATUS = ("status", "messagestatus", "callstatus", "dialstatus")
+CALLEE = ("to", "mobile", "number", "receiver", "callee", "msisdn", "phone", "destination")
+#: `from` is the bridge in an answer to a poll; in a callback it can be anybody
+BRIDGE = ("bridge", "callerid")
+BRIDGE_OF_A_POLL = (*BRIDGE, "from")
+START = ("startat", "start", "startedat", "starttime")
+END = ("endat", "end", "endedat", "endtime")
+FLOW = ("flowid", "ivrid")
+RECORDING = ("recordingurl", "recording")
+
+_REFERENCE = re.compile(r"sub_[0-9a-z]{26}", re.ASCII | re.IGNORECASE)
+_NOTHING: Mapping[str, str] = {}
+
+
+def read_record(
+    fields: Lookup,
+    *,
+    zone: ZoneInfo,
+    region: str,
+    keys: Mapping[str, str] = _NOTHING,
+    bridge_names: Sequence[str] = BRIDGE,
+) -> Reading:
+    """The record in these fields; times without a zone are read in `zone`, numbers by `region`."""
+
+    def find(configured: str, names: Sequence[str], read: Callable[[Any], Value | None]) -> Value | None:
+        if configured in keys:
+            for value in fields.at(keys[configured]):
+                if (found := read(value)) is not None:
+                    return found
+        return fields.first(names, read)
+
+    word = find("status", STATUS, values.word)
+    status, reason = status_of(word)
+    start = find("start_at", START, lambda value: _moment(value, zone)) or (None, None)
+    end = find("end_at", END, lambda value: _moment(value, zone)) or (None, None)
+    return Reading(
+        ids=_ids(fields, keys),
+        references=_references(fields.texts),
+        mid=find("mid", ("mid",), values.identifier),
+        to=find("to", CALLEE, lambda value: parse_provider_number(value, region)),
+        bridge=find("bridge", bridge_names, _bridge),
+        flow_id=find("flow_id", FLOW, values.identifier),
+        word=word,
+        status=status,
+        reason=reason,
+        start_as_sent=start[0],
+        started_at=start[1],
+        end_as_sent=end[0],
+        ended_at=end[1],
+        duration_s=find("duration", ("duration",), values.duration),
+        recording_url=find("recording_url", RECORDING, values.link),
+        dtmf=fields.first(("dtmf",), values.identifier),
+        charges=fields.first(("charges", "credits"), values.amount),
+        click_to_call=(fields.first(("source",), values.word) or "").upper() == "C2C",
+    )
+
+
+def _ids(fields: Lookup, keys: Mapping[str, str]) -> tuple[str, ...]:
+    def candidates() -> Iterator[Any]:
+        for configured in ("id", "submission"):
+            if configured in keys:
+                yield from fields.at(keys[configured])
+        yield from fields.all(ID)
+        yield from fields.all(OTHER_IDS)
+
+    found = (values.identifier(value) for value in candidates())
+    return tuple(dict.fromkeys(i for i in found if i and not _REFERENCE.fullmatch(i)))
+
+
+def _references(texts: Sequence[str]) -> tuple[str, ...]:
+    found = (
+        text.strip().lower() for text in texts if 30 <= len(text) < 100 and _REFERENCE.fullmatch(text.strip())
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def _moment(value: Any, zone: ZoneInfo) -> tuple[str | None, Any] | None:
+    found = values.moment(value, zone)
+    return found if found[0] else None
+
+
+def _bridge(value: Any) -> str | None:
+    try:
+        return parse_bridge(values.text(value) or "")
+    except InvalidNumber:
+        return None
