@@ -27,18 +27,33 @@ class Job:
     subject: str
     account: str
     due_at: datetime
+    paced: bool
     tries: int
 
 
-def plan(connection: Connection, kind: str, subject: str, account: str, due_at: datetime) -> None:
-    """Have this work due at that time; where it is planned already, move it there."""
+def plan(
+    connection: Connection, kind: str, subject: str, account: str, due_at: datetime, *, paced: bool = False
+) -> None:
+    """Have this work due at that time; where it is planned already, move it there.
+
+    paced: `due_at` is a moment of the account's pace that was given to it.
+    """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(t.jobs).values(kind=kind, subject=subject, account=account, due_at=due_at, tries=0)
+    insert = dialect.insert(t.jobs).values(
+        kind=kind, subject=subject, account=account, due_at=due_at, paced=paced, tries=0
+    )
     connection.execute(
         insert.on_conflict_do_update(
-            index_elements=["kind", "subject"], set_={"due_at": due_at, "owner": None, "lease_until": None}
+            index_elements=["kind", "subject"],
+            set_={"due_at": due_at, "paced": paced, "owner": None, "lease_until": None},
         )
     )
+
+
+def is_paced(connection: Connection, kind: str, subject: str) -> bool:
+    """Whether this work was given a moment of its account's pace."""
+    j = t.jobs.c
+    return bool(connection.scalar(sa.select(j.paced).where(j.kind == kind, j.subject == subject)))
 
 
 def drop(connection: Connection, kind: str, subject: str) -> None:
@@ -61,10 +76,11 @@ def claim(connection: Connection, kind: str, *, owner: str, now: datetime, lease
         t.jobs.update()
         .where(j.id.in_(due.scalar_subquery()))
         .values(owner=owner, lease_until=now + lease, tries=j.tries + 1)
-        .returning(j.id, j.kind, j.subject, j.account, j.due_at, j.tries)
+        .returning(j.id, j.kind, j.subject, j.account, j.due_at, j.paced, j.tries)
     )
     found = [
-        Job(id=r.id, kind=r.kind, subject=r.subject, account=r.account, due_at=r.due_at, tries=r.tries) for r in taken
+        Job(id=r.id, kind=r.kind, subject=r.subject, account=r.account, due_at=r.due_at, paced=r.paced, tries=r.tries)
+        for r in taken
     ]
     return sorted(found, key=lambda job: (job.due_at, job.id))
 
@@ -78,13 +94,6 @@ def finish(connection: Connection, job: Job, *, owner: str) -> None:
 def postpone(connection: Connection, job: Job, due_at: datetime) -> None:
     """Not now; at that time again."""
     connection.execute(t.jobs.update().where(t.jobs.c.id == job.id).values(due_at=due_at, owner=None, lease_until=None))
-
-
-def earlier_send_is_due(connection: Connection, account: str, subject: str, now: datetime) -> bool:
-    """Whether another submission of the account waits for its turn."""
-    j = t.jobs.c
-    query = sa.select(j.id).where(j.kind == SEND, j.account == account, j.due_at <= now, j.subject != subject).limit(1)
-    return connection.scalar(query) is not None
 
 
 def next_due(connection: Connection) -> datetime | None:

@@ -286,6 +286,8 @@ class JobRow(SQLModel, table=True):
     subject: str
     account: str
     due_at: datetime
+    #: `due_at` is a moment of the account's pace that was given to it
+    paced: bool = False
     tries: int = 0
     #: who works on it, and until when; then somebody else may
     owner: str | None = None
@@ -310,12 +312,13 @@ class IdempotencyKeyRow(SQLModel, table=True):
 
 
 class PaceRow(SQLModel, table=True):
-    """When an account may dial next."""
+    """The moments at which an account may dial: up to `next_at` they are given away."""
 
     __tablename__ = "pace"
 
     account: str = Field(primary_key=True)
     next_at: datetime
+    dialled_at: datetime | None
 
 
 class CountRow(SQLModel, table=True):

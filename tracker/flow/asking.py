@@ -1,0 +1,75 @@
+"""Asking: what the provider says of one submission when no callback comes. The answer is evidence like a callback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+import structlog
+
+from tracker.domain.accounts import Account
+from tracker.domain.readings import Poll
+from tracker.errors import Conflict, NotFound, ProviderError
+from tracker.flow.clock import Clock, system_clock
+from tracker.flow.joining import Joiner
+from tracker.flow.recording import record
+from tracker.flow.sending import locked_submission, reply_fields
+from tracker.providers.base import Failure, Outgoing
+from tracker.providers.registry import provider_named
+from tracker.providers.transport import exchange
+from tracker.store import records, sending
+from tracker.store.database import Connection, Database
+from tracker.store.ids import new_id
+
+log = structlog.get_logger()
+
+
+class Asker:
+    """Asks the provider of each configured account."""
+
+    def __init__(
+        self, database: Database, accounts: Mapping[str, Account], joiner: Joiner, clock: Clock = system_clock
+    ) -> None:
+        self._database, self._accounts, self._joiner, self._clock = database, accounts, joiner, clock
+
+    async def ask(self, submission_id: str) -> Poll:
+        """Ask what became of a submission, and record what is said; an empty poll means "not yet known".
+
+        Raises NotFound, Conflict where the provider gave it no id to ask by, ProviderError, StorageUnavailable.
+        """
+        submission = await asyncio.to_thread(self._database.read, lambda c: records.find_submission(c, submission_id))
+        if submission is None or (account := self._accounts.get(submission.account)) is None:
+            raise NotFound
+        if submission.submission_id is None:
+            raise Conflict("The provider has given this submission no id, so it cannot be asked about it.")
+        provider = provider_named(account.provider)
+        asked_at = self._clock()
+        request = provider.ask_request(account, submission.submission_id)
+        result = await exchange(request, timeout_s=account.timeout_s, proxy=account.proxy)
+        kept = sending.Exchange(
+            id=new_id("ask"), kind="ask", call=submission.call, submission=submission.id, requested_at=asked_at,
+            answered_at=self._clock(), method=request.method, url=request.url, request_headers=_told(request),
+            request_body=request.body, **reply_fields(result, account.secrets),
+        )  # fmt: skip
+        if isinstance(result, Failure):
+            raise ProviderError(f"The provider could not be asked: {result.message}")
+        poll = provider.read_poll(account, submission.submission_id, result)
+        if poll.readings:
+            await asyncio.to_thread(self._database.write, lambda c: self._record(c, kept, poll))
+        log.info("submission.asked", submission=submission.id, call=submission.call, records=len(poll.readings))
+        return poll
+
+    def _record(self, c: Connection, kept: sending.Exchange, poll: Poll) -> None:
+        found = locked_submission(c, kept.submission)
+        if found is None:
+            return
+        call, submission = found
+        sending.insert_exchange(c, replace(kept, readings=poll.readings))
+        record(c, {call.id: call}, rederive=[submission.id], now=self._clock())
+        self._joiner.weigh_number(c, submission)
+
+
+def _told(request: Outgoing) -> tuple[tuple[bytes, bytes], ...]:
+    hidden = ((k, "***" if k.lower() == "authorization" else v) for k, v in request.headers.items())
+    return tuple((k.encode(), v.encode()) for k, v in hidden)

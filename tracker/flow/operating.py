@@ -1,0 +1,168 @@
+"""Operating: what a person decides about a call or a callback. Each act leaves an event that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import structlog
+
+from tracker.domain.accounts import Account
+from tracker.domain.calls import CallStatus, Reason, Trigger
+from tracker.domain.events import Source
+from tracker.domain.matching import base_key, id_key
+from tracker.domain.timeline import Decided
+from tracker.errors import Conflict, NotFound
+from tracker.flow.clock import Clock, system_clock
+from tracker.flow.joining import Joiner
+from tracker.flow.placing import new_submission
+from tracker.flow.recording import record
+from tracker.flow.telling import Teller
+from tracker.store import evidence, inbox, jobs, records
+from tracker.store.database import Connection, Database
+
+log = structlog.get_logger()
+
+
+class Operator:
+    """The acts of people."""
+
+    def __init__(
+        self, database: Database, accounts: Mapping[str, Account], joiner: Joiner, clock: Clock = system_clock
+    ) -> None:
+        self._database, self._accounts, self._joiner, self._clock = database, accounts, joiner, clock
+
+    def cancel(self, call_id: str) -> bool:
+        """No (further) attempt. True where no request had left, and the call is canceled; False where the provider has
+        one, whose outcome stands. Raises NotFound; Conflict where the call is settled."""
+        return self._database.write(lambda c: self._cancel(c, call_id))
+
+    def retry(self, call_id: str, *, force: bool = False) -> str:
+        """Another attempt by hand; gives the new submission's id, pending and due now. The gate still applies to it.
+
+        Raises NotFound; Conflict while one is open, where the call was answered (unless `force`), or where its secret
+        variables are erased.
+        """
+        return self._database.write(lambda c: self._retry(c, call_id, force))
+
+    def join(self, callback_id: str, *, submission: str | None = None, submission_id: str | None = None) -> None:
+        """This callback belongs to that submission (our id, or the provider's), whatever the matching says.
+
+        Raises NotFound, Conflict.
+        """
+        self._database.write(lambda c: self._join(c, callback_id, submission, submission_id))
+
+    def ignore(self, callback_id: str) -> None:
+        """This callback is about nothing of ours; a join of it is taken back. Raises NotFound, Conflict."""
+        self._database.write(lambda c: self._ignore(c, callback_id))
+
+    def _cancel(self, c: Connection, call_id: str) -> bool:
+        now = self._clock()
+        calls = records.lock_calls(c, [call_id])
+        if not calls:
+            raise NotFound(f"There is no call {call_id}.")
+        timeline = record(c, calls, now=now)[call_id]
+        if timeline.settled:
+            raise Conflict(f"The call is settled: {timeline.outcome}. Nothing is left to cancel.")
+        latest = records.submissions_of(c, [call_id])[-1]
+        say = Teller(latest, now, Source.operator)
+        stop = say.next_decision("cancel", Reason.operator, {"decision": Decided.cancel})
+        waits_for_resend = timeline.submissions and timeline.submissions[-1].outcome is not None
+        if latest.status is CallStatus.pending or waits_for_resend:
+            jobs.drop(c, jobs.SEND, latest.id)
+            jobs.drop(c, jobs.RESEND, latest.id)
+            records.erase_secrets(c, call_id)
+            canceled = say.status(CallStatus.canceled, Reason.operator, key="canceled-by-operator")
+            record(c, calls, add=[stop, canceled], now=now)
+            log.info("call.canceled", call=call_id)
+            return True
+        record(c, calls, add=[stop], now=now)
+        log.info("call.cancel_requested", call=call_id)
+        return False
+
+    def _retry(self, c: Connection, call_id: str, force: bool) -> str:
+        now = self._clock()
+        calls = records.lock_calls(c, [call_id])
+        if not calls:
+            raise NotFound(f"There is no call {call_id}.")
+        call = calls[call_id]
+        timeline = record(c, calls, now=now)[call_id]
+        submissions = records.submissions_of(c, [call_id])
+        open_ones = [s for s in submissions if s.outcome is None]
+        if open_ones:
+            status = open_ones[-1].status
+            raise Conflict(
+                f"Attempt {open_ones[-1].number} is open ({status}): it may still ring. Wait for its outcome."
+            )
+        if timeline.answered and not force:
+            raise Conflict('The call was answered; to dial again all the same, send {"force": true}.')
+        account = self._accounts.get(call.account)
+        needed = {n for n in call.variables if account and n in account.secret_variables}
+        if needed and not records.secrets_of(c, call_id):
+            names = ", ".join(sorted(needed))
+            raise Conflict(f"The secret variables ({names}) were erased when they were sent; place a new call.")
+        jobs.drop(c, jobs.RESEND, submissions[-1].id)
+        new = new_submission(c, call, number=submissions[-1].number + 1, trigger=Trigger.operator, now=now, due_at=now)
+        say = Teller(new, now, Source.operator)
+        detail = {"decision": "retry", "force": force}
+        record(c, calls, add=[say.decision("retry", Reason.operator, detail)], now=now)
+        log.info("call.retried", call=call_id, submission=new.id)
+        return new.id
+
+    def _join(self, c: Connection, callback_id: str, submission: str | None, submission_id: str | None) -> None:
+        inbox.lock_joining(c)
+        standing = self._readable(c, callback_id)
+        account = evidence.receipts_any(c, [callback_id])[0].account
+        targets = evidence.submitted_by_keys(
+            c,
+            account,
+            [id_key(submission_id)] if submission_id else [],
+            [base_key(submission_id)] if submission_id else [],
+            [submission] if submission else [],
+        )
+        if len(targets) != 1:
+            asked = submission or submission_id
+            raise NotFound(f"{'No' if not targets else 'More than one'} submission of {account} has the id {asked}.")
+        self._note(c, callback_id, standing, targets[0].id)
+        inbox.set_by_hand(c, callback_id, targets[0].id)
+        self._joiner.weigh_again(c, account, [callback_id])
+        for id in {standing.submission, targets[0].id}:
+            if id and (touched := records.find_submission(c, id)):
+                self._joiner.weigh_number(c, touched)
+        log.info("callback.joined_by_hand", callback=callback_id, submission=targets[0].id)
+
+    def _ignore(self, c: Connection, callback_id: str) -> None:
+        inbox.lock_joining(c)
+        standing = self._readable(c, callback_id)
+        self._note(c, callback_id, standing, None)
+        inbox.set_by_hand(c, callback_id, None)
+        receipt = evidence.receipts_any(c, [callback_id])[0]
+        ignored = inbox.Standing(id=callback_id, state=inbox.IGNORED, reason=Reason.operator, reading=receipt.reading)
+        inbox.write(c, [ignored])
+        inbox.wait_for(c, receipt.account, {callback_id: set()})
+        if standing.call and standing.submission:
+            calls = records.lock_calls(c, [standing.call])
+            record(c, calls, rederive=[standing.submission], now=self._clock())
+            old = records.find_submission(c, standing.submission)
+            if old is not None:
+                self._joiner.weigh_number(c, old)
+        log.info("callback.ignored_by_hand", callback=callback_id)
+
+    def _readable(self, c: Connection, callback_id: str) -> inbox.Standing:
+        standing = inbox.standings(c, [callback_id]).get(callback_id)
+        if standing is None:
+            raise NotFound(f"There is no callback {callback_id}.")
+        if not evidence.receipts_any(c, [callback_id]):
+            raise Conflict(f"The callback is {standing.state}: it holds no record that could belong to a call.")
+        return standing
+
+    def _note(self, c: Connection, callback_id: str, before: inbox.Standing, to: str | None) -> None:
+        """Leave a decision on every call that the act touches."""
+        now = self._clock()
+        ids = {id for id in (before.submission, to) if id}
+        submissions = [s for id in sorted(ids) if (s := records.find_submission(c, id))]
+        calls = records.lock_calls(c, {s.call for s in submissions})
+        detail = {"decision": "join" if to else "ignore", "callback": callback_id, "from": before.submission, "to": to}
+        for s in submissions:
+            key = f"hand/{callback_id}/{now.isoformat()}"
+            event = Teller(s, now, Source.operator).decision(key, Reason.operator, detail)
+            record(c, {s.call: calls[s.call]}, add=[event], now=now)

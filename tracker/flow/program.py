@@ -1,0 +1,44 @@
+"""The steps of the way, put together over one database for the configured accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tracker.domain.accounts import Account
+from tracker.flow.asking import Asker
+from tracker.flow.clock import Clock, system_clock
+from tracker.flow.joining import Joiner
+from tracker.flow.operating import Operator
+from tracker.flow.placing import Placer
+from tracker.flow.sending import Sender
+from tracker.store.database import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """What every process that writes holds."""
+
+    database: Database
+    accounts: Mapping[str, Account]
+    clock: Clock
+    joiner: Joiner
+    placer: Placer
+    sender: Sender
+    asker: Asker
+    operator: Operator
+
+
+def assemble(database: Database, accounts: Mapping[str, Account], clock: Clock = system_clock) -> Program:
+    """The program over a database whose schema was prepared; `accounts` by name."""
+    joiner = Joiner(database, accounts, clock)
+    return Program(
+        database=database,
+        accounts=accounts,
+        clock=clock,
+        joiner=joiner,
+        placer=Placer(database, accounts, clock),
+        sender=Sender(database, accounts, joiner, clock),
+        asker=Asker(database, accounts, joiner, clock),
+        operator=Operator(database, accounts, joiner, clock),
+    )

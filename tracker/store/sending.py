@@ -1,0 +1,139 @@
+"""What sending remembers beside events: the pace, what was exchanged, keys of requests, and the key of digests."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from tracker.domain.calls import OPEN
+from tracker.domain.matching import GIVE_UP_AFTER
+from tracker.domain.readings import Reading
+from tracker.store import jobs
+from tracker.store import tables as t
+from tracker.store.evidence import reading_to_json
+from tracker.store.inbox import Headers, pack_headers
+
+_DIGEST_KEY: Final = "digest-key"
+
+
+def _insert_unless_there(connection: Connection, table: sa.Table, values: dict[str, Any]) -> bool:
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return connection.execute(dialect.insert(table).values(values).on_conflict_do_nothing()).rowcount == 1
+
+
+def digest(connection: Connection, data: bytes) -> str:
+    """A digest that nobody can make or reverse by trying without this database's own key. 32 hexadecimal digits."""
+    query = sa.select(t.settings.c.value).where(t.settings.c.name == _DIGEST_KEY)
+    key = connection.scalar(query)
+    if key is None:
+        _insert_unless_there(connection, t.settings, {"name": _DIGEST_KEY, "value": secrets.token_hex(32)})
+        key = connection.scalar(query)
+    return hmac.new(bytes.fromhex(str(key)), data, hashlib.sha256).hexdigest()[:32]
+
+
+def remember_request(
+    connection: Connection, *, scope: str, key: str, digest: str, call_id: str, now: datetime
+) -> tuple[str, str] | None:
+    """Bind an Idempotency-Key to a call. None if it was free; else the digest and the call it is bound to."""
+    k = t.idempotency_keys.c
+    values = {"scope": scope, "key": key, "digest": digest, "call_id": call_id, "created_at": now}
+    if _insert_unless_there(connection, t.idempotency_keys, values):
+        return None
+    row = connection.execute(sa.select(k.digest, k.call_id).where(k.scope == scope, k.key == key)).one()
+    return row.digest, row.call_id
+
+
+def find_request(connection: Connection, *, scope: str, key: str) -> tuple[str, str] | None:
+    """The digest and the call that an Idempotency-Key is bound to."""
+    k = t.idempotency_keys.c
+    row = connection.execute(sa.select(k.digest, k.call_id).where(k.scope == scope, k.key == key)).first()
+    return (row.digest, row.call_id) if row else None
+
+
+def forget_requests(connection: Connection, before: datetime) -> int:
+    """Forget Idempotency-Keys that are older; gives how many."""
+    return connection.execute(t.idempotency_keys.delete().where(t.idempotency_keys.c.created_at < before)).rowcount
+
+
+def take_turn(
+    connection: Connection, account: str, calls_per_second: float, now: datetime, *, given: bool
+) -> datetime | None:
+    """Dial now (None), or the moment that is kept for this dial.
+
+    given: it comes at a moment that was kept for it before. Between two dials of an account, in whatever processes,
+    there is at least one gap of `1 / calls_per_second`; who must wait is given the next free moment, in the order of
+    asking.
+    """
+    gap = timedelta(seconds=1 / calls_per_second)
+    p = t.pace.c
+    _insert_unless_there(connection, t.pace, {"account": account, "next_at": now})
+    row = connection.execute(sa.select(p.next_at, p.dialled_at).where(p.account == account).with_for_update()).one()
+    too_soon = row.dialled_at is not None and now < row.dialled_at + gap
+    update = t.pace.update().where(p.account == account)
+    if given and too_soon:
+        return cast(datetime, row.dialled_at + gap)
+    if too_soon or (not given and row.next_at > now):
+        moment: datetime = max(row.next_at, now)
+        connection.execute(update.values(next_at=moment + gap))
+        return moment
+    connection.execute(update.values(dialled_at=now, next_at=max(row.next_at, now + gap)))
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """One request of ours to the provider and what came back, without secrets."""
+
+    id: str
+    #: `send` or `ask`
+    kind: str
+    call: str
+    submission: str
+    requested_at: datetime
+    answered_at: datetime
+    method: str
+    url: str
+    request_headers: Headers
+    request_body: bytes
+    status: int | None = None
+    reply_headers: Headers = ()
+    reply_body: bytes = b""
+    failure: str | None = None
+    readings: Sequence[Reading] | None = None
+
+
+def insert_exchange(connection: Connection, x: Exchange) -> None:
+    connection.execute(
+        t.exchanges.insert(),
+        {
+            "id": x.id, "kind": x.kind, "call_id": x.call, "submission_id": x.submission,
+            "requested_at": x.requested_at, "answered_at": x.answered_at, "method": x.method, "url": x.url,
+            "request_headers": pack_headers(x.request_headers), "request_body": x.request_body, "status": x.status,
+            "reply_headers": pack_headers(x.reply_headers), "reply_body": x.reply_body, "failure": x.failure,
+            "readings": None if x.readings is None else [reading_to_json(r) for r in x.readings],
+        },
+    )  # fmt: skip
+
+
+def ask_about_open(connection: Connection, account: str, now: datetime) -> int:
+    """Have every open submission of an account asked for, because a callback of it may have been missed."""
+    s = t.submissions.c
+    query = sa.select(s.id).where(
+        s.account == account,
+        s.requested_at >= now - GIVE_UP_AFTER,
+        s.provider_id.is_not(None),
+        s.status.in_([status.value for status in OPEN]),
+    )
+    ids = list(connection.scalars(query))
+    for id in ids:
+        jobs.plan(connection, jobs.ASK, id, account, now)
+    return len(ids)

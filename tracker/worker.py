@@ -1,0 +1,180 @@
+"""The worker: runs the steps that are due, in this process, until it is told to stop.
+
+Several may run beside each other: work is claimed with a lease, joining has its own lock, and a submission is sent by
+whoever makes it `submitting`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+
+from tracker.errors import ProviderError, StorageUnavailable, TrackerError
+from tracker.flow.program import Program
+from tracker.store import jobs, workers
+
+log = structlog.get_logger()
+
+#: seconds between looks, where nothing wakes the worker
+_JOIN_POLL: Final = 0.25
+_LEASES_POLL: Final = 2.0
+_ORPHANS_POLL: Final = 1.0
+_HEARTBEAT: Final = 5.0
+_KEYS_POLL: Final = 600.0
+#: requests to the provider under way at once in this process
+_SENDS_AT_ONCE: Final = 50
+_ASKS_AT_ONCE: Final = 5
+#: a question that failed is asked again this often
+_ASK_TRIES: Final = 5
+_JOB_LEASE: Final = timedelta(seconds=60)
+
+
+class Worker:
+    """Runs one program's due steps; `run` returns after `stop`, with everything that was under way recorded."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._stopping = asyncio.Event()
+        self._inbox = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._asks: set[asyncio.Task[None]] = set()
+        self.id = program.sender.owner
+
+    def wake(self) -> None:
+        """There is something in the inbox. From any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._inbox.set)
+
+    def stop(self) -> None:
+        """Begin nothing new. From the event loop."""
+        self._stopping.set()
+        self._inbox.set()
+
+    async def run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        log.info("worker.started", worker=self.id)
+        database, clock = self._program.database, self._program.clock
+        async with asyncio.TaskGroup() as steps:
+            steps.create_task(self._join())
+            steps.create_task(self._every(self._send, 0.0))
+            steps.create_task(self._every(self._ask, 0.5))
+            steps.create_task(self._every(_threaded(self._program.sender.end_leases), _LEASES_POLL))
+            steps.create_task(self._every(_threaded(self._program.joiner.look_again), _ORPHANS_POLL))
+            steps.create_task(self._every(_threaded(self._program.placer.forget_old_keys), _KEYS_POLL))
+            steps.create_task(
+                self._every(
+                    _threaded(lambda: database.write(lambda c: workers.heartbeat(c, self.id, clock()))), _HEARTBEAT
+                )
+            )
+        if left := self._under_way | self._asks:
+            await asyncio.gather(*left, return_exceptions=True)
+        try:
+            await asyncio.to_thread(database.write, lambda c: workers.goodbye(c, self.id))
+        except StorageUnavailable as error:
+            log.warning("worker.no_goodbye", error=str(error))
+        log.info("worker.stopped", worker=self.id)
+
+    async def _join(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                while await asyncio.to_thread(self._program.joiner.join_pending) and not self._stopping.is_set():
+                    pass
+            except StorageUnavailable as error:
+                log.warning("worker.step_failed", step="join", error=str(error))
+            except Exception:
+                log.exception("worker.step_failed", step="join")
+                await self._pause(1.0)
+            try:
+                await asyncio.wait_for(self._inbox.wait(), _JOIN_POLL)
+            except TimeoutError:
+                continue
+            if not self._stopping.is_set():
+                self._inbox.clear()
+
+    async def _every(self, step: Callable[[], Awaitable[float | None]], seconds: float) -> None:
+        """Run a step again and again; it may say how long to pause until the next time."""
+        while not self._stopping.is_set():
+            pause: float | None = None
+            try:
+                pause = await step()
+            except StorageUnavailable as error:
+                log.warning("worker.step_failed", step=getattr(step, "__name__", "?"), error=str(error))
+                pause = max(seconds, 1.0)
+            except Exception:
+                log.exception("worker.step_failed", step=getattr(step, "__name__", "?"))
+                pause = max(seconds, 1.0)
+            await self._pause(seconds if pause is None else pause)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), max(seconds, 0.005))
+        except TimeoutError:
+            return
+
+    async def _send(self) -> float:
+        """Send what is due, and make the submissions that were planned; gives the pause until more is due."""
+        for job in await self._claim(jobs.RESEND, 20):
+            await asyncio.to_thread(self._program.sender.resend, job.subject)
+            await self._finish(job)
+        for job in await self._claim(jobs.SEND, min(20, _SENDS_AT_ONCE - len(self._under_way))):
+            self._begin(self._under_way, self._program.sender.submit(job.subject), job)
+        due = await asyncio.to_thread(self._program.database.read, jobs.next_due)
+        wait = (due - self._program.clock()).total_seconds() if due else 0.25
+        return min(max(wait, 0.02), 0.25)
+
+    async def _ask(self) -> None:
+        for job in await self._claim(jobs.ASK, _ASKS_AT_ONCE - len(self._asks)):
+            self._begin(self._asks, self._ask_one(job), job)
+
+    async def _ask_one(self, job: jobs.Job) -> None:
+        try:
+            await self._program.asker.ask(job.subject)
+        except ProviderError as error:
+            log.warning("submission.not_asked", submission=job.subject, tries=job.tries, error=str(error))
+            if job.tries < _ASK_TRIES:
+                again = self._program.clock() + timedelta(seconds=30 * job.tries)
+                await asyncio.to_thread(self._program.database.write, lambda c: jobs.postpone(c, job, again))
+                return
+        except TrackerError as error:
+            log.warning("submission.not_asked", submission=job.subject, error=str(error))
+            if isinstance(error, StorageUnavailable):
+                return  # its lease ends, and somebody asks again
+        await self._finish(job)
+
+    def _begin(self, group: set[asyncio.Task[None]], work: Coroutine[Any, Any, None], job: jobs.Job) -> None:
+        async def guarded() -> None:
+            try:
+                await work
+            except StorageUnavailable as error:
+                log.warning("job.failed", kind=job.kind, subject=job.subject, error=str(error))
+            except Exception:
+                log.exception("job.failed", kind=job.kind, subject=job.subject)
+
+        task = asyncio.create_task(guarded())
+        group.add(task)
+        task.add_done_callback(group.discard)
+
+    async def _claim(self, kind: str, limit: int) -> list[jobs.Job]:
+        if limit <= 0:
+            return []
+        now = self._program.clock()
+        return await asyncio.to_thread(
+            self._program.database.write,
+            lambda c: jobs.claim(c, kind, owner=self.id, now=now, lease=_JOB_LEASE, limit=limit),
+        )
+
+    async def _finish(self, job: jobs.Job) -> None:
+        await asyncio.to_thread(self._program.database.write, lambda c: jobs.finish(c, job, owner=self.id))
+
+
+def _threaded(step: Callable[[], object]) -> Callable[[], Awaitable[None]]:
+    async def run() -> None:
+        await asyncio.to_thread(step)
+
+    run.__name__ = getattr(step, "__name__", "step")
+    return run
