@@ -1,0 +1,204 @@
+"""What a wrong configuration is told: every problem at once, where it stands, and no secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tracker.errors import ConfigurationError
+from tracker.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def refusal(toml: str = "", /, **environ: str) -> str:
+    Path("tracker.toml").write_text(toml, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(environ)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("toml", "key", "nearest"),
+    [
+        ("[server]\nprot = 1", "server.prot", "server.port"),
+        ("[sever]\nport = 1", "sever", "server"),
+        ("[accounts.a]\nacess_token = 'x'", "accounts.a.acess_token", "accounts.a.access_token"),
+        ("[accounts.a]\nacess_token_file = 'x'", "accounts.a.acess_token_file", "accounts.a.access_token_file"),
+        ("api_token = 'x'", "api_token", "server.api_token"),
+        ("[accounts.a.callback_keys]\nstats = 'x'", "accounts.a.callback_keys.stats", "accounts.a.callback_keys.status"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_known_one(toml: str, key: str, nearest: str) -> None:
+    assert refusal(toml) == f"{key} (tracker.toml): unknown key; the nearest known one is {nearest}"
+
+
+def test_an_unknown_variable_is_named_as_it_is_written() -> None:
+    assert refusal(TRACKER_SERVER__PROT="1") == (
+        "server.prot (TRACKER_SERVER__PROT): unknown key; the nearest known one is server.port"
+    )
+    assert "(TRACKER_A__B__C): unknown key; known here: database, server, accounts" in refusal(TRACKER_A__B__C="1")
+
+
+@pytest.mark.parametrize("section", ["rules.default", "policies.p", "reconcile", "retention"])
+def test_a_section_whose_work_is_not_built_is_an_unknown_key(section: str) -> None:
+    top = section.split(".")[0]
+
+    assert f"{top} (tracker.toml): unknown key" in refusal(f"[{section}]\nafter = '15m'")
+
+
+@pytest.mark.parametrize("key", ["policy = ''", "max_open_calls = 0"])
+def test_a_key_whose_work_is_not_built_is_unknown(key: str) -> None:
+    assert f"accounts.a.{key.split()[0]} (tracker.toml): unknown key" in refusal(f"[accounts.a]\n{key}")
+
+
+def test_every_problem_is_named_at_once_one_per_line() -> None:
+    lines = refusal(
+        '[server]\nport = "many"\nhots = "x"\n[accounts.a]\nregion = "XX"\ntimeout_s = 0',
+        TRACKER_ACCOUNTS__A__SECRET_VARIABLES="otp",
+        TRACKER_SERVER__PUBLIC_URL="calls.example.com",
+    ).splitlines()
+
+    assert [line.split(" (")[0] for line in lines] == [
+        "server.hots",
+        "accounts.a.secret_variables",
+        "server.port",
+        "server.public_url",
+        "accounts.a.region",
+        "accounts.a.timeout_s",
+    ]
+    assert lines[3] == (
+        "server.public_url (TRACKER_SERVER__PUBLIC_URL): 'calls.example.com' must be an http:// or https:// URL"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "allowed"),
+    [
+        ("provider = 'bics'", "'bics' must be 'thundersms'"),
+        ("base_url = 'portal.thundersms.com'", "must be an http:// or https:// URL"),
+        ("base_url = 'https://portal:port/'", "must be an http:// or https:// URL"),
+        ("base_url = 'https://portal/?a=b'", "without query"),
+        ("allow_unsigned = 'perhaps'", "must be a valid boolean"),
+        ("webhook_secrets = ['']", "must not contain an empty secret"),
+        ("access_token = 'two words'", "must have no spaces"),
+        ("lanes = { 'A-1' = 'w' }", "must have names of a-z, 0-9 and _"),
+        ("lanes = { a = 'w', b = 'w' }", "must name another webhook for every lane"),
+        ("lanes = 'w'", "must be a table"),
+        ("callback_keys = { id = '' }", "must name a key of the callback"),
+        ("extra = { to = '1' }", "must not contain to"),
+        ("extra = { 'variables[otp]' = '1' }", "must not contain variables[otp]"),
+        ("extra = { a = ['{submision}'] }", "must not contain {submision}: only {submission}, {call}, {reference}"),
+        ("extra = { a = 2026-01-01 }", "must contain only what JSON can say"),
+        ("extra = { a = nan }", "must contain only what JSON can say"),
+        ("variables_encoding = 'xml'", "'xml' must be 'json', 'json-nested' or 'form'"),
+        ("secret_variables = ['1otp']", "a letter first"),
+        ("bridge = '12'", "'12' must be a number of 3 to 15 digits"),
+        ("bridge = '91886713XXXX'", "must be a number of 3 to 15 digits"),
+        ("time_zone = 'Asia/Kolkatta'", "the nearest is 'Asia/Kolkata'"),
+        ("time_zone = 'Asia'", "must be an IANA time zone"),
+        ("poll_time_zone = '../../etc/passwd'", "must be an IANA time zone"),
+        ("region = 'India'", "must be a country of two letters"),
+        ("calls_per_second = 0", "0 must be greater than 0"),
+        ("calls_per_second = inf", "must be a finite number"),
+        ("timeout_s = 121", "must be less than or equal to 120"),
+        ("proxy = 'socks4://x'", "must be an http:// or https:// URL"),
+        ("dialling = 'maybe'", "must be 'live', 'allowlist' or 'off'"),
+        ("allow_to = ['91886713XXXX']", "must be valid phone numbers"),
+        ("allow_to = ['123']", "must be valid phone numbers"),
+    ],
+)
+def test_a_wrong_value_is_told_what_is_allowed(line: str, allowed: str) -> None:
+    message = refusal(f"[accounts.a]\n{line}")
+
+    assert message.startswith(f"accounts.a.{line.split()[0]} (tracker.toml): ")
+    assert allowed in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("line", "allowed"),
+    [
+        ("port = 65536", "65536 must be less than or equal to 65535"),
+        ("public_url = 'https://a/?b'", "without user name, query and fragment"),
+        ("trusted_proxies = ['nginx']", "must be IP addresses or networks"),
+        ("trusted_proxies = '127.0.0.1'", "must be a valid tuple"),
+        ("api_token = 'short'", "at least 16 characters"),
+    ],
+)
+def test_a_wrong_value_of_the_server_is_told_what_is_allowed(line: str, allowed: str) -> None:
+    assert allowed in refusal(f"[server]\n{line}")
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("sqlite://", "must name a file"),
+        ("sqlite:///:memory:", "must name a file"),
+        ("mysql://u:hunter2@h/db", "must begin with sqlite:/// or postgresql://"),
+        ("postgresql://u:hunter2@x@h/db", "percent-encoded"),
+        ("postgresql://u:hunter2/x@h/db", "must be postgresql://"),
+        ("hunter2", "must begin with"),
+    ],
+)
+def test_a_database_url_is_checked_without_showing_its_password(url: str, allowed: str) -> None:
+    message = refusal(TRACKER_DATABASE__URL=url)
+
+    assert message.startswith("database.url (TRACKER_DATABASE__URL): ")
+    assert allowed in message
+    assert "hunter2" not in message
+
+
+def test_no_message_shows_a_secret() -> None:
+    secret = "hunter2 hunter2"
+    message = refusal(
+        f'[server]\napi_token = ["{secret}"]\n'
+        f'[accounts.a]\naccess_token = "{secret}"\nwebhook_token = "{secret}"\nwebhook_secrets = ["", "{secret}"]\n'
+        f'access_tokn = "{secret}"\nproxy = "socks://u:{secret}@h"\n'
+        f'[accounts.b]\naccess_token = {{ x = "{secret}" }}\nwebhook_secrets = "{secret}"',
+        TRACKER_ACCOUNTS__C=f'{{"access_token": "{secret}"',
+        TRACKER_ACCOUNTS__D__WEBHOOK_SECRETS=f'["{secret}"',
+        TRACKER_ACCOUNTS__E__WEBHOOK_SECRETS=f'"{secret}"',
+    )
+
+    assert len(message.splitlines()) == 11
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize("name", ["My-Account", "a__b", "é", "a b"])
+def test_an_account_has_a_name_that_fits_a_url_and_a_variable(name: str) -> None:
+    assert "the name of an account must be of a-z, 0-9 and _" in refusal(f'[accounts."{name}"]')
+
+
+def test_a_syntax_error_names_file_and_line() -> None:
+    message = refusal("[server]\nport = 8000\nhost = 127.0.0.1\n")
+
+    assert message.startswith("tracker.toml is not valid TOML: ")
+    assert "line 3" in message
+
+
+def test_a_file_in_another_encoding_is_named() -> None:
+    Path("latin.toml").write_bytes("# caf\xe9".encode("latin-1"))
+    with pytest.raises(ConfigurationError, match=r"latin\.toml is not valid TOML: it is not written in UTF-8"):
+        load_settings({}, Path("latin.toml"))
+
+
+def test_a_folder_is_no_configuration() -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot be read: Is a directory"):
+        load_settings({}, Path("."))
+
+
+@pytest.mark.parametrize("text", ["abc", "[1", '"abc"', '{"a": 1}', "", "[" * 100_000])
+def test_a_variable_that_is_no_json_is_named(text: str) -> None:
+    message = refusal(TRACKER_SERVER__TRUSTED_PROXIES=text)
+
+    assert message.startswith('server.trusted_proxies (TRACKER_SERVER__TRUSTED_PROXIES): must be JSON such as ["a", "b"]')
+
+
+def test_a_value_where_a_table_belongs() -> None:
+    assert refusal('server = "x"') == "server (tracker.toml): must be a table"
+    assert refusal("accounts = 1") == "accounts (tracker.toml): must be a table"

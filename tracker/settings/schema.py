@@ -1,0 +1,226 @@
+"""All settings: the sections that this version has, each field declared once, with its default and its help."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr, field_validator
+
+from tracker.domain.accounts import Account
+from tracker.errors import ConfigurationError
+from tracker.redaction import MASK, mask_url_password
+from tracker.settings.account import AccountSettings
+from tracker.settings.values import (
+    MaskPassword,
+    OptionalSecret,
+    OptionalText,
+    Section,
+    http_url,
+    is_plain_http,
+)
+
+ACCOUNT_NAME = re.compile(r"(?!.*__)[a-z0-9_]+")
+
+
+class DatabaseSettings(Section):
+    """Where calls, callbacks and events are kept."""
+
+    url: Annotated[SecretStr, MaskPassword()] = Field(
+        default=SecretStr("sqlite:///tracker.db"),
+        description="`sqlite:///` and a path (relative to the working directory; a fourth slash makes it absolute), or "
+        "`postgresql://user:password@host/name`. Special characters in a password are written as in any URL: `@` is "
+        "`%40`.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _one_that_works(cls, secret: SecretStr) -> SecretStr:
+        url = secret.get_secret_value()
+        scheme, _, rest = url.partition("://")
+        if scheme == "sqlite":
+            if not rest.startswith("/") or rest.strip("/").partition("?")[0] in ("", ":memory:"):
+                raise ValueError(
+                    "must name a file: sqlite:///tracker.db (a database in memory would lose callbacks)"
+                )
+            return secret
+        if scheme not in ("postgresql", "postgresql+psycopg"):
+            raise ValueError("must begin with sqlite:/// or postgresql://")
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:
+            raise ValueError("must be postgresql://user:password@host:port/name") from None
+        if parts.netloc.count("@") > 1 or parts.fragment:
+            raise ValueError(
+                "must have special characters percent-encoded in its password (@ is %40, # is %23)"
+            )
+        return secret
+
+
+class ServerSettings(Section):
+    """The HTTP server: what it listens on, and how the world reaches it."""
+
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="The address to listen on; `0.0.0.0` for all of them."
+    )
+    port: int = Field(default=8000, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    public_url: OptionalText = Field(
+        default=None,
+        description="The address under which the provider reaches this server, as it is told to the provider; a path "
+        "prefix is allowed.",
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=("127.0.0.1",),
+        description="Addresses and networks whose `X-Forwarded-*` headers are believed.",
+    )
+    api_token: OptionalSecret = Field(
+        default=None,
+        description="An administrator's bearer token for `/api/v1`, at least 16 characters. Without one the API is "
+        "closed.",
+    )
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = http_url(value)
+        if parts.query or parts.fragment or parts.username:
+            raise ValueError("must be an http:// or https:// URL without user name, query and fragment")
+        return value.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _trusted_proxies(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            try:
+                ipaddress.ip_network(value)
+            except ValueError:
+                raise ValueError(
+                    'must be IP addresses or networks, such as "127.0.0.1" or "10.0.0.0/8"'
+                ) from None
+        return values
+
+    @field_validator("api_token")
+    @classmethod
+    def _api_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and (len(value.get_secret_value()) < 16 or re.search(r"\s", value.get_secret_value())):
+            raise ValueError("must have at least 16 characters and no spaces")
+        return value
+
+
+class Settings(Section):
+    """The whole configuration, checked. Made by `load_settings`."""
+
+    database: DatabaseSettings = Field(
+        default_factory=DatabaseSettings, description="Where everything is kept."
+    )
+    server: ServerSettings = Field(default_factory=ServerSettings, description="The HTTP server.")
+    accounts: dict[str, AccountSettings] = Field(
+        default_factory=dict,
+        description="One table for every set of credentials. Names are `a-z`, `0-9` and `_`, without `__`.",
+    )
+
+    _config_file: Path | None = PrivateAttr(None)
+
+    @field_validator("accounts")
+    @classmethod
+    def _names(cls, accounts: dict[str, AccountSettings]) -> dict[str, AccountSettings]:
+        if not all(ACCOUNT_NAME.fullmatch(name) for name in accounts):
+            raise ValueError("must have names of a-z, 0-9 and _, without __")
+        return accounts
+
+    @property
+    def config_file(self) -> Path | None:
+        """The file that was read; None where there was none."""
+        return self._config_file
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL as plain text, with its password."""
+        return self.database.url.get_secret_value()
+
+    @property
+    def api_token(self) -> str | None:
+        """The administrator's token as plain text; None: the API is closed."""
+        return self.server.api_token.get_secret_value() if self.server.api_token else None
+
+    def account_values(self) -> dict[str, Account]:
+        """The accounts as the plain values that the rest of the program is handed, by name."""
+        return {name: account.value(name) for name, account in self.accounts.items()}
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every configured secret as plain text, for removing it from logs and from what is stored."""
+        found = [self.api_token or "", *_url_passwords(self.database_url)]
+        for account in self.account_values().values():
+            found += [*account.secrets, *_url_passwords(account.proxy or "")]
+        return tuple(dict.fromkeys(secret for secret in found if secret))
+
+    def require_receivable(self) -> None:
+        """Raises ConfigurationError if an account's callbacks could come from anybody without anyone having said so.
+
+        For the server only: placing a call and asking about it needs nothing but an access token.
+        """
+        problems = [
+            f"accounts.{name}.webhook_secrets is empty, so nobody could tell the provider's callbacks from a "
+            f"stranger's: set it to the secret of the provider's webhook, or say accounts.{name}.allow_unsigned = true"
+            for name, account in self.accounts.items()
+            if not account.webhook_secrets and not account.allow_unsigned
+        ]
+        if problems:
+            raise ConfigurationError("\n".join(problems))
+
+    def warnings(self) -> list[str]:
+        """What works but is probably not meant, one sentence each; for the log at start-up and for `tracker doctor`."""
+        found = []
+        if not self.accounts:
+            found.append("no account is configured: nothing can be placed and every callback is refused")
+        if self.server.public_url and is_plain_http(self.server.public_url):
+            found.append(
+                "server.public_url is plain http: callbacks and their secrets can be read on the way"
+            )
+        for name, account in self.accounts.items():
+            found += [f"accounts.{name}.{warning}" for warning in account.warnings()]
+        return found
+
+    def summary(self) -> dict[str, object]:
+        """Every setting by its dotted name with its value as plain JSON, secrets masked; for the log at start-up."""
+        return dict(_summarise(self, ""))
+
+
+def _summarise(section: BaseModel, prefix: str) -> Iterator[tuple[str, object]]:
+    for key, field in type(section).model_fields.items():
+        value = getattr(section, key)
+        if isinstance(value, Section):
+            yield from _summarise(value, f"{prefix}{key}.")
+        elif value and isinstance(value, dict) and all(isinstance(v, Section) for v in value.values()):
+            for name, inner in value.items():
+                yield from _summarise(inner, f"{prefix}{key}.{name}.")
+        else:
+            yield prefix + key, _shown(value, any(isinstance(m, MaskPassword) for m in field.metadata))
+
+
+def _shown(value: Any, mask_password: bool) -> object:
+    if mask_password and value is not None:
+        return mask_url_password(value.get_secret_value() if isinstance(value, SecretStr) else str(value))
+    if isinstance(value, SecretStr):
+        return MASK
+    if isinstance(value, tuple | list | frozenset):
+        return [_shown(v, False) for v in value]
+    if isinstance(value, dict):
+        return {k: _shown(v, False) for k, v in value.items()}
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def _url_passwords(url: str) -> Iterator[str]:
+    """A URL's password as written and as meant, unless it is a word that the rest of the URL (or any log) has too."""
+    parts = urlsplit(url)
+    common = {parts.username, parts.hostname, parts.path.strip("/"), "postgres", "tracker", "password"}
+    if parts.password and unquote(parts.password) not in common:
+        yield parts.password
+        yield unquote(parts.password)

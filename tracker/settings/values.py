@@ -1,0 +1,115 @@
+"""The kinds of value that more than one setting has: secrets, URLs, zones.
+
+A validator raises ValueError with a sentence that begins with "must" and never repeats the value: whoever reports the
+problem knows the key, and knows whether the value may be shown.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Annotated, Any
+from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+_NUMBER = re.compile(r"\+?[0-9 ().-]+")
+
+
+class Section(BaseModel):
+    """A table of the configuration."""
+
+    # hide_input_in_errors: whoever prints a ValidationError by accident prints no secret.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class MaskPassword:
+    """Marks a URL whose password is masked wherever the setting is shown; the rest of it is readable."""
+
+
+def _empty_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+def _text(value: Any) -> Any:
+    """Numbers may be written without quotes."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _zone(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return ZoneInfo(value)
+    except (
+        ValueError,
+        OSError,
+        LookupError,
+    ):  # "Asia" is a directory, "../x" is refused, "Mars/Base" is not found
+        near = get_close_matches(value, available_timezones(), n=1)
+        hint = f"; the nearest is {near[0]!r}" if near else ""
+        raise ValueError(f'must be an IANA time zone such as "Asia/Kolkata"{hint}') from None
+
+
+def http_url(value: str) -> SplitResult:
+    """Splits an absolute http or https URL; ValueError if it is not one."""
+    try:
+        parts = urlsplit(value)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        if is_one and not any(c.isspace() for c in value):
+            return parts
+    except ValueError:  # a port or an address in brackets that cannot be one
+        pass
+    raise ValueError("must be an http:// or https:// URL")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether traffic to this host name stays on the machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_plain_http(url: str) -> bool:
+    """Whether what is sent there can be read on the way."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
+
+def bridge_number(text: str) -> str:
+    """The digits of the number that calls; it can be a short one. ValueError if it is none."""
+    digits = re.sub(r"[^0-9]", "", text)
+    if not _NUMBER.fullmatch(text) or not 3 <= len(digits) <= 15:
+        raise ValueError("must be a number of 3 to 15 digits")
+    return digits
+
+
+def e164(text: str, region: str) -> str:
+    """A valid telephone number as +918919525224, read with or without its country code. ValueError if it is none."""
+    import phonenumbers  # 21 ms, and few configurations name numbers
+
+    try:
+        # The library would read letters as keypad digits: 91886713XXXX would become a stranger's number.
+        if _NUMBER.fullmatch(text):
+            number = phonenumbers.parse(text, region)
+            if not phonenumbers.is_valid_number(number):
+                number = phonenumbers.parse("+" + text.lstrip("+"), None)
+            if phonenumbers.is_valid_number(number):
+                return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    except phonenumbers.NumberParseException:
+        pass
+    raise ValueError('must be valid phone numbers, such as "+918919525224"')
+
+
+OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
+OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_empty_is_none)]
+Digits = Annotated[str, BeforeValidator(_text)]
+TimeZone = Annotated[ZoneInfo, BeforeValidator(_zone)]
+Positive = Annotated[float, Field(gt=0)]
