@@ -7,7 +7,7 @@ whoever makes it `submitting`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from datetime import timedelta
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ log = structlog.get_logger()
 
 #: seconds between looks, where nothing wakes the worker
 _JOIN_POLL: Final = 0.25
+_DUE_POLL: Final = 0.25
 _LEASES_POLL: Final = 2.0
 _ORPHANS_POLL: Final = 1.0
 _HEARTBEAT: Final = 5.0
@@ -118,16 +119,26 @@ class Worker:
 
     async def _send(self) -> float:
         """Send what is due, and make the submissions that were planned; gives the pause until more is due."""
+        room = min(20, _SENDS_AT_ONCE - len(self._under_way))
+        wait = await self._until_due((jobs.RESEND, jobs.SEND))
+        if wait > 0 or room <= 0:
+            return min(max(wait, 0.02), _DUE_POLL)
         for job in await self._claim(jobs.RESEND, 20):
             await asyncio.to_thread(self._program.sender.resend, job.subject)
             await self._finish(job)
-        for job in await self._claim(jobs.SEND, min(20, _SENDS_AT_ONCE - len(self._under_way))):
+        for job in await self._claim(jobs.SEND, room):
             self._begin(self._under_way, self._program.sender.submit(job.subject), job)
-        due = await asyncio.to_thread(self._program.database.read, jobs.next_due)
-        wait = (due - self._program.clock()).total_seconds() if due else 0.25
-        return min(max(wait, 0.02), 0.25)
+        return 0.0
+
+    async def _until_due(self, kinds: Collection[str]) -> float:
+        """Seconds until work of these kinds is due that nobody works on; looked up without a write."""
+        now = self._program.clock()
+        due = await asyncio.to_thread(self._program.database.read, lambda c: jobs.next_due(c, kinds, now))
+        return (due - now).total_seconds() if due else _DUE_POLL
 
     async def _ask(self) -> None:
+        if await self._until_due((jobs.ASK,)) > 0:
+            return
         for job in await self._claim(jobs.ASK, _ASKS_AT_ONCE - len(self._asks)):
             self._begin(self._asks, self._ask_one(job), job)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -96,9 +97,11 @@ def postpone(connection: Connection, job: Job, due_at: datetime) -> None:
     connection.execute(t.jobs.update().where(t.jobs.c.id == job.id).values(due_at=due_at, owner=None, lease_until=None))
 
 
-def next_due(connection: Connection) -> datetime | None:
-    """When the next piece of work is due."""
-    due: datetime | None = connection.scalar(sa.select(sa.func.min(t.jobs.c.due_at)))
+def next_due(connection: Connection, kinds: Collection[str], now: datetime) -> datetime | None:
+    """When the next piece of work of these kinds is due that nobody works on."""
+    j = t.jobs.c
+    free = sa.or_(j.lease_until.is_(None), j.lease_until < now)
+    due: datetime | None = connection.scalar(sa.select(sa.func.min(j.due_at)).where(j.kind.in_(list(kinds)), free))
     return due
 
 
