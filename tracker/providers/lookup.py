@@ -71,7 +71,7 @@ class Lookup:
         return None
 
     def at(self, key: str) -> Iterator[Any]:
-        """The values of a key that somebody configured: as it is written, as a path with dots, by its last part."""
+        """The values of a key that somebody configured: as it is written, as a path with dots, under any parent."""
         for layer in self._layers:
             if key in layer:
                 yield layer[key]
@@ -81,7 +81,8 @@ class Lookup:
                 for part in key.split("."):
                     node = node.get(part) if isinstance(node, Mapping) else None
                 yield node
-        yield from self.all((canonical(key.rpartition(".")[2]),))
+        else:
+            yield from self.all((canonical(key),))
 
     @property
     def names(self) -> frozenset[str]:

@@ -21,7 +21,8 @@ from tracker.providers.thundersms.words import status_of
 Value = TypeVar("Value")
 
 ID = ("id", "callid")
-OTHER_IDS = ("parentid", "submission", "submissionid", "foreignid", "customid", "custom", "cid")
+PARENT_ID = ("parentid",)
+OTHER_IDS = ("submission", "submissionid", "foreignid", "customid", "custom", "cid")
 STATUS = ("status", "messagestatus", "callstatus", "dialstatus")
 CALLEE = ("to", "mobile", "number", "receiver", "callee", "msisdn", "phone", "destination")
 #: `from` is the bridge in an answer to a poll; in a callback it can be anybody
@@ -84,8 +85,8 @@ def _ids(fields: Lookup, keys: Mapping[str, str]) -> tuple[str, ...]:
         for configured in ("id", "submission"):
             if configured in keys:
                 yield from fields.at(keys[configured])
-        yield from fields.all(ID)
-        yield from fields.all(OTHER_IDS)
+        for names in (ID, PARENT_ID, OTHER_IDS):  # surest first
+            yield from fields.all(names)
 
     found = (values.identifier(value) for value in candidates())
     return tuple(dict.fromkeys(i for i in found if i and not _REFERENCE.fullmatch(i)))

@@ -1,0 +1,299 @@
+"""Every documented payload, in as it came, and what we make of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.providers.thundersms import (
+    PAYLOADS,
+    account,
+    dial,
+    incoming_payload,
+    payload,
+    payload_names,
+    provider,
+    reply_payload,
+)
+from tracker.domain.accounts import VariablesEncoding
+from tracker.domain.calls import CallStatus, Reason
+from tracker.domain.readings import Answer, AnswerKind, NotACall, Poll, Reading, Unreadable
+
+
+def at(hour: int, minute: int, second: int, *, day: int = 9, month: int = 4, year: int = 2021) -> datetime:
+    return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+
+
+PUSHED: dict[str, Any] = {
+    "mid": "1234-1333-00004",
+    "to": "+918867130003",
+    "bridge": "918068280001",
+    "flow_id": "123",
+    "start_as_sent": "2021-04-09 16:27:39",
+    "started_at": at(10, 57, 39),
+}
+ANSWERED = Reading(
+    **PUSHED,
+    word="ANSWER",
+    status=CallStatus.completed,
+    end_as_sent="2021-04-09 16:27:55",
+    ended_at=at(10, 57, 55),
+    duration_s=23,
+    recording_url="https://youraudiofilelocation/",
+)
+COMPOSED = Reading(
+    ids=("8456bf26-1b6e-4ac1-adb9-2768258f71d0",),
+    to="+917619360003",
+    word="ANSWER",
+    status=CallStatus.completed,
+)
+
+CALLBACKS: dict[str, Reading | NotACall | Unreadable] = {
+    "obd_default_push_answer": ANSWERED,
+    "obd_default_push_with_bearer_secret": ANSWERED,
+    "obd_default_push_busy": Reading(
+        **PUSHED,
+        word="BUSY",
+        status=CallStatus.busy,
+        end_as_sent="2021-04-09 16:27:41",
+        ended_at=at(10, 57, 41),
+        duration_s=0,
+    ),
+    "obd_default_push_noanswer": Reading(
+        **PUSHED,
+        word="NOANSWER",
+        status=CallStatus.no_answer,
+        end_as_sent="2021-04-09 16:28:10",
+        ended_at=at(10, 58, 10),
+        duration_s=0,
+    ),
+    "obd_default_push_cancel": Reading(
+        **PUSHED,
+        word="CANCEL",
+        status=CallStatus.canceled,
+        reason=Reason.caller_hung_up,
+        end_as_sent="2021-04-09 16:27:45",
+        ended_at=at(10, 57, 45),
+        duration_s=0,
+    ),
+    "obd_default_push_docs_verbatim_invalid_json": Unreadable(
+        reason="is no JSON, and nothing that can be mended"
+    ),
+    "c2c_default_push_completed": Reading(
+        to="+918867130003",
+        bridge="918068280001",
+        word="COMPLETED",
+        status=CallStatus.completed,
+        start_as_sent="2021-04-09 16:27:39",
+        started_at=at(10, 57, 39),
+        end_as_sent="2021-04-09 16:27:55",
+        ended_at=at(10, 57, 55),
+        duration_s=23,
+        recording_url="https://youraudiofilelocation/",
+        click_to_call=True,
+    ),
+    "composed_get_query": COMPOSED,
+    "composed_post_json": Reading(
+        ids=COMPOSED.ids, to=COMPOSED.to, word="ANSWER", status=CallStatus.completed, duration_s=3
+    ),
+    "legacy_get_callback": Reading(
+        word="ANSWER",
+        status=CallStatus.completed,
+        start_as_sent="2020-03-24 19:22:38",
+        started_at=at(13, 52, 38, day=24, month=3, year=2020),
+        end_as_sent="2020-03-24 19:23:01",
+        ended_at=at(13, 53, 1, day=24, month=3, year=2020),
+        recording_url="https://youraudiofilelocation/",
+    ),
+}
+
+ANSWERS: dict[str, Answer] = {
+    "api_send_response_old": Answer(
+        kind=AnswerKind.accepted,
+        submission_id="70fa87e0-9df9-4327-bc80-a561c48703d8:1",
+        message="1 numbers accepted for delivery.",
+        word="200",
+        charges="0.5000",
+        at_as_sent="2019-08-16 15:09:51",
+        accepted_at=at(9, 39, 51, day=16, month=8, year=2019),
+    ),
+    "api_send_response_new": Answer(
+        kind=AnswerKind.accepted,
+        submission_id="3b69aca9-3b55-4e2d-bfe0-02b910dbe156",
+        message="Calls queued successfully",
+        word="queued",
+        charges="1",
+        at_as_sent="2024-07-10T06:09:43.054164Z",
+        accepted_at=datetime(2024, 7, 10, 6, 9, 43, 54164, tzinfo=UTC),
+    ),
+    "api_tts_response": Answer(
+        kind=AnswerKind.accepted,
+        submission_id="52ecf5da-259b-4e0f-a2eb-XXXXXX",
+        message="Calls queued successfully",
+        word="queued",
+        charges="0.0005",
+        at_as_sent="2023-01-23T12:13:25.666366Z",
+        accepted_at=datetime(2023, 1, 23, 12, 13, 25, 666366, tzinfo=UTC),
+    ),
+    "api_c2c_response_new": Answer(
+        kind=AnswerKind.accepted,
+        submission_id="26074c32-b316-4ffa-99d7-9f6a99da56d6",
+        message="call initiated successfully",
+        word="200",
+    ),
+    "api_c2c_response_old": Answer(
+        kind=AnswerKind.unclear,
+        reason=Reason.no_clear_answer,
+        message="Call initiated successfully",
+        word="200",
+    ),
+    "api_error_status_error": Answer(
+        kind=AnswerKind.refused,
+        reason=Reason.invalid_field,
+        message="The given data was invalid.",
+        word="ERROR",
+    ),
+    "api_webhook_created": Answer(
+        kind=AnswerKind.accepted,
+        submission_id="180ebbb5-9b6f-4c51-a98a-**********",
+        message="Created successfully",
+        word="1",
+        at_as_sent="2022-10-19T07:40:13.000000Z",
+        accepted_at=at(7, 40, 13, day=19, month=10, year=2022),
+    ),
+}
+
+POLLS: dict[str, tuple[str, Poll]] = {
+    "api_callstatus_old": (
+        "047D8CFC-77d1-4f6c-bfb5-e81f1a1343a7",
+        Poll(
+            readings=(
+                Reading(
+                    ids=("047d8cfc-77d1-4f6c-bfb5-e81f1a1343a7:1",),
+                    to="+918900000224",
+                    bridge="918068287602",
+                    word="ANSWER",
+                    status=CallStatus.completed,
+                    start_as_sent="2019-07-16 18:13:44",
+                    started_at=at(18, 13, 44, day=16, month=7, year=2019),
+                    end_as_sent="2019-07-16 18:14:03",
+                    ended_at=at(18, 14, 3, day=16, month=7, year=2019),
+                    duration_s=19,
+                    charges="0.1500",
+                ),
+            )
+        ),
+    ),
+    "api_callstatus_pending_inferred": ("anything", Poll()),
+    "api_call_logs": (
+        "c839b4c4-8c0d-11e9-bb88-6c2b59c79f5a",
+        Poll(
+            readings=(
+                Reading(
+                    ids=("c839b4c4-8c0d-11e9-bb88-6c2b59c79f5a",),
+                    word="RECEIVED",
+                    status=CallStatus.completed,
+                    start_as_sent="2019-06-11 05:57:24",
+                    started_at=at(5, 57, 24, day=11, month=6, year=2019),
+                    end_as_sent="2019-06-11 05:57:36",
+                    ended_at=at(5, 57, 36, day=11, month=6, year=2019),
+                    duration_s=12,
+                    charges="0.0150",
+                ),
+            )
+        ),
+    ),
+}
+
+SENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "request_seed_1": ({}, {"audio": "39888925-718e-43bb-a8b1-d4a3ab12cd34", "name": "obd_api_call"}),
+    "request_seed_2": ({}, {"flow_id": "23", "name": "obd_api_call"}),
+    "request_seed_3": ({}, {"flow_id": "24", "variables": {"Name": "YourName", "otp": "123456"}}),
+    "request_seed_4": ({}, {"audio": "http://youraudiofilelocation.mp3", "name": "obd_api_call"}),
+    "request_send_flow_variables": (
+        {},
+        {
+            "to": "+917619360003",
+            "bridge": "918068280001",
+            "flow_id": "24",
+            "variables": {"Name": "YourName", "otp": "123456"},
+        },
+    ),
+    "request_send_form_2021": (
+        {"variables_encoding": VariablesEncoding.form, "webhook_id": "180ebbb5-9b6f-4c51-a98a-000000000000"},
+        {
+            "to": "+917619360003",
+            "bridge": "918068280001",
+            "flow_id": "24",
+            "variables": {"Name": "YourName", "otp": "123456"},
+        },
+    ),
+}
+
+
+def test_no_payload_is_left_out() -> None:
+    known = {*CALLBACKS, *ANSWERS, *POLLS, *SENT, *payload_names("verification")}
+    assert known == {path.stem for path in PAYLOADS.glob("*.json")}
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_a_callback_is_read(name: str) -> None:
+    assert provider.read_callback(account(), incoming_payload(name)) == CALLBACKS[name]
+
+
+@pytest.mark.parametrize("name", [n for n in CALLBACKS if "status" in payload(n).get("expect", {})])
+def test_a_callback_says_what_is_expected(name: str) -> None:
+    read = CALLBACKS[name]
+    assert isinstance(read, Reading)
+    assert read.status == payload(name)["expect"]["status"]
+    assert read.reason == payload(name)["expect"].get("reason")
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_is_read(name: str) -> None:
+    assert provider.read_answer(account(), reply_payload(name)) == ANSWERS[name]
+
+
+@pytest.mark.parametrize("name", POLLS)
+def test_the_answer_to_a_poll_is_read(name: str) -> None:
+    asked, poll = POLLS[name]
+    assert provider.read_poll(account(), asked, reply_payload(name)) == poll
+
+
+@pytest.mark.parametrize("name", SENT)
+def test_a_dial_is_sent_as_documented(name: str) -> None:
+    settings, wish = SENT[name]
+    documented = payload(name)
+    request = provider.send_request(account(access_token="TOKEN", **settings), dial(**wish))
+    assert request.url == "https://portal.thundersms.com/api/v2/outgoing/send"
+    assert request.method == "POST"
+    assert request.headers["Content-Type"] == documented["content_type"]
+    for header, value in documented["headers"].items():
+        assert request.headers[header] == value
+    if documented["content_type"] == "application/json":
+        assert json.loads(request.body) == json.loads(documented["body"])
+    else:
+        assert sorted(request.body.decode().split("&")) == sorted(documented["body"].split("&"))
+
+
+@pytest.mark.parametrize("name", payload_names("verification"))
+def test_a_handshake_is_read_from_the_documents_own_sample(name: str) -> None:
+    found = provider.read_handshake(incoming_payload(name))
+    assert found is not None
+    assert found.challenge == "a234qwe"
+    assert found.validation_key == "9012XXXX"
+    assert found.tokens == ("9012XX", "9012XXXX")
+    assert provider.presented_secrets(incoming_payload(name).headers) == (b"1233XXX",)
+
+
+@pytest.mark.parametrize("name", payload_names("verification"))
+def test_a_handshake_is_no_call(name: str) -> None:
+    assert provider.read_callback(account(), incoming_payload(name)) == NotACall(reason="handshake")
+
+
+@pytest.mark.parametrize("name", payload_names("callback"))
+def test_a_callback_is_no_handshake(name: str) -> None:
+    assert provider.read_handshake(incoming_payload(name)) is None

@@ -1,0 +1,103 @@
+"""What the tests of the ThunderSMS adapter share: an account, a dial, documented payloads, replies, callbacks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tracker.domain.accounts import Account
+from tracker.domain.calls import Dial
+from tracker.domain.readings import NotACall, Reading, Unreadable
+from tracker.providers.base import Incoming, Reply
+from tracker.providers.registry import provider_named
+
+PAYLOADS = Path(__file__).parents[1] / "payloads" / "thundersms"
+SUBMISSION = "sub_01jd3x4k5m6n7p8q9r0s1t2v3w"
+CALL = "call_01jd3x4k5m6n7p8q9r0s1t2v3w"
+
+provider = provider_named("thundersms")
+
+
+def account(**changes: Any) -> Account:
+    return Account(**{"name": "thundersms", "access_token": "secret-token", **changes})
+
+
+def dial(**changes: Any) -> Dial:
+    given = {"call": CALL, "submission": SUBMISSION, "to": "+918919525224", "bridge": "918068280000"}
+    return Dial(**{**given, **changes})
+
+
+def payload(name: str) -> dict[str, Any]:
+    """One documented request or answer."""
+    found: dict[str, Any] = json.loads((PAYLOADS / f"{name}.json").read_text())
+    return found
+
+
+def payload_names(kind: str) -> list[str]:
+    return sorted(path.stem for path in PAYLOADS.glob("*.json") if payload(path.stem)["kind"] == kind)
+
+
+def incoming(
+    body: bytes | str | dict[str, Any] = b"",
+    *,
+    query: str = "",
+    content_type: str = "application/json",
+    method: str = "POST",
+    headers: dict[str, str] | None = None,
+) -> Incoming:
+    """A request to the webhook."""
+    if isinstance(body, dict):
+        body = orjson.dumps(body)
+    given = {"content-type": content_type, **(headers or {})}
+    return Incoming(
+        method=method,
+        path=b"/callbacks/thundersms",
+        query=query.encode(),
+        headers=tuple((k.lower().encode(), v.encode()) for k, v in given.items()),
+        body=body.encode() if isinstance(body, str) else body,
+    )
+
+
+def incoming_payload(name: str) -> Incoming:
+    sent = payload(name)
+    return incoming(
+        sent["body"],
+        query=sent["query"],
+        content_type=sent["content_type"],
+        method=sent["method"],
+        headers=sent["headers"],
+    )
+
+
+def read(body: bytes | str | dict[str, Any] = b"", **how: Any) -> Reading | NotACall | Unreadable:
+    """What a callback says."""
+    changes = how.pop("account", {})
+    return provider.read_callback(account(**changes), incoming(body, **how))
+
+
+def reading(body: bytes | str | dict[str, Any] = b"", **how: Any) -> Reading:
+    """What a callback says that is about a call."""
+    found = read(body, **how)
+    assert isinstance(found, Reading), found
+    return found
+
+
+def reply(
+    body: bytes | str | dict[str, Any] = b"", status: int = 200, *, broken: str | None = None, **headers: str
+) -> Reply:
+    """A reply of the provider; a header's `_` stands for `-`."""
+    if isinstance(body, dict):
+        body = orjson.dumps(body)
+    return Reply(
+        status=status,
+        headers=tuple((k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()),
+        body=body.encode() if isinstance(body, str) else body,
+        broken=broken,
+    )
+
+
+def reply_payload(name: str, status: int = 200) -> Reply:
+    return reply(payload(name)["body"], status, content_type="application/json")
