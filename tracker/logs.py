@@ -75,9 +75,7 @@ def configure_logs(
 def _take_over(handler: logging.Handler, threshold: int) -> None:
     """Makes `handler` the only way out of the standard library's logging."""
     root = logging.getLogger()
-    for other in [h for h in root.handlers if isinstance(h, _Handler)]:
-        root.removeHandler(other)
-    root.addHandler(handler)
+    root.handlers[:] = [handler]
     root.setLevel(threshold)
     logging.captureWarnings(True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi"):
@@ -117,7 +115,9 @@ def _to_json(entry: dict[str, Any]) -> str:
     try:
         return jsonlib.dumps(entry, default=_plain, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):  # a key that is no text, something that contains itself
-        return jsonlib.dumps({str(key): repr(value) for key, value in entry.items()}, ensure_ascii=False)
+        return jsonlib.dumps(
+            {str(k): v if isinstance(v, str) else repr(v) for k, v in entry.items()}, ensure_ascii=False
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -99,19 +99,25 @@ def test_tables_and_lists_in_the_environment_are_json() -> None:
 
 
 def test_a_text_in_the_environment_is_never_read_as_json() -> None:
-    account = load(TRACKER_ACCOUNTS__A__ACCESS_TOKEN="12345", TRACKER_ACCOUNTS__A__WEBHOOK_ID="true").account_values()
+    account = load(
+        TRACKER_ACCOUNTS__A__ACCESS_TOKEN="12345", TRACKER_ACCOUNTS__A__WEBHOOK_ID="true"
+    ).account_values()
 
     assert (account["a"].access_token, account["a"].webhook_id) == ("12345", "true")
 
 
 def test_variables_without_a_double_underscore_are_no_settings() -> None:
-    settings = load(TRACKER_PORT="tcp://10.0.0.1:80", TRACKER_DEMO="1", TRACKER_DATABASE="x", TRACKER__X="y", OTHER__X="z")
+    settings = load(
+        TRACKER_PORT="tcp://10.0.0.1:80", TRACKER_DEMO="1", TRACKER_DATABASE="x", TRACKER__X="y", OTHER__X="z"
+    )
 
     assert settings.model_dump() == Settings().model_dump()
 
 
 def test_an_empty_variable_is_no_value_for_what_is_optional() -> None:
-    settings = load(TRACKER_SERVER__API_TOKEN="", TRACKER_SERVER__PUBLIC_URL="", TRACKER_ACCOUNTS__A__PROXY="")
+    settings = load(
+        TRACKER_SERVER__API_TOKEN="", TRACKER_SERVER__PUBLIC_URL="", TRACKER_ACCOUNTS__A__PROXY=""
+    )
 
     assert settings.api_token is None
     assert settings.server.public_url is None
@@ -230,4 +236,4 @@ def test_what_is_no_secret_has_no_file() -> None:
 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        load().server.port = 1  # type: ignore[misc]
+        load().server.port = 1

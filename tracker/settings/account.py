@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
+import phonenumbers
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from tracker.domain.accounts import Account, Dialling, VariablesEncoding
+from tracker.domain.numbers import parse_bridge, parse_number
 from tracker.settings.values import (
     Digits,
     MaskPassword,
@@ -19,8 +21,6 @@ from tracker.settings.values import (
     Positive,
     Section,
     TimeZone,
-    bridge_number,
-    e164,
     http_url,
     is_plain_http,
 )
@@ -194,13 +194,11 @@ class AccountSettings(Section):
     @field_validator("bridge")
     @classmethod
     def _bridge(cls, value: str | None) -> str | None:
-        return bridge_number(value) if value else None
+        return parse_bridge(value) if value else None
 
     @field_validator("region")
     @classmethod
     def _region(cls, value: str) -> str:
-        import phonenumbers  # 21 ms, and not every command comes here
-
         if value.upper() not in phonenumbers.SUPPORTED_REGIONS:
             raise ValueError('must be a country of two letters, such as "IN"')
         return value.upper()
@@ -209,7 +207,9 @@ class AccountSettings(Section):
     @classmethod
     def _allow_to(cls, values: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         # Where the region is wrong, that is the problem to report.
-        return tuple(e164(v, info.data["region"]) for v in values) if "region" in info.data else values
+        return (
+            tuple(parse_number(v, info.data["region"]) for v in values) if "region" in info.data else values
+        )
 
     def value(self, name: str) -> Account:
         """This account as the plain value that the rest of the program is handed."""

@@ -21,6 +21,7 @@ from tracker.settings.sources import (
     dotted,
     is_list,
     is_secret,
+    masks_password,
     read_environment,
     read_file,
 )
@@ -98,23 +99,21 @@ def _put(tree: dict[str, Any], key: Key, value: Any) -> None:
 
 
 def _explained(detail: ErrorDetails, origins: Mapping[Key, str]) -> str:
-    """One problem as `key (where): value must be …`, the value masked if it is a secret."""
+    """One problem as `key (where): value: must be …`, the value masked if it is a secret."""
     key = tuple(str(part) for part in detail["loc"] if not isinstance(part, int))
     while key and key not in origins:
         key = key[:-1]
     allowed = detail["msg"].removeprefix("Value error, ").replace("Input should", "must")
-    return f"{dotted(key)} ({origins.get(key, 'default')}): {_shown(detail['input'], key)} {allowed}".replace(
-        "  ", " "
-    )
+    return f"{dotted(key)} ({origins.get(key, 'default')}): {_shown(detail['input'], key)}{allowed}"
 
 
 def _shown(value: Any, key: Key) -> str:
     if isinstance(value, dict):
         return ""  # its members can be anything, and the sentence names the one that is wrong
+    if masks_password(key):
+        return f"{mask_url_password(str(value))!r}: "
     declared = declared_at(key)
-    if key == ("database", "url") or key[-1:] == ("proxy",):
-        return repr(mask_url_password(str(value)))
     if declared is None or is_secret(declared):
-        return MASK
+        return f"{MASK}: "
     text = repr(list(value) if isinstance(value, tuple) else value)
-    return text if len(text) <= 80 else text[:77] + "…"
+    return f"{text if len(text) <= 80 else text[:77] + '…'}: "

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from tracker.errors import ConfigurationError
 from tracker.settings.schema import ACCOUNT_NAME, Settings
-from tracker.settings.values import Section
+from tracker.settings.values import MaskPassword, Section
 
 PREFIX = "TRACKER_"
 
@@ -180,6 +180,14 @@ def is_list(declared: Any) -> bool:
 def is_secret(declared: Any) -> bool:
     """Whether the schema has a secret there, or a list of them."""
     return declared is SecretStr or any(is_secret(inner) for inner in get_args(declared))
+
+
+def masks_password(key: Key) -> bool:
+    """Whether the schema has a URL there of which only the password is secret."""
+    section, field = declared_at(key[:-1]), None
+    if isinstance(section, type) and issubclass(section, Section):
+        field = section.model_fields.get(key[-1])
+    return field is not None and MaskPassword() in field.metadata
 
 
 def _secret_in_file(declared: Any, name: str) -> str | None:

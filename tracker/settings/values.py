@@ -7,7 +7,6 @@ problem knows the key, and knows whether the value may be shown.
 from __future__ import annotations
 
 import ipaddress
-import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any
@@ -15,8 +14,6 @@ from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
-
-_NUMBER = re.compile(r"\+?[0-9 ().-]+")
 
 
 class Section(BaseModel):
@@ -81,31 +78,6 @@ def is_plain_http(url: str) -> bool:
     """Whether what is sent there can be read on the way."""
     parts = urlsplit(url)
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
-
-
-def bridge_number(text: str) -> str:
-    """The digits of the number that calls; it can be a short one. ValueError if it is none."""
-    digits = re.sub(r"[^0-9]", "", text)
-    if not _NUMBER.fullmatch(text) or not 3 <= len(digits) <= 15:
-        raise ValueError("must be a number of 3 to 15 digits")
-    return digits
-
-
-def e164(text: str, region: str) -> str:
-    """A valid telephone number as +918919525224, read with or without its country code. ValueError if it is none."""
-    import phonenumbers  # 21 ms, and few configurations name numbers
-
-    try:
-        # The library would read letters as keypad digits: 91886713XXXX would become a stranger's number.
-        if _NUMBER.fullmatch(text):
-            number = phonenumbers.parse(text, region)
-            if not phonenumbers.is_valid_number(number):
-                number = phonenumbers.parse("+" + text.lstrip("+"), None)
-            if phonenumbers.is_valid_number(number):
-                return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    except phonenumbers.NumberParseException:
-        pass
-    raise ValueError('must be valid phone numbers, such as "+918919525224"')
 
 
 OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]

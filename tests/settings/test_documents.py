@@ -1,0 +1,85 @@
+"""The documents about the settings say what the settings are."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tracker.settings import AccountSettings, DatabaseSettings, ServerSettings, load_settings
+from tracker.settings.reference import reference
+from tracker.settings.sources import all_keys
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = (ROOT / "tracker.example.toml").read_text(encoding="utf-8")
+
+#: A line that shows a setting and is commented out.
+COMMENTED = re.compile(r"^# (?=\w+ = )", re.MULTILINE)
+
+
+def example_keys(text: str) -> set[str]:
+    found, table = set(), ""
+    for line in text.splitlines():
+        if header := re.match(r"\[([\w.]+)\]", line):
+            table = header[1].replace("thundersms", "NAME")
+        elif key := re.match(r"(\w+) = ", line):
+            found.add(f"{table}.{key[1]}")
+    return found
+
+
+def test_the_reference_is_the_one_that_the_settings_give() -> None:
+    written = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
+
+    assert written == reference(), (
+        "run: python -m tracker.settings.reference > docs/reference/configuration.md"
+    )
+
+
+@pytest.mark.parametrize("section", [DatabaseSettings, ServerSettings, AccountSettings])
+def test_every_setting_has_a_help_text_and_a_default(section: type[AccountSettings]) -> None:
+    assert [
+        k for k, field in section.model_fields.items() if not field.description or field.is_required()
+    ] == []
+
+
+def test_the_example_names_every_setting_and_no_other() -> None:
+    known = {".".join(key) for key in all_keys()} - {"database", "server", "accounts"}
+    known -= {key for key in known if key.startswith("accounts.NAME.callback_keys.")}
+
+    assert example_keys(COMMENTED.sub("", EXAMPLE)) == known
+
+
+def test_the_example_works_once_it_has_a_secret(tmp_path: Path) -> None:
+    file = tmp_path / "tracker.toml"
+    file.write_text(EXAMPLE, encoding="utf-8")
+    environ = {
+        "TRACKER_ACCOUNTS__THUNDERSMS__ACCESS_TOKEN": "a-token",
+        "TRACKER_ACCOUNTS__THUNDERSMS__WEBHOOK_SECRETS": '["a-secret-of-some-length"]',
+    }
+
+    settings = load_settings(environ, file)
+
+    settings.require_receivable()
+    assert list(settings.accounts) == ["thundersms"]
+
+
+def test_what_the_example_shows_in_comments_is_valid_too(tmp_path: Path) -> None:
+    text = COMMENTED.sub("", EXAMPLE)
+    text = "\n".join(line for line in text.splitlines() if not re.match(r"\w+_file = ", line))
+    file = tmp_path / "tracker.toml"
+    file.write_text(text, encoding="utf-8")
+
+    account = load_settings({}, file).account_values()["thundersms"]
+
+    assert account.callback_keys["to"] == "outgoing.mobile"
+    assert account.lanes.keys() == {"a", "b"}
+
+
+def test_the_example_shows_the_defaults_but_for_dialling() -> None:
+    """Nobody is dialled by accident: that is what the example has instead of the default."""
+    shown = tomllib.loads(EXAMPLE)["accounts"]["thundersms"]
+    defaults = AccountSettings().model_dump(mode="json")
+
+    assert {k: v for k, v in shown.items() if v != defaults[k]} == {"dialling": "allowlist"}

@@ -1,0 +1,127 @@
+"""What is asked of the settings once they are read: summary, secrets, warnings, whether the server may start."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tracker.errors import ConfigurationError
+from tracker.settings import Settings, load_settings
+
+SECRETS = {
+    "TRACKER_DATABASE__URL": "postgresql://admin:dbPassw%40rd@db.internal/calls",
+    "TRACKER_SERVER__API_TOKEN": "api-token-of-the-administrator",
+    "TRACKER_ACCOUNTS__A__ACCESS_TOKEN": "the-access-token",
+    "TRACKER_ACCOUNTS__A__WEBHOOK_SECRETS": '["1233XXX", "secret-of-the-next-webhook"]',
+    "TRACKER_ACCOUNTS__A__WEBHOOK_TOKEN": "the-validation-key",
+    "TRACKER_ACCOUNTS__A__PROXY": "http://user:proxyPassword@proxy:3128",
+}
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def with_account(**fields: str) -> Settings:
+    variables = {f"TRACKER_ACCOUNTS__A__{key.upper()}": value for key, value in fields.items()}
+    return load_settings({"TRACKER_ACCOUNTS__A__ACCESS_TOKEN": "t", **variables})
+
+
+def test_the_summary_has_every_setting_and_no_secret() -> None:
+    settings = load_settings(SECRETS)
+    summary = settings.summary()
+
+    text = json.dumps(summary)
+    assert [secret for secret in settings.secrets() if secret in text] == []
+    assert summary["database.url"] == "postgresql://admin:********@db.internal/calls"
+    assert summary["server.port"] == 8000
+    assert summary["accounts.a.access_token"] == "********"
+    assert summary["accounts.a.webhook_secrets"] == ["********", "********"]
+    assert summary["accounts.a.proxy"] == "http://user:********@proxy:3128"
+    assert summary["accounts.a.time_zone"] == "Asia/Kolkata"
+    assert summary["accounts.a.webhook_id"] is None
+    assert {key.removeprefix("accounts.a.") for key in summary if key.startswith("accounts.a.")} == set(
+        type(settings.accounts["a"]).model_fields
+    )
+
+
+def test_neither_repr_nor_str_shows_a_secret() -> None:
+    settings = load_settings(SECRETS)
+
+    text = f"{settings!r} {settings} {settings.account_values()!r}"
+    assert [secret for secret in settings.secrets() if secret in text and "proxy" not in secret] == []
+
+
+def test_all_secrets_are_known_to_redaction() -> None:
+    assert set(load_settings(SECRETS).secrets()) == {
+        "dbPassw%40rd",
+        "dbPassw@rd",
+        "api-token-of-the-administrator",
+        "the-access-token",
+        "1233XXX",
+        "secret-of-the-next-webhook",
+        "the-validation-key",
+        "proxyPassword",
+    }
+
+
+def test_a_password_that_is_a_common_word_is_not_removed_from_every_log_line() -> None:
+    url = "postgresql://tracker:tracker@localhost/tracker"
+
+    assert load_settings({"TRACKER_DATABASE__URL": url}).secrets() == ()
+
+
+def test_the_server_refuses_an_account_whose_callbacks_anybody_could_send() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^accounts\.a\.webhook_secrets is empty.*allow_unsigned = true$"
+    ):
+        with_account().require_receivable()
+
+    with_account(webhook_secrets='["s"]').require_receivable()
+    with_account(allow_unsigned="true").require_receivable()
+
+
+@pytest.mark.parametrize(
+    ("fields", "warning"),
+    [
+        ({"base_url": "http://portal.thundersms.com/api/v2/"}, "accounts.a.base_url is plain http"),
+        (
+            {"webhook_secrets": '["1233XXX"]'},
+            "accounts.a.webhook_secrets has a secret of fewer than 16 characters",
+        ),
+        ({"allow_unsigned": "true"}, "accounts.a.allow_unsigned is true"),
+        ({"dialling": "allowlist"}, "accounts.a.allow_to is empty"),
+        ({"access_token": ""}, "accounts.a.access_token is not set"),
+    ],
+)
+def test_what_is_probably_not_meant_is_a_warning(fields: dict[str, str], warning: str) -> None:
+    assert [w[: len(warning)] for w in with_account(**fields).warnings()] == [warning]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9000", "localhost", "[::1]:80", "127.8.0.1", "portal.localhost"])
+def test_plain_http_on_this_machine_is_fine(host: str) -> None:
+    assert with_account(base_url=f"http://{host}/").warnings() == []
+
+
+def test_a_public_url_in_plain_http_and_no_account_are_warnings() -> None:
+    first, second = load_settings(
+        {"TRACKER_SERVER__PUBLIC_URL": "http://calls.example.com/prefix/"}
+    ).warnings()
+
+    assert "no account is configured" in first
+    assert "server.public_url is plain http" in second
+
+
+def test_urls_are_kept_as_written_but_for_the_last_slash() -> None:
+    settings = load_settings(
+        {
+            "TRACKER_SERVER__PUBLIC_URL": "https://Calls.Example.com/prefix/",
+            "TRACKER_ACCOUNTS__A__BASE_URL": "HTTPS://Portal.Example.com/API",
+        }
+    )
+
+    assert settings.server.public_url == "https://Calls.Example.com/prefix"
+    assert settings.accounts["a"].base_url == "HTTPS://Portal.Example.com/API/"

@@ -1,0 +1,342 @@
+"""A number and a secret are planted wherever a log entry can hold one, and looked for in all output."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+
+import pytest
+import structlog
+
+from tracker.logs import configure_logs
+
+NUMBER = "+918919525224"
+SECRET = 'hunter2-"and"-more'
+URL = f"https://portal.example.com/send?access_token=unconfigured-token&to={NUMBER[1:]}"
+UNCONFIGURED = "unconfigured-token"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    hooks = sys.excepthook, threading.excepthook
+    names = ["", "uvicorn", "uvicorn.error", "uvicorn.access", "httpx", "httpcore", "asyncio"]
+    before = [
+        (logger, logger.level, logger.propagate, logger.disabled) for logger in map(logging.getLogger, names)
+    ]
+    yield
+    for logger, level, propagate, disabled in before:
+        logger.level, logger.propagate, logger.disabled = level, propagate, disabled
+    for handler in logging.getLogger().handlers[:]:
+        if type(handler).__module__ == "tracker.logs":
+            logging.getLogger().removeHandler(handler)
+    logging.captureWarnings(False)
+    sys.excepthook, threading.excepthook = hooks
+    structlog.reset_defaults()
+
+
+@pytest.fixture(params=["json", "console", "terminal"])
+def output(request: pytest.FixtureRequest) -> io.StringIO:
+    """Logging is set up in each way that it can be; what it wrote."""
+    stream = Terminal() if request.param == "terminal" else io.StringIO()
+    configure_logs(
+        secrets=[SECRET],
+        json={"json": None, "console": False, "terminal": None}[request.param],
+        level="debug",
+        stream=stream,
+    )
+    return stream
+
+
+@pytest.fixture
+def lines() -> Callable[[], list[dict[str, object]]]:
+    """Logging is set up as JSON; the entries so far."""
+    stream = io.StringIO()
+    configure_logs(secrets=[SECRET], stream=stream)
+    return lambda: [json.loads(line) for line in stream.getvalue().split("\n") if line]
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        return f"<thing of {NUMBER} with {SECRET}>"
+
+
+def fail(local: str) -> None:
+    password = local + SECRET  # what a traceback with local variables would show
+    raise ValueError(f"cannot dial {NUMBER} with {SECRET} at {URL}{password[:0]}")
+
+
+def in_a_field() -> None:
+    structlog.get_logger().info(
+        "call.placed", to=NUMBER, bare=int(NUMBER[1:]), key=SECRET, thing=Unprintable()
+    )
+
+
+def in_nested_fields() -> None:
+    body = json.dumps({"to": int(NUMBER[1:]), "secret": SECRET})
+    fields = {
+        "numbers": [NUMBER, {NUMBER: SECRET}],
+        "raw": body.encode(),
+        "pair": (NUMBER, SECRET),
+        "set": {SECRET},
+    }
+    structlog.get_logger().warning("callback.stored", **fields, body=body, url=URL)
+
+
+def in_context() -> None:
+    with structlog.contextvars.bound_contextvars(to=NUMBER, authorization=f"Bearer {UNCONFIGURED}"):
+        structlog.get_logger().bind(secret=SECRET).error("call.refused")
+
+
+def in_the_message() -> None:
+    structlog.get_logger().info(f"dialled {NUMBER} with {SECRET} at {URL}")
+
+
+def in_an_exception() -> None:
+    try:
+        fail("local ")
+    except ValueError as error:
+        try:
+            raise RuntimeError(f"sending to {NUMBER[1:]} with {SECRET}") from error
+        except RuntimeError:
+            structlog.get_logger().exception("sending.failed")
+            logging.getLogger("somebody").exception("sending to %s failed", NUMBER)
+
+
+def in_a_record_of_the_standard_library() -> None:
+    logging.getLogger("somebody").warning(
+        "dialled %s with %s at %s", NUMBER, SECRET, URL, extra={"to": NUMBER}
+    )
+    logging.getLogger("somebody").debug(f"dialled {NUMBER} with {SECRET}", stack_info=True)
+
+
+def in_records_of_uvicorn() -> None:
+    logging.getLogger("uvicorn.access").info(
+        '%s - "%s %s HTTP/%s" %d', "127.0.0.1:5", "GET", f"/numbers/{NUMBER}?token={SECRET}", "1.1", 200
+    )
+    logging.getLogger("uvicorn.error").error(
+        "Exception in ASGI application for %s\n",
+        NUMBER,
+        extra={"color_message": f"\x1b[1m{NUMBER} {SECRET}\x1b[0m"},
+    )
+
+
+def in_records_of_httpx() -> None:
+    logging.getLogger("httpx").info('HTTP Request: %s %s "%s %d %s"', "POST", URL, "HTTP/1.1", 200, "OK")
+    logging.getLogger("httpcore.http11").debug(
+        "send_request_headers.started request=%r", [(b"Authorization", f"Bearer {SECRET}".encode())]
+    )
+    logging.getLogger("httpx").warning(
+        "refused by %s with %r", URL, {"Authorization": f"Bearer {UNCONFIGURED}"}
+    )
+
+
+def in_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)
+        warnings.warn(f"{NUMBER} {SECRET}", stacklevel=1)
+
+
+def in_what_nobody_caught() -> None:
+    try:
+        fail("local ")
+    except ValueError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+
+
+def in_what_nobody_caught_in_a_thread() -> None:
+    thread = threading.Thread(target=fail, args=("local ",))
+    thread.start()
+    thread.join()
+
+
+PLANTED = [
+    in_a_field,
+    in_nested_fields,
+    in_context,
+    in_the_message,
+    in_an_exception,
+    in_a_record_of_the_standard_library,
+    in_records_of_uvicorn,
+    in_records_of_httpx,
+    in_a_warning,
+    in_what_nobody_caught,
+    in_what_nobody_caught_in_a_thread,
+]
+
+
+@pytest.mark.parametrize("plant", PLANTED)
+def test_no_output_shows_a_number_or_a_secret(
+    plant: Callable[[], None], output: io.StringIO, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plant()
+
+    captured = capfd.readouterr()
+    everything = output.getvalue() + captured.out + captured.err
+    assert output.getvalue().endswith("\n")
+    assert NUMBER[4:] not in everything
+    assert "hunter2" not in everything
+    assert UNCONFIGURED not in everything
+    assert "********" in everything
+
+
+@pytest.mark.parametrize("plant", PLANTED[:8])
+def test_what_is_json_stays_json(
+    plant: Callable[[], None], lines: Callable[[], list[dict[str, object]]]
+) -> None:
+    plant()
+
+    assert all({"event", "level", "timestamp"} <= line.keys() for line in lines())
+    assert lines()
+
+
+def test_an_entry_is_one_line_with_its_fields(lines: Callable[[], list[dict[str, object]]]) -> None:
+    structlog.get_logger().info(
+        "callback.stored", callback="cb_01jd8r7q6b3k5v9x2m4n6p8s0t", size=312, to=NUMBER, ok=None
+    )
+
+    (entry,) = lines()
+    timestamp = entry.pop("timestamp")
+    assert isinstance(timestamp, str)
+    assert timestamp.endswith("Z")
+    assert entry == {
+        "event": "callback.stored",
+        "level": "info",
+        "callback": "cb_01jd8r7q6b3k5v9x2m4n6p8s0t",
+        "size": 312,
+        "to": "+91********24",
+        "ok": None,
+    }
+
+
+def test_entries_of_libraries_have_the_same_form(lines: Callable[[], list[dict[str, object]]]) -> None:
+    logging.getLogger("alembic.runtime.migration").info("Running upgrade %s -> %s", "", "0001")
+
+    (entry,) = lines()
+    assert entry | {"timestamp": ""} == {
+        "event": "Running upgrade  -> 0001",
+        "level": "info",
+        "logger": "alembic.runtime.migration",
+        "timestamp": "",
+    }
+
+
+def test_an_exception_is_told_without_local_variables(lines: Callable[[], list[dict[str, object]]]) -> None:
+    try:
+        fail("a local variable")
+    except ValueError:
+        structlog.get_logger().exception("sending.failed")
+
+    (entry,) = lines()
+    text = json.dumps(entry)
+    assert "cannot dial +91********24 with ********" in text
+    assert "test_logs.py" in text
+    assert "a local variable" not in text
+
+
+def test_requests_are_not_logged_by_the_libraries(lines: Callable[[], list[dict[str, object]]]) -> None:
+    logging.getLogger("uvicorn.access").error("127.0.0.1 GET /")
+    logging.getLogger("httpx").info("HTTP Request: GET /")
+    logging.getLogger("httpcore.connection").info("connect_tcp.started")
+
+    assert lines() == []
+
+
+def test_below_the_level_nothing_is_written(lines: Callable[[], list[dict[str, object]]]) -> None:
+    structlog.get_logger().debug("call.placed")
+    logging.getLogger("somebody").debug("call placed")
+
+    assert lines() == []
+
+
+def test_setting_up_twice_writes_once_and_to_the_new_stream() -> None:
+    first, second = io.StringIO(), io.StringIO()
+    log = structlog.get_logger()
+    configure_logs(secrets=[], stream=first)
+    log.info("call.placed")
+    configure_logs(secrets=[], stream=second)
+    log.info("call.settled")
+    logging.getLogger("somebody").warning("seen")
+
+    assert [json.loads(line)["event"] for line in first.getvalue().splitlines()] == ["call.placed"]
+    assert [json.loads(line)["event"] for line in second.getvalue().splitlines()] == ["call.settled", "seen"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"text": "\ud800 and \x00"},
+        {"number": 2**70},
+        {"keys": {(1, 2): 3, None: 4}},
+        {"bytes": b"\xff\xfe"},
+        {"thing": Unprintable()},
+        {"line": "a\nb\u2028c"},
+    ],
+)
+def test_no_value_keeps_an_entry_from_being_written(
+    fields: dict[str, object], lines: Callable[[], list[dict[str, object]]]
+) -> None:
+    around: list[object] = []
+    around.append(around)
+    structlog.get_logger().info("callback.stored", **fields)
+    structlog.get_logger().info("callback.stored", around=around)
+
+    assert [line["event"] for line in lines()] == ["callback.stored", "callback.stored"]
+
+
+def test_a_terminal_is_for_people() -> None:
+    stream = Terminal()
+    configure_logs(secrets=[], stream=stream)
+    structlog.get_logger().info("call.placed", to=NUMBER)
+
+    assert "\x1b[" in stream.getvalue()
+    assert "+91********24" in stream.getvalue()
+
+
+def test_an_unknown_level_is_refused() -> None:
+    with pytest.raises(KeyError):
+        configure_logs(secrets=[], level="loud")
+
+
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own: what it writes is what a service manager would keep."""
+    setup = f"import logging; from tracker.logs import configure_logs; configure_logs(secrets=[{SECRET!r}])"
+    return subprocess.run(
+        [sys.executable, "-c", f"{setup}\n{program}"], capture_output=True, text=True, check=False
+    )
+
+
+def test_a_process_that_crashes_shows_no_number_either() -> None:
+    done = run(f"raise SystemError('cannot dial {NUMBER}: ' + {SECRET!r})")
+
+    assert done.returncode == 1
+    assert json.loads(done.stderr)["event"] == "process.crashed"
+    assert "cannot dial +91********24: ********" in done.stderr
+    assert NUMBER[4:] not in done.stdout + done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_an_entry_that_cannot_be_written_is_told_without_its_arguments() -> None:
+    """The standard library would print message and arguments as they are; in pytest, its own handler raises."""
+    done = run(f"logging.getLogger('somebody').error('%d calls to %s', {NUMBER!r}, {SECRET!r})")
+
+    assert done.returncode == 0
+    assert done.stderr.startswith("cannot log an entry of somebody (<string>:2): ")
+    assert NUMBER[4:] not in done.stdout + done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_the_access_log_of_uvicorn_costs_nothing() -> None:
+    """uvicorn asks hasHandlers() before it makes a line for a request."""
+    assert run("print(logging.getLogger('uvicorn.access').hasHandlers())").stdout == "False\n"
