@@ -27,7 +27,8 @@ the environment wins, key by key. Lists and tables are JSON there: `TRACKER_SERV
 Other variables that begin with `TRACKER_` are ignored.
 
 A **secret** `x` can be given as `x_file`, the path of a file that holds it, in the file as in the environment (relative
-paths start at the working directory; line ends after the secret are dropped). Giving both is an error. Secrets are
+paths start at the working directory; line ends after the secret are dropped). Giving both in one place is an error;
+a secret from the environment, in either form, wins over the one in the file. Secrets are
 masked in what the program prints and logs.
 
 An unknown key is an error, and so is a value that a setting cannot have: the program names all of them and does not
