@@ -126,7 +126,8 @@ def match(receipts: Iterable[Receipt], submissions: Iterable[Submitted]) -> dict
     The caller gives everything that can matter: the submissions that an id may mean, and for receipts without one all
     submissions to their numbers and all receipts of those numbers.
     """
-    ordered = sorted(receipts, key=lambda r: (r.received_at, r.id))
+    once = {r.id: r for r in receipts}
+    ordered = sorted(once.values(), key=lambda r: (r.received_at, r.id))
     came = _first_receipts(ordered)
     known = {s.id: s for s in submissions}
     ids = _Ids(known.values())
