@@ -17,7 +17,14 @@ from tracker.domain.calls import Reason
 from tracker.domain.readings import Answer, AnswerKind
 from tracker.providers.base import Failure, Reply
 from tracker.providers.thundersms import values
-from tracker.providers.thundersms.replies import Document, document_of, is_page, message_of, reason_of
+from tracker.providers.thundersms.replies import (
+    MAX_MESSAGE,
+    Document,
+    document_of,
+    is_page,
+    message_of,
+    reason_of,
+)
 
 _IDS = ("id", "callId", "call_id")
 _LONGEST_WAIT_S = 24 * 3600.0
@@ -28,7 +35,7 @@ def read_answer(account: Account, result: Reply | Failure) -> Answer:
     if isinstance(result, Failure):
         kind = AnswerKind.never_left if result.never_left else AnswerKind.unclear
         reason = Reason.provider_unreachable if result.never_left else Reason.no_clear_answer
-        return Answer(kind=kind, reason=reason, message=result.message[:500])
+        return Answer(kind=kind, reason=reason, message=result.message[:MAX_MESSAGE])
 
     document = document_of(result)
     status = result.status
@@ -81,7 +88,7 @@ def _accepted(account: Account, document: Document, submission_id: str, row: dic
     return Answer(
         kind=AnswerKind.accepted,
         submission_id=submission_id,
-        message=message[:500] if message else None,
+        message=values.hide(message, account.secrets)[:MAX_MESSAGE] if message else None,
         word=values.word(row.get("status")) or document.word,
         charges=charges if charges is not None else values.amount(row.get("credits")),
         accepted_at=at,
@@ -112,10 +119,12 @@ def _redirected(account: Account, reply: Reply, document: Document | None) -> An
     target = values.safe((reply.header("location") or "").partition("?")[0])[:200]
     reason = Reason.bad_credentials if "login" in target.lower() else Reason.refused
     message = f"HTTP {reply.status}: redirected to {target or 'nowhere'}; check the account's base_url and access_token"
-    for secret in account.secrets:
-        message = message.replace(secret, "***")
-    word = document.word if document else None
-    return Answer(kind=AnswerKind.refused, reason=reason, message=message, word=word)
+    return Answer(
+        kind=AnswerKind.refused,
+        reason=reason,
+        message=values.hide(message, account.secrets),
+        word=document.word if document else None,
+    )
 
 
 def _retry_after(reply: Reply) -> float | None:

@@ -18,7 +18,7 @@ from tracker.providers.bodies import NoFields, read_json
 from tracker.providers.lookup import canonical
 from tracker.providers.thundersms import values
 
-_MAX_MESSAGE = 500
+MAX_MESSAGE = 500
 _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 
 _BALANCE = re.compile(
@@ -130,10 +130,7 @@ def message_of(account: Account, reply: Reply, document: Document | None) -> str
         texts = [f"HTTP {reply.status}", *texts]
     if reply.broken:
         texts.append(reply.broken)
-    message = "; ".join(texts)
-    for secret in account.secrets:
-        message = message.replace(secret, "***")
-    return message[:_MAX_MESSAGE]
+    return values.hide("; ".join(texts), account.secrets)[:MAX_MESSAGE]
 
 
 def reason_of(status: int, document: Document | None) -> Reason:

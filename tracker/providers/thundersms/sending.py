@@ -17,10 +17,9 @@ from tracker.domain.accounts import Account, VariablesEncoding
 from tracker.domain.calls import Dial
 from tracker.domain.numbers import digits
 from tracker.providers.base import Outgoing
-from tracker.providers.thundersms.values import safe
+from tracker.providers.thundersms.values import HIDDEN, hide, safe
 
 _PLACEHOLDER = re.compile(r"\{(submission|call|reference)\}")
-_HIDDEN = "***"
 
 
 def send_request(account: Account, dial: Dial) -> Outgoing:
@@ -31,9 +30,11 @@ def send_request(account: Account, dial: Dial) -> Outgoing:
 def redacted_request(account: Account, dial: Dial) -> Outgoing:
     """The same request as evidence: without credentials, secret variables and secrets replaced by `***`."""
     secret = {name.lower() for name in account.secret_variables}
-    variables = {name: _HIDDEN if name.lower() in secret else value for name, value in dial.variables.items()}
+    variables = {name: HIDDEN if name.lower() in secret else value for name, value in dial.variables.items()}
     headers = {name: value for name, value in _headers(account).items() if name != "Authorization"}
-    return _submission(account, _texts(_fields(account, dial, variables), _hide(account)), headers)
+    return _submission(
+        account, _texts(_fields(account, dial, variables), lambda text: hide(text, account.secrets)), headers
+    )
 
 
 def ask_request(account: Account, submission_id: str) -> Outgoing:
@@ -94,15 +95,6 @@ def _headers(account: Account) -> dict[str, str]:
 def _fill(dial: Dial) -> Callable[[str], str]:
     known = {"submission": dial.submission, "call": dial.call, "reference": dial.reference or ""}
     return lambda text: _PLACEHOLDER.sub(lambda found: known[found[1]], text)
-
-
-def _hide(account: Account) -> Callable[[str], str]:
-    def hide(text: str) -> str:
-        for secret in account.secrets:
-            text = text.replace(secret, _HIDDEN)
-        return text
-
-    return hide
 
 
 def _texts(value: Any, change: Callable[[str], str]) -> Any:

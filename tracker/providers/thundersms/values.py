@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import isfinite
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo
 MAX_ID = 200
 MAX_WORD = 100
 MAX_URL = 2000
+HIDDEN = "***"
 
 _UNFILLED = re.compile(r"@?\{{1,2}[^{}]*\}{1,2}")
 #: what a text column of a database does not take
@@ -30,6 +32,13 @@ _LONGEST_S = 7 * 24 * 3600
 def safe(text: str) -> str:
     """The text with NUL and lone surrogates replaced by U+FFFD."""
     return _UNSAFE.sub("\ufffd", text)
+
+
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """The text with every one of these secrets replaced by `***`."""
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    return text
 
 
 def text(value: Any) -> str | None:
