@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.postgres_server import PostgresServer, open_server
 
@@ -19,6 +21,10 @@ for name in set(os.environ) - {"TRACKER_TEST_POSTGRES_URL"}:
 # For the processes that tests start elsewhere; hypothesis would remember its examples in the working directory.
 os.environ["PYTHONPATH"] = str(ROOT)
 os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(ROOT / ".hypothesis")
+
+
+# Tests of the log configure it themselves; elsewhere it would only bury what a test has to say.
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -48,7 +48,9 @@ class Standing:
     @property
     def gives_up_at(self) -> datetime:
         began = [
-            e.at for e in self.timeline.events if e.status is CallStatus.submitting and e.submission in self.series
+            e.at
+            for e in self.timeline.events
+            if e.status is CallStatus.submitting and e.submission in self.series
         ]
         return self.call.not_after or min(began, default=self.now) + GIVE_UP_SENDING
 
@@ -71,14 +73,21 @@ def consequence(at: Standing, answer: Answer, http_status: int | None) -> Conseq
             return _rate_limited(at, say, answer, told)
 
 
-def _answered(say: Teller, status: CallStatus, reason: Reason | None, answer: Answer, told: Mapping[str, Any]) -> Event:
+def _answered(
+    say: Teller, status: CallStatus, reason: Reason | None, answer: Answer, told: Mapping[str, Any]
+) -> Event:
     return say.status(status, reason, word=answer.word, detail=told, at_source=AtSource.received)
 
 
 def _accepted(say: Teller, answer: Answer, told: Mapping[str, Any], now: datetime) -> Consequence:
     id = answer.submission_id or ""
     detail = {**told, "submission_id": id, "charges": answer.charges, "at_as_sent": answer.at_as_sent}
-    columns = {"provider_id": id, "provider_key": id_key(id), "provider_base": base_key(id), "accepted_at": now}
+    columns = {
+        "provider_id": id,
+        "provider_key": id_key(id),
+        "provider_base": base_key(id),
+        "accepted_at": now,
+    }
     return Consequence(events=[_answered(say, CallStatus.queued, None, answer, detail)], columns=columns)
 
 

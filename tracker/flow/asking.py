@@ -38,7 +38,9 @@ class Asker:
 
         Raises NotFound, Conflict where the provider gave it no id to ask by, ProviderError, StorageUnavailable.
         """
-        submission = await asyncio.to_thread(self._database.read, lambda c: records.find_submission(c, submission_id))
+        submission = await asyncio.to_thread(
+            self._database.read, lambda c: records.find_submission(c, submission_id)
+        )
         if submission is None or (account := self._accounts.get(submission.account)) is None:
             raise NotFound
         if submission.submission_id is None:
@@ -57,7 +59,9 @@ class Asker:
         poll = provider.read_poll(account, submission.submission_id, result)
         if poll.readings:
             await asyncio.to_thread(self._database.write, lambda c: self._record(c, kept, poll))
-        log.info("submission.asked", submission=submission.id, call=submission.call, records=len(poll.readings))
+        log.info(
+            "submission.asked", submission=submission.id, call=submission.call, records=len(poll.readings)
+        )
         return poll
 
     def _record(self, c: Connection, kept: sending.Exchange, poll: Poll) -> None:

@@ -57,7 +57,9 @@ class _Read:
 class Joiner:
     """Joins callbacks of the configured accounts."""
 
-    def __init__(self, database: Database, accounts: Mapping[str, Account], clock: Clock = system_clock) -> None:
+    def __init__(
+        self, database: Database, accounts: Mapping[str, Account], clock: Clock = system_clock
+    ) -> None:
         self._database, self._accounts, self._clock = database, accounts, clock
 
     def join_pending(self, limit: int = _BATCH) -> int:
@@ -119,14 +121,20 @@ class Joiner:
         """Match anew what came for the number of a submission whose evidence changed, in the caller's transaction."""
         inbox.lock_joining(connection)
         since = submission.requested_at or submission.created_at
-        found = evidence.loose_receipts(connection, submission.account, [submission.to], since, since + GIVE_UP_AFTER)
+        found = evidence.loose_receipts(
+            connection, submission.account, [submission.to], since, since + GIVE_UP_AFTER
+        )
         self._weigh(connection, submission.account, found)
 
     def _read(self, raw: inbox.RawCallback) -> _Read:
         account = self._accounts[raw.account]
-        incoming = Incoming(method=raw.method, path=raw.path, query=raw.query, headers=raw.headers, body=raw.body)
+        incoming = Incoming(
+            method=raw.method, path=raw.path, query=raw.query, headers=raw.headers, body=raw.body
+        )
         return _Read(
-            id=raw.id, account=raw.account, said=provider_named(account.provider).read_callback(account, incoming)
+            id=raw.id,
+            account=raw.account,
+            said=provider_named(account.provider).read_callback(account, incoming),
         )
 
     def _take(self, c: Connection, read: Iterable[_Read]) -> None:
@@ -191,11 +199,17 @@ class Joiner:
         call_ids = {s.call for id in changed for s in (after[id], before[id]) if s.call}
         calls = records.lock_calls(c, call_ids)
         inbox.write(c, list(changed.values()))
-        inbox.wait_for(c, account, {id: _keys(gathered.receipts[id].reading, s.state) for id, s in changed.items()})
+        inbox.wait_for(
+            c, account, {id: _keys(gathered.receipts[id].reading, s.state) for id, s in changed.items()}
+        )
         record(c, calls, rederive=touched, now=now)
-        self._ask_about(c, account, {id: verdicts[id] for id in changed if before[id].reason != "ambiguous"}, now)
+        self._ask_about(
+            c, account, {id: verdicts[id] for id in changed if before[id].reason != "ambiguous"}, now
+        )
         for id, s in moved.items():
-            log.debug("callback.joined", callback=id, call=s.call, submission=s.submission, matched_by=s.matched_by)
+            log.debug(
+                "callback.joined", callback=id, call=s.call, submission=s.submission, matched_by=s.matched_by
+            )
 
     def _standing(
         self,
@@ -243,7 +257,11 @@ def _gather(c: Connection, account: str, targets: list[Receipt]) -> _Gathered:
     receipts = {r.id: r for r in targets}
     submissions = {s.id: s for s in _by_id(c, account, targets)}
     first = match(receipts.values(), submissions.values())
-    sure = (v for v in first.items() if isinstance(v[1], Join) and (v[1].matched_by.exact or receipts[v[0]].by_hand))
+    sure = (
+        v
+        for v in first.items()
+        if isinstance(v[1], Join) and (v[1].matched_by.exact or receipts[v[0]].by_hand)
+    )
     joined = {id: v.submission for id, v in sure if isinstance(v, Join)}
 
     # the numbers for which no id decides, and from when on
@@ -252,7 +270,9 @@ def _gather(c: Connection, account: str, targets: list[Receipt]) -> _Gathered:
     if numbers:
         earliest = min(s.requested_at for s in submissions.values() if s.requested_at)
         for number in evidence.loose_numbers(c, account, numbers, earliest):
-            since[number] = min(s.requested_at for s in submissions.values() if s.to == number and s.requested_at)
+            since[number] = min(
+                s.requested_at for s in submissions.values() if s.to == number and s.requested_at
+            )
     for r in targets:
         if r.reading.to and r.id not in joined:
             since[r.reading.to] = min(since.get(r.reading.to, r.received_at), r.received_at)
@@ -301,7 +321,9 @@ def _keys(reading: Reading, state: str) -> set[str]:
     return {k for id in ids for k in (id_key(id), base_key(id))} | set(reading.references)
 
 
-def _rescheduled(standing: inbox.Standing, looks: int, received_at: datetime, now: datetime) -> inbox.Standing:
+def _rescheduled(
+    standing: inbox.Standing, looks: int, received_at: datetime, now: datetime
+) -> inbox.Standing:
     if now - received_at < FOREIGN_AFTER:
         return replace(standing, look_again_at=now + _LOOKS[min(looks, len(_LOOKS) - 1)])
     if standing.reason == "no-submission":

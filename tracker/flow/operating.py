@@ -44,7 +44,9 @@ class Operator:
         """
         return self._database.write(lambda c: self._retry(c, call_id, force))
 
-    def join(self, callback_id: str, *, submission: str | None = None, submission_id: str | None = None) -> None:
+    def join(
+        self, callback_id: str, *, submission: str | None = None, submission_id: str | None = None
+    ) -> None:
         """This callback belongs to that submission (our id, or the provider's), whatever the matching says.
 
         Raises NotFound, Conflict.
@@ -99,16 +101,22 @@ class Operator:
         needed = {n for n in call.variables if account and n in account.secret_variables}
         if needed and not records.secrets_of(c, call_id):
             names = ", ".join(sorted(needed))
-            raise Conflict(f"The secret variables ({names}) were erased when they were sent; place a new call.")
+            raise Conflict(
+                f"The secret variables ({names}) were erased when they were sent; place a new call."
+            )
         jobs.drop(c, jobs.RESEND, submissions[-1].id)
-        new = new_submission(c, call, number=submissions[-1].number + 1, trigger=Trigger.operator, now=now, due_at=now)
+        new = new_submission(
+            c, call, number=submissions[-1].number + 1, trigger=Trigger.operator, now=now, due_at=now
+        )
         say = Teller(new, now, Source.operator)
         detail = {"decision": "retry", "force": force}
         record(c, calls, add=[say.decision("retry", Reason.operator, detail)], now=now)
         log.info("call.retried", call=call_id, submission=new.id)
         return new.id
 
-    def _join(self, c: Connection, callback_id: str, submission: str | None, submission_id: str | None) -> None:
+    def _join(
+        self, c: Connection, callback_id: str, submission: str | None, submission_id: str | None
+    ) -> None:
         inbox.lock_joining(c)
         standing = self._readable(c, callback_id)
         account = evidence.receipts_any(c, [callback_id])[0].account
@@ -121,7 +129,9 @@ class Operator:
         )
         if len(targets) != 1:
             asked = submission or submission_id
-            raise NotFound(f"{'No' if not targets else 'More than one'} submission of {account} has the id {asked}.")
+            raise NotFound(
+                f"{'No' if not targets else 'More than one'} submission of {account} has the id {asked}."
+            )
         self._note(c, callback_id, standing, targets[0].id)
         inbox.set_by_hand(c, callback_id, targets[0].id)
         self._joiner.weigh_again(c, account, [callback_id])
@@ -136,7 +146,9 @@ class Operator:
         self._note(c, callback_id, standing, None)
         inbox.set_by_hand(c, callback_id, None)
         receipt = evidence.receipts_any(c, [callback_id])[0]
-        ignored = inbox.Standing(id=callback_id, state=inbox.IGNORED, reason=Reason.operator, reading=receipt.reading)
+        ignored = inbox.Standing(
+            id=callback_id, state=inbox.IGNORED, reason=Reason.operator, reading=receipt.reading
+        )
         inbox.write(c, [ignored])
         inbox.wait_for(c, receipt.account, {callback_id: set()})
         if standing.call and standing.submission:
@@ -152,7 +164,9 @@ class Operator:
         if standing is None:
             raise NotFound(f"There is no callback {callback_id}.")
         if not evidence.receipts_any(c, [callback_id]):
-            raise Conflict(f"The callback is {standing.state}: it holds no record that could belong to a call.")
+            raise Conflict(
+                f"The callback is {standing.state}: it holds no record that could belong to a call."
+            )
         return standing
 
     def _note(self, c: Connection, callback_id: str, before: inbox.Standing, to: str | None) -> None:
@@ -161,7 +175,12 @@ class Operator:
         ids = {id for id in (before.submission, to) if id}
         submissions = [s for id in sorted(ids) if (s := records.find_submission(c, id))]
         calls = records.lock_calls(c, {s.call for s in submissions})
-        detail = {"decision": "join" if to else "ignore", "callback": callback_id, "from": before.submission, "to": to}
+        detail = {
+            "decision": "join" if to else "ignore",
+            "callback": callback_id,
+            "from": before.submission,
+            "to": to,
+        }
         for s in submissions:
             key = f"hand/{callback_id}/{now.isoformat()}"
             event = Teller(s, now, Source.operator).decision(key, Reason.operator, detail)

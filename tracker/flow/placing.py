@@ -41,7 +41,9 @@ class Placed:
 class Placer:
     """Records calls for the configured accounts."""
 
-    def __init__(self, database: Database, accounts: Mapping[str, Account], clock: Clock = system_clock) -> None:
+    def __init__(
+        self, database: Database, accounts: Mapping[str, Account], clock: Clock = system_clock
+    ) -> None:
         self._database, self._accounts, self._clock = database, accounts, clock
 
     def place(self, fields: Mapping[str, Any], *, scope: str = "", key: str | None = None) -> Placed:
@@ -82,7 +84,9 @@ class Placer:
             seen = sending.remember_request(c, scope=scope, key=key, digest=digest, call_id=call.id, now=now)
             if seen is not None:  # the same request came by another connection at the same moment
                 raise _SeenMeanwhile
-        submission = new_submission(c, call, number=1, trigger=Trigger.first, now=now, due_at=now + _PLACER_GRACE)
+        submission = new_submission(
+            c, call, number=1, trigger=Trigger.first, now=now, due_at=now + _PLACER_GRACE
+        )
         return Placed(call=call.id, submission=submission.id)
 
     def _replay(self, c: Connection, seen: tuple[str, str], digest: str) -> Placed:

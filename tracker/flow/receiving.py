@@ -100,7 +100,9 @@ class Inbox:
             self._store([(new, done) for new, done in batch if not done.cancelled()], counts)
 
     def _store(
-        self, batch: Sequence[tuple[inbox.NewCallback, asyncio.Future[None]]], counts: dict[tuple[str, str], int]
+        self,
+        batch: Sequence[tuple[inbox.NewCallback, asyncio.Future[None]]],
+        counts: dict[tuple[str, str], int],
     ) -> None:
         if not batch and not counts:
             return
@@ -129,7 +131,9 @@ class Inbox:
         self._database.write(work)
 
     def _tell(
-        self, batch: Sequence[tuple[inbox.NewCallback, asyncio.Future[None]]], error: StorageUnavailable | None
+        self,
+        batch: Sequence[tuple[inbox.NewCallback, asyncio.Future[None]]],
+        error: StorageUnavailable | None,
     ) -> None:
         def settle() -> None:
             for _, done in batch:

@@ -90,12 +90,16 @@ def read_request(fields: Mapping[str, Any], accounts: Mapping[str, Account]) -> 
     if fields.get("bridge") is None:
         bridge = (account.bridge if account else None) or ""
         if account and not bridge:
-            errors.append(FieldError(field="bridge", message="is needed: the account has no default bridge number"))
+            errors.append(
+                FieldError(field="bridge", message="is needed: the account has no default bridge number")
+            )
     flow_id, audio = read("flow_id", _flow_id, None), read("audio", _audio, None)
     if fields.get("flow_id") is None and fields.get("audio") is None:
         errors.append(FieldError(field="flow_id", message="is needed, or audio: what the callee is to hear"))
     elif fields.get("flow_id") is not None and fields.get("audio") is not None:
-        errors.append(FieldError(field="audio", message="cannot stand beside flow_id: give exactly one of them"))
+        errors.append(
+            FieldError(field="audio", message="cannot stand beside flow_id: give exactly one of them")
+        )
     call = NewCall(
         account=account or Account(name=""),
         to=to,
@@ -180,7 +184,9 @@ def _variables(value: Any) -> dict[str, str]:
     variables: dict[str, str] = {}
     for name, content in value.items():
         if not _VARIABLE_NAME.fullmatch(name) or len(name) > _TEXT_LENGTH:
-            raise _Wrong(f"has the name {name[:50]!r}: letters, digits and underscore are allowed, a letter first")
+            raise _Wrong(
+                f"has the name {name[:50]!r}: letters, digits and underscore are allowed, a letter first"
+            )
         if isinstance(content, int | float) and not isinstance(content, bool):
             content = str(content)
         if not isinstance(content, str) or len(content) > _VARIABLE_LENGTH or _UNSTORABLE.search(content):

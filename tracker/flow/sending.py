@@ -28,7 +28,7 @@ from tracker.flow.joining import Joiner
 from tracker.flow.placing import new_submission
 from tracker.flow.recording import record
 from tracker.flow.telling import Teller
-from tracker.providers.base import Failure, Outgoing, Reply
+from tracker.providers.base import Failure, Reply
 from tracker.providers.registry import provider_named
 from tracker.providers.transport import exchange
 from tracker.store import jobs, records, sending
@@ -42,7 +42,7 @@ LEASE_MARGIN: Final = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Claim:
+class Claim:
     """The right and the duty to send this submission once, until the lease ends."""
 
     submission: Submission
@@ -62,24 +62,30 @@ class Sender:
     async def submit(self, submission_id: str) -> None:
         """Send this submission if it is its time, and record the answer. Returns at once where the gate or the pace
         holds it back, or somebody else is sending it. Raises StorageUnavailable."""
-        claim = await asyncio.to_thread(self._database.write, lambda c: self._claim(c, submission_id))
+        claim = await asyncio.to_thread(self.claim, submission_id)
         if claim is None:
             return
-        provider = provider_named(claim.account.provider)
         lease_until = claim.submission.lease_until
         assert lease_until is not None
         requested_at = self._clock()
         result = await exchange(
-            provider.send_request(claim.account, claim.dial),
+            provider_named(claim.account.provider).send_request(claim.account, claim.dial),
             timeout_s=claim.account.timeout_s,
             proxy=claim.account.proxy,
             before_write=lambda: self._clock() < lease_until,
         )
-        answer = provider.read_answer(claim.account, result)
-        told = provider.redacted_request(claim.account, claim.dial)
-        submission = await asyncio.to_thread(self._recorded, claim, answer, told, result, requested_at)
+        await asyncio.to_thread(self.answered, claim, result, requested_at)
+
+    def claim(self, submission_id: str) -> Claim | None:
+        """Make a pending submission `submitting`, if the gate and the pace let it; whoever gets a claim sends it."""
+        return self._database.write(lambda c: self._claim(c, submission_id))
+
+    def answered(self, claim: Claim, result: Reply | Failure, requested_at: datetime) -> None:
+        """Record what came back, then look for callbacks that were earlier."""
+        answer = provider_named(claim.account.provider).read_answer(claim.account, result)
+        submission = self._recorded(claim, answer, result, requested_at)
         if answer.submission_id is not None or submission.refused:
-            await asyncio.to_thread(self._joiner.look_for, submission)
+            self._joiner.look_for(submission)
 
     def end_leases(self) -> int:
         """Mark what a lost sender left behind as unconfirmed; gives how many there were."""
@@ -92,7 +98,7 @@ class Sender:
         """After "too many requests": make the new submission that was planned, unless it was withdrawn meanwhile."""
         self._database.write(lambda c: self._resend(c, refused_id))
 
-    def _claim(self, c: Connection, id: str) -> _Claim | None:
+    def _claim(self, c: Connection, id: str) -> Claim | None:
         now = self._clock()
         found = locked_submission(c, id)
         if found is None or found[1].status is not CallStatus.pending:
@@ -130,7 +136,9 @@ class Sender:
             log.info("submission.held", submission=id, call=call.id, reason=passage.reason)
             return None
         lease_until = now + timedelta(seconds=account.timeout_s) + LEASE_MARGIN
-        if not records.begin_submitting(c, id, owner=self.owner, lease_until=lease_until, now=now, tries=tries):
+        if not records.begin_submitting(
+            c, id, owner=self.owner, lease_until=lease_until, now=now, tries=tries
+        ):
             return None
         add = [
             say.decision(f"dial/{tries}", None, passage.detail()),
@@ -143,11 +151,12 @@ class Sender:
             variables={**call.variables, **records.secrets_of(c, call.id)},
         )  # fmt: skip
         mine = replace(submission, owner=self.owner, lease_until=lease_until, requested_at=now, tries=tries)
-        return _Claim(submission=mine, account=account, dial=dial)
+        return Claim(submission=mine, account=account, dial=dial)
 
     def _recorded(
-        self, claim: _Claim, answer: Answer, told: Outgoing, result: Reply | Failure, requested_at: datetime
+        self, claim: Claim, answer: Answer, result: Reply | Failure, requested_at: datetime
     ) -> Submission:
+        told = provider_named(claim.account.provider).redacted_request(claim.account, claim.dial)
         secret = [v for n, v in claim.dial.variables.items() if n in claim.account.secret_variables]
         hidden = (*claim.account.secrets, *secret)
         now = self._clock()
@@ -166,7 +175,7 @@ class Sender:
         return submission
 
     def _record(
-        self, c: Connection, claim: _Claim, answer: Answer, kept: sending.Exchange, now: datetime
+        self, c: Connection, claim: Claim, answer: Answer, kept: sending.Exchange, now: datetime
     ) -> Submission:
         found = locked_submission(c, claim.submission.id)
         assert found is not None

@@ -204,7 +204,8 @@ def write(connection: Connection, standings: Sequence[Standing]) -> None:
 def write_repeats(connection: Connection, repeat_of: Mapping[str, str | None]) -> None:
     """Record which callbacks say again what another said first."""
     c = t.callbacks.c
-    known = dict(connection.execute(sa.select(c.id, c.repeat_of).where(c.id.in_(list(repeat_of)))).tuples().all())
+    rows = connection.execute(sa.select(c.id, c.repeat_of).where(c.id.in_(list(repeat_of))))
+    known = {row.id: row.repeat_of for row in rows}
     changed = [{"b_id": id, "repeat_of": of} for id, of in sorted(repeat_of.items()) if id in known and known[id] != of]
     if changed:
         connection.execute(t.callbacks.update().where(c.id == sa.bindparam("b_id")), changed)
