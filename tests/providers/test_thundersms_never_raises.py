@@ -15,10 +15,11 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
+from structlog.testing import CapturedCall, CapturingLogger
 
 from tests.providers.thundersms import account, incoming, payload, payload_names, provider
 from tracker.domain.readings import NotACall, Reading, Unreadable
+from tracker.providers import thundersms
 from tracker.providers.base import Incoming
 from tracker.providers.thundersms import callbacks
 
@@ -206,10 +207,7 @@ def test_a_mistake_of_ours_is_seen_and_stops_nothing(monkeypatch: pytest.MonkeyP
         raise KeyError("a mistake of ours")
 
     monkeypatch.setattr(callbacks, "read_callback", mistake)
-    with capture_logs() as logs:
-        assert provider.read_callback(account(), incoming({})) == Unreadable(
-            reason="internal error: KeyError"
-        )
-    assert [(entry["event"], entry["log_level"], entry["account"]) for entry in logs] == [
-        ("callback.read_failed", "error", "thundersms")
-    ]
+    log = CapturingLogger()
+    monkeypatch.setattr(thundersms, "log", log)
+    assert provider.read_callback(account(), incoming({})) == Unreadable(reason="internal error: KeyError")
+    assert log.calls == [CapturedCall("exception", ("callback.read_failed",), {"account": "thundersms"})]
