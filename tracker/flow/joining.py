@@ -200,7 +200,7 @@ class Joiner:
         calls = records.lock_calls(c, call_ids)
         inbox.write(c, list(changed.values()))
         inbox.wait_for(
-            c, account, {id: _keys(gathered.receipts[id].reading, s.state) for id, s in changed.items()}
+            c, account, {id: _keys(gathered.receipts[id].reading, s) for id, s in changed.items()}
         )
         record(c, calls, rederive=touched, now=now)
         self._ask_about(
@@ -313,9 +313,12 @@ def _by_id(c: Connection, account: str, receipts: Iterable[Receipt]) -> list[Sub
     return evidence.submitted_by_keys(c, account, full, base, own)
 
 
-def _keys(reading: Reading, state: str) -> set[str]:
-    """By what a callback can be found again once its submission, or the id of it, is recorded."""
-    if state == inbox.JOINED:
+def _keys(reading: Reading, standing: inbox.Standing) -> set[str]:
+    """By what a callback can be found again once its submission, or the id of it, is recorded.
+
+    Also one that the circumstances have joined: it may carry an id that will turn out to be another submission's.
+    """
+    if standing.state == inbox.JOINED and not standing.loose:
         return set()
     ids = (*reading.ids, *((reading.mid,) if reading.mid else ()))
     return {k for id in ids for k in (id_key(id), base_key(id))} | set(reading.references)
