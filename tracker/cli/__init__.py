@@ -2,18 +2,35 @@
 
 A module registers its commands on `app` when it is imported at the foot of this file. Whatever is slow to import
 (settings, store, web, httpx, rich) is imported inside the command function, so that `--help` answers at once.
+
+What a command raises as TrackerError ends it with one sentence on standard error and exit status 1.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from tracker import __version__
+from tracker.errors import TrackerError
+
+
+class Commands(TyperGroup):
+    """All commands; where what they raise on purpose becomes what people read."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TrackerError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from None
+
 
 app = typer.Typer(
     name="tracker",
+    cls=Commands,
     help="Places outbound voice calls, takes the provider's callbacks, and tells what became of every call.",
     no_args_is_help=True,
     add_completion=False,
@@ -41,3 +58,9 @@ def tracker(
 def main() -> None:
     """Run the command line. Ends the process: 0 done, 1 failed, 2 wrong usage."""
     app(prog_name="tracker")
+
+
+from tracker.cli import init as _init  # noqa: E402, F401 -- each registers its commands on `app`
+from tracker.cli import doctor as _doctor  # noqa: E402, F401, I001 -- in the order of `--help`
+from tracker.cli import db as _db  # noqa: E402, F401
+from tracker.cli import simulate as _simulate  # noqa: E402, F401

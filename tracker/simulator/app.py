@@ -29,6 +29,8 @@ from tracker.simulator.world import World
 
 #: Where the provider's API begins; an account's base_url ends with it.
 PREFIX = "/api/v2"
+#: Where tests and the demo look behind the scenes.
+CONTROL = "/simulator"
 
 
 def utc_now() -> datetime:
@@ -86,7 +88,7 @@ def create_app(
     return Starlette(
         routes=[
             api,
-            Mount("/simulator", routes=control.routes()),
+            Mount(CONTROL, routes=control.routes()),
             login_route(),
             Route("/", _welcome, methods=["GET"]),
         ],

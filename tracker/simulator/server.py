@@ -8,7 +8,7 @@ from types import FrameType
 
 import uvicorn
 
-from tracker.simulator.app import PREFIX, create_app
+from tracker.simulator.app import CONTROL, PREFIX, create_app
 from tracker.simulator.options import SimulatorOptions, WrongOption
 
 #: Real seconds that answers under way have to finish after a signal.
@@ -32,20 +32,22 @@ class _Server(uvicorn.Server):
         self._captured_signals.clear()
 
 
-def run(options: SimulatorOptions, *, ready: Callable[[str], None]) -> None:
-    """Serve until a signal. `ready` hears the base URL (`http://…/api/v2/`) once requests are taken.
+def run(options: SimulatorOptions, *, ready: Callable[[str, str], None]) -> None:
+    """Serve until a signal. Once requests are taken, `ready` hears the base URL of the provider's API
+    (`http://…/api/v2/`) and that of the control surface (`http://…/simulator/`).
 
     Raises WrongOption if the address cannot be bound.
     """
     listener = _bind(options.host, options.port)
     port = listener.getsockname()[1]
     host = f"[{options.host}]" if ":" in options.host else options.host
+    origin = f"http://{host}:{port}"
     servers: list[_Server] = []
     app = create_app(options, stopping=lambda: any(server.should_exit for server in servers))
     config = uvicorn.Config(
         app, log_config=None, access_log=False, proxy_headers=False, timeout_graceful_shutdown=_GRACE_S
     )
-    servers.append(_Server(config, ready=lambda: ready(f"http://{host}:{port}{PREFIX}/")))
+    servers.append(_Server(config, ready=lambda: ready(f"{origin}{PREFIX}/", f"{origin}{CONTROL}/")))
     try:
         servers[0].run(sockets=[listener])
     finally:

@@ -121,4 +121,4 @@ def _faults(options: SimulatorOptions, number: str, n: int) -> frozenset[Fault]:
 def stream(seed: int, *what: object) -> Random:
     """Random choices for one thing in one story: the same ones in every run, whatever else is chosen."""
     # A string seed is hashed with SHA-512, so it is the same in every process and Python version.
-    return Random("/".join(str(part) for part in (seed, *what)))  # noqa: S311 -- a story, not a secret
+    return Random("/".join(str(part) for part in (seed, *what)))

@@ -1,0 +1,88 @@
+"""A simulated provider in this process, and a receiver that takes its callbacks in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import httpx2
+from starlette.testclient import TestClient
+
+from tracker.simulator.app import create_app
+from tracker.simulator.options import SimulatorOptions, Webhook
+from tracker.simulator.words import Fault, Style, Word
+
+CALLEE = "918919525224"
+BRIDGE = "918068280000"
+TOKEN = {"Authorization": "Bearer simulated-token", "Accept": "application/json"}
+
+
+@dataclass
+class Provider:
+    """The API as a client sees it, and what came to the webhooks."""
+
+    http: TestClient
+    callbacks: list[httpx.Request] = field(default_factory=list)
+
+    def send(self, to: str = CALLEE, **fields: Any) -> httpx2.Response:
+        """Place a call that reports to the webhook `hook`."""
+        wish = {"bridge": BRIDGE, "to": to, "flow_id": "23", "webhook_id": "hook", **fields}
+        return self.http.post("/api/v2/outgoing/send", json=wish, headers=TOKEN)
+
+    def get(self, path: str) -> httpx2.Response:
+        return self.http.get(f"/api/v2/{path}", headers=TOKEN)
+
+    def calls(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.http.get("/simulator/calls").json()["data"]
+        return found
+
+    def settle(self) -> list[httpx.Request]:
+        """Wait until nothing is left to do; the callbacks so far."""
+        for _ in range(3000):
+            if self.http.get("/simulator/idle").json()["idle"]:
+                return self.callbacks
+            time.sleep(0.01)
+        raise AssertionError("the simulator did not become idle")
+
+
+def accept(request: httpx.Request) -> httpx.Response:
+    """A receiver that takes everything."""
+    return httpx.Response(200, json={"ok": True})
+
+
+@contextmanager
+def simulated(
+    *,
+    receiver: Callable[[httpx.Request], httpx.Response] = accept,
+    style: Style = Style.default,
+    webhook: Webhook | None = None,
+    script: tuple[Fault, ...] = (),
+    outcome: tuple[Word, ...] = (Word.ANSWER,),
+    **options: Any,
+) -> Iterator[Provider]:
+    """A fast provider with one webhook, and a story for CALLEE."""
+    provider: Provider
+
+    def take(request: httpx.Request) -> httpx.Response:
+        provider.callbacks.append(request)
+        return receiver(request)
+
+    webhook = webhook or Webhook(
+        id="hook", uri="http://127.0.0.1:9/callbacks/a", secret="s3cret", style=style
+    )
+    chosen = SimulatorOptions(
+        **{
+            "speed": 1000.0,
+            "webhooks": (webhook,),
+            "outcomes": {CALLEE: outcome},
+            "scripted_faults": {CALLEE: frozenset(script)},
+            **options,
+        }
+    )
+    with TestClient(create_app(chosen, transport=httpx.MockTransport(take)), follow_redirects=False) as http:
+        provider = Provider(http)
+        yield provider
