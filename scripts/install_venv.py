@@ -73,7 +73,7 @@ def is_current(locks: list[str]) -> bool:
 def build(locks: list[str], lock: int) -> None:
     """Make the environment in BUILD, ready to be renamed to VENV."""
     # The real interpreter, neither a shim nor the link /usr/bin/python3, which may be another version tomorrow.
-    run([os.path.realpath(sys.executable), "-m", "venv", str(BUILD)], lock)
+    run([os.path.realpath(sys.executable), "-m", "venv", "--prompt", "tracker", str(BUILD)], lock)
     python = str(BUILD / "bin" / "python")
     # The last lock contains the others.
     run(
@@ -119,9 +119,13 @@ def remove(path: Path) -> None:
 
 
 def run(command: list[str], lock: int) -> None:
-    """Run a step without its chatter, which is shown only when it fails. A child that outlives us keeps the lock."""
+    """Run a step without its chatter, which is shown only when it fails.
+
+    The step is a process group of its own, so that it can be ended with all its children. One that outlives us, for
+    we were killed, keeps the lock: the next run waits until nobody writes to BUILD any more.
+    """
     environment = {name: value for name, value in os.environ.items() if name not in MISLEADING}
-    done = subprocess.run(
+    step = subprocess.Popen(
         command,
         cwd=ROOT,
         env=environment,
@@ -129,10 +133,16 @@ def run(command: list[str], lock: int) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         pass_fds=[lock],
-        check=False,
+        process_group=0,
     )
-    if done.returncode != 0:
-        sys.stderr.write(done.stdout.decode(errors="replace"))
+    try:
+        chatter, _ = step.communicate()
+    except BaseException:
+        os.killpg(step.pid, signal.SIGKILL)
+        step.communicate()  # ends when the last of the group has ended
+        raise
+    if step.returncode != 0:
+        sys.stderr.write(chatter.decode(errors="replace"))
         say(f"The installation failed at: {' '.join(command)}")
         sys.exit(1)
 

