@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, timedelta, timezone
 from itertools import permutations
 
@@ -84,7 +85,7 @@ def test_the_same_record_again_makes_no_second_event_and_says_whom_it_repeats() 
 
 def test_the_same_evidence_given_twice_repeats_nothing() -> None:
     one = callback("BUSY", 5, 9, came=10)
-    assert derived([one, one]).repeat_of == {one.id: None}
+    assert derived([one, replace(one)]).repeat_of == {one.id: None}
 
 
 def test_words_are_compared_without_case_spaces_hyphens_and_underscores() -> None:

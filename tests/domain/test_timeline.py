@@ -298,6 +298,15 @@ def test_what_we_concluded_or_decided_ourselves_disputes_nothing() -> None:
 def test_an_operator_resolves_a_dispute(word: CallStatus) -> None:
     told = timeline(BUSY, ANSWER, ours(word, 100, source=OPERATOR))
     assert (told.disputed, told.status, told.settled) == (False, word, True)
+    assert not told.submissions[0].disputed
+
+
+def test_what_an_operator_said_of_the_deciding_attempt_ends_the_dispute_of_an_earlier_one() -> None:
+    second = [*accepted(2, 600), *derived([callback("BUSY", 605, 609, came=610)], submission=2).events]
+    disputed = [*accepted(), *derived([BUSY, NO_ANSWER]).events, *second]
+    assert fold(disputed).disputed
+    told = fold([*disputed, ours(CallStatus.busy, 700, submission=2, source=OPERATOR, key="/operator")])
+    assert (told.disputed, told.status) == (False, CallStatus.busy)
 
 
 def test_an_operator_who_confirms_a_record_keeps_its_times_and_duration() -> None:
@@ -371,6 +380,24 @@ def test_an_attempt_that_was_dialled_before_the_late_answer_is_kept() -> None:
     assert (told.status, told.settled, told.attempts) == (CallStatus.completed, True, 2)
 
 
+def test_a_late_answer_of_an_earlier_attempt_withdraws_the_plan_of_a_later_one() -> None:
+    refused_again = [
+        submitting(600, submission=2),
+        ours(CallStatus.rejected, 601, submission=2, reason=Reason.rate_limited),
+        decided("resend", 601, submission=2, until=606),
+    ]
+    failed = [*accepted(), *derived([BUSY]).events, *refused_again]
+    assert fold(failed).next_attempt_at == at(606)
+    told = fold([*failed, *derived([ANSWER]).events])
+    assert (told.status, told.settled, told.next_attempt_at) == (CallStatus.completed, True, None)
+
+
+def test_of_several_answered_attempts_the_latest_decides() -> None:
+    again = derived([callback("MISSED", 605, 620, came=621)], submission=2).events
+    told = fold([*accepted(), *derived([ANSWER]).events, *accepted(2, 600), *again])
+    assert (told.ended_at, told.reason) == (at(620), Reason.agent_no_answer)
+
+
 def test_cancelling_withdraws_the_plan() -> None:
     told = fold([*REFUSED, decided("cancel", 3, source=OPERATOR)])
     assert (told.settled, told.outcome, told.cancel_requested) == (True, CallStatus.rejected, True)
@@ -393,9 +420,10 @@ def test_a_plan_that_was_called_off_is_none_and_one_made_later_stands() -> None:
     assert (again.settled, again.next_attempt_at) == (False, at(9))
 
 
-def test_an_operators_outcome_withdraws_the_plan() -> None:
-    told = fold([*REFUSED, ours(CallStatus.canceled, 3, source=OPERATOR, reason=Reason.operator)])
-    assert (told.status, told.reason, told.settled) == (CallStatus.canceled, Reason.operator, True)
+@pytest.mark.parametrize("word", [CallStatus.canceled, CallStatus.rejected])
+def test_an_operators_outcome_withdraws_the_plan(word: CallStatus) -> None:
+    told = fold([*REFUSED, ours(word, 3, source=OPERATOR, reason=Reason.operator, key="/operator")])
+    assert (told.status, told.reason, told.settled) == (word, Reason.operator, True)
 
 
 def test_the_provider_outcome_stands_when_cancel_was_requested_too_late() -> None:

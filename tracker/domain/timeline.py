@@ -240,8 +240,7 @@ def _precedence(e: Event) -> tuple[Any, ...]:
 def _contradicted(outcomes: Iterable[Event]) -> bool:
     """Two records of one dial with different outcomes."""
     said: dict[str, CallStatus | None] = {}
-    records = (e for e in outcomes if e.source in _RECORDS and e.dial)
-    return any(said.setdefault(e.dial, e.status) is not e.status for e in records)
+    return any(e.dial and said.setdefault(e.dial, e.status) is not e.status for e in outcomes)
 
 
 def _open_status(events: Iterable[Event]) -> CallStatus:
