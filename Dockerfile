@@ -20,7 +20,7 @@ ENV PATH=/opt/tracker/bin:$PATH \
 # tracker.toml is read from here, beside the database.
 WORKDIR /data
 VOLUME /data
-USER tracker
+USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:' + os.environ.get('TRACKER_SERVER__PORT', '8000') + '/healthz', timeout=2)"]
