@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
@@ -71,12 +72,14 @@ class Database:
         self.url = _parsed(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite(self.url) if self.is_sqlite else _postgresql(self.url)
-        self._writer = self.engine.execution_options(sqlite_begin="IMMEDIATE") if self.is_sqlite else self.engine
+        self._writer = (
+            self.engine.execution_options(sqlite_begin="IMMEDIATE") if self.is_sqlite else self.engine
+        )
         self._turn = FairLock()
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that writes nothing. Raises StorageUnavailable."""
-        with _translated(), self.engine.connect() as connection, connection.begin():
+        with translated(), self.engine.connect() as connection, connection.begin():
             return work(connection)
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -85,7 +88,7 @@ class Database:
         SQLite has one writer at a time: writers of this process take turns here, in order, rather than in its
         busy handler.
         """
-        with _translated():
+        with translated():
             for attempt in range(_REPEATS):
                 try:
                     if self.is_sqlite:
@@ -98,6 +101,12 @@ class Database:
                         raise
                     time.sleep(0.01 * 2**attempt)
         raise AssertionError("unreachable")
+
+    @property
+    def path(self) -> Path | None:
+        """SQLite's file, whether it is there or not; None with PostgreSQL and where the URL is one of SQLite's own."""
+        name = self.url.database or ""
+        return Path(name) if self.is_sqlite and not name.startswith("file:") else None
 
     def close(self) -> None:
         self.engine.dispose()
@@ -149,7 +158,9 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN " + connection.get_execution_options().get("sqlite_begin", "DEFERRED"))
+        connection.exec_driver_sql(
+            "BEGIN " + connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+        )
 
     return engine
 
@@ -196,7 +207,7 @@ def _postgresql(url: URL) -> Engine:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """The database's ways of saying "not now" as one error; what is a mistake of ours stays what it is."""
     try:
         yield
