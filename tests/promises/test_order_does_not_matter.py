@@ -98,7 +98,7 @@ class Story:
                  round((e.at - self.began).total_seconds()))
                 for e in timeline.events if e.callback
             ]  # fmt: skip
-            calls.append((timeline.status, timeline.outcome, timeline.settled, timeline.disputed, events))
+            calls.append((timeline.status, timeline.outcome, timeline.settled, timeline.disputed, sorted(events, key=repr)))
         standings = {}
         for n, id in self.received.items():
             s = self.house.standing(id)

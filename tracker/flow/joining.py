@@ -264,20 +264,25 @@ def _gather(c: Connection, account: str, targets: list[Receipt]) -> _Gathered:
     )
     joined = {id: v.submission for id, v in sure if isinstance(v, Join)}
 
+    written = set(receipts)
+    twins = {twin for r in targets if r.id not in joined and (twin := twin_text(r.reading))}
+    for r in evidence.twin_receipts(c, account, twins) if twins else ():
+        if r.id not in receipts:
+            receipts[r.id] = r
+            if r.joined is None:
+                written.add(r.id)
+
     # the numbers for which no id decides, and from when on
     since: dict[str, datetime] = {}
     numbers = {s.to for id in joined.values() if (s := submissions.get(id)) and s.requested_at}
     if numbers:
         earliest = min(s.requested_at for s in submissions.values() if s.requested_at)
         for number in evidence.loose_numbers(c, account, numbers, earliest):
-            since[number] = min(
-                s.requested_at for s in submissions.values() if s.to == number and s.requested_at
-            )
-    for r in targets:
-        if r.reading.to and r.id not in joined:
+            since[number] = min(s.requested_at for s in submissions.values() if s.to == number and s.requested_at)
+    for r in receipts.values():
+        if r.reading.to and r.id not in joined and r.joined is None:
             since[r.reading.to] = min(since.get(r.reading.to, r.received_at), r.received_at)
 
-    written = set(receipts)
     if since:
         start = min(since.values())
         end = max(max(r.received_at for r in targets), start + GIVE_UP_AFTER)
@@ -289,12 +294,9 @@ def _gather(c: Connection, account: str, targets: list[Receipt]) -> _Gathered:
                 written.add(r.id)
         for r in evidence.exact_receipts(c, submissions.keys()):
             receipts.setdefault(r.id, r)
-    twins = {twin for r in targets if r.id not in joined and (twin := twin_text(r.reading))}
-    if twins:
-        for r in evidence.twin_receipts(c, account, twins):
-            receipts.setdefault(r.id, r)
-    missing = {r.by_hand for r in receipts.values() if r.by_hand} - submissions.keys()
-    for s in evidence.submitted_by_keys(c, account, (), (), missing):
+    stand = {r.by_hand for r in receipts.values() if r.by_hand}
+    stand |= {r.joined.submission for r in receipts.values() if r.joined}
+    for s in evidence.submitted_by_keys(c, account, (), (), stand - submissions.keys()):
         submissions.setdefault(s.id, s)
     return _Gathered(receipts=receipts, submissions=submissions, targets=written)
 

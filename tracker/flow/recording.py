@@ -73,7 +73,7 @@ def _rederive(
     for id, said in evidence.evidence_of(connection, by_submission.keys()).items():
         submission = by_submission[id]
         derived = _derive(submission, said)
-        repeats |= {cb: of for cb, of in derived.repeat_of.items() if cb.startswith("cb_")}
+        repeats |= _among_callbacks(derived.repeat_of)
         wanted = {e.key: e for e in derived.events}
         kept: list[tuple[Event, bool]] = []
         for event, withdrawn in stored[submission.call]:
@@ -102,6 +102,20 @@ def _rederive(
     records.set_withdrawn(connection, restore, False)
     inbox.write_repeats(connection, repeats)
     return fresh
+
+
+def _among_callbacks(repeat_of: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Which callback repeats which; where a poll said it first, the first callback stands for it."""
+    first: dict[str, str] = {}
+    repeats: dict[str, str | None] = {}
+    for id, of in sorted(repeat_of.items()):
+        if not id.startswith("cb_"):
+            continue
+        if of is None or of.startswith("cb_"):
+            repeats[id] = of
+        else:
+            repeats[id] = None if first.setdefault(of, id) == id else first[of]
+    return repeats
 
 
 def _derive(submission: Submission, said: Iterable[Evidence]) -> Derived:

@@ -18,7 +18,7 @@ import structlog
 
 from tracker.domain.accounts import Account
 from tracker.domain.calls import Call, CallStatus, Dial, Reason, Submission, Trigger
-from tracker.domain.events import Source
+from tracker.domain.events import Source, iso
 from tracker.domain.gate import pass_gate
 from tracker.domain.readings import Answer
 from tracker.domain.timeline import Decided
@@ -121,7 +121,7 @@ class Sender:
         say = Teller(submission, now)
         if passage.decided == Decided.wait and until is not None:
             jobs.plan(c, jobs.SEND, id, account.name, until, paced=passage.reason is Reason.pace)
-            add = [say.decision(f"wait/{passage.reason}", passage.reason, passage.detail())]
+            add = [say.decision(f"wait/{passage.reason}/{iso(until)}", passage.reason, passage.detail())]
             record(c, {call.id: call}, add=add, now=now)
             return None
         jobs.drop(c, jobs.SEND, id)

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection, Row
 
 from tracker.domain.calls import CallStatus, Reason
 from tracker.domain.events import EXACT, MatchedBy, Source, from_iso, iso
-from tracker.domain.matching import Receipt, Submitted, twin_key
+from tracker.domain.matching import Join, Receipt, Submitted, twin_key
 from tracker.domain.readings import Reading
 from tracker.domain.records import Evidence
 from tracker.store import tables as t
@@ -192,10 +192,17 @@ def exact_receipts(connection: Connection, submission_ids: Collection[str]) -> l
 
 
 def twin_receipts(connection: Connection, account: str, twins: Collection[str]) -> list[Receipt]:
-    """Joined receipts that equal one of these, as given: their join stands."""
+    """The receipts that equal one of these; where one is joined, its join stands."""
     c = t.callbacks.c
-    query = sa.select(t.callbacks).where(c.twin.in_(list(twins)), c.account == account, c.state == "joined")
-    return [dataclasses.replace(receipt_of(row), by_hand=row.submission_id) for row in connection.execute(query)]
+    query = sa.select(t.callbacks).where(
+        c.twin.in_(list(twins)), c.account == account, c.state.in_(("joined", "orphaned"))
+    )
+    return [
+        dataclasses.replace(receipt_of(r), joined=Join(submission=r.submission_id, matched_by=MatchedBy(r.matched_by)))
+        if r.state == "joined"
+        else receipt_of(r)
+        for r in connection.execute(query)
+    ]
 
 
 def receipts(connection: Connection, ids: Collection[str]) -> list[Receipt]:
