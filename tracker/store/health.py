@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from sqlalchemy.engine import Connection
+from tracker.errors import StorageUnavailable
+from tracker.store.database import Connection, Database
 
 _OLDEST_POSTGRESQL = 14
 _TOO_MANY = 10
+
+
+def damage(database: Database) -> list[str]:
+    """One sentence for each thing that is broken in a SQLite file; reads all of it. Nothing else can be said then."""
+    if not database.is_sqlite:
+        return []
+    try:
+        lines = database.read(_integrity)
+    except StorageUnavailable as error:  # too damaged to be looked at, or really not now?
+        cause = getattr(error.__cause__, "orig", None)
+        if not str(getattr(cause, "sqlite_errorname", "")).startswith("SQLITE_CORRUPT"):
+            raise
+        lines = [str(cause)]
+    return [f"The file is damaged ({line}); restore it from a backup" for line in lines if line != "ok"]
+
+
+def _integrity(connection: Connection) -> list[str]:
+    return list(connection.exec_driver_sql(f"PRAGMA integrity_check({_TOO_MANY})").scalars())
 
 
 def problems(connection: Connection) -> list[str]:
@@ -24,13 +43,8 @@ def schema_problems(connection: Connection) -> list[str]:
 
 
 def _of_sqlite(connection: Connection) -> list[str]:
-    found = [
-        f"The file is damaged ({line}); restore it from a backup"
-        for (line,) in connection.exec_driver_sql(f"PRAGMA integrity_check({_TOO_MANY})")
-        if line != "ok"
-    ]
     dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(_TOO_MANY)
-    found += [
+    found = [
         f"Row {row[1]} of {row[0]} refers to a row of {row[2]} that does not exist; restore it from a backup"
         for row in dangling
     ]

@@ -98,9 +98,10 @@ def check(database: Database) -> list[str]:
         return [str(mismatch)]
     if found is None:
         return [_mismatch(None)]
-    if found == head():
-        return database.read(health.problems) + database.read(health.schema_problems)
-    return [_mismatch(found), *database.read(health.problems)]
+    if damage := health.damage(database):
+        return damage
+    problems = database.read(health.problems)
+    return problems + (database.read(health.schema_problems) if found == head() else [_mismatch(found)])
 
 
 def head() -> str:
