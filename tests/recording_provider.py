@@ -83,7 +83,7 @@ class RecordingProvider:
             def do_GET(self) -> None:
                 provider._answer(self)
 
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the library's name)
                 """Nothing: the requests are recorded."""
 
         class Server(ThreadingHTTPServer):

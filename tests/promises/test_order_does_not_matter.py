@@ -63,10 +63,15 @@ class Story:
         self.received: dict[int, str] = {}
 
     def steps(self) -> list[Callable[[], None]]:
-        return [*(lambda n=n: self.answer(n) for n in range(2)), *(lambda n=n: self.hear(n) for n in range(len(self.told)))]
+        return [
+            *(lambda n=n: self.answer(n) for n in range(2)),
+            *(lambda n=n: self.hear(n) for n in range(len(self.told))),
+        ]
 
     def answer(self, n: int) -> None:
-        reply = Reply(status=200, headers=((b"content-type", b"application/json"),), body=accepted(self.id(n)).body)
+        reply = Reply(
+            status=200, headers=((b"content-type", b"application/json"),), body=accepted(self.id(n)).body
+        )
         self.house.program.sender.answered(self.claims[n], reply, self.began)
 
     def id(self, n: int) -> str:
@@ -98,7 +103,15 @@ class Story:
                  round((e.at - self.began).total_seconds()))
                 for e in timeline.events if e.callback
             ]  # fmt: skip
-            calls.append((timeline.status, timeline.outcome, timeline.settled, timeline.disputed, sorted(events, key=repr)))
+            calls.append(
+                (
+                    timeline.status,
+                    timeline.outcome,
+                    timeline.settled,
+                    timeline.disputed,
+                    sorted(events, key=repr),
+                )
+            )
         standings = {}
         for n, id in self.received.items():
             s = self.house.standing(id)

@@ -199,9 +199,7 @@ class Joiner:
         call_ids = {s.call for id in changed for s in (after[id], before[id]) if s.call}
         calls = records.lock_calls(c, call_ids)
         inbox.write(c, list(changed.values()))
-        inbox.wait_for(
-            c, account, {id: _keys(gathered.receipts[id].reading, s) for id, s in changed.items()}
-        )
+        inbox.wait_for(c, account, {id: _keys(gathered.receipts[id].reading, s) for id, s in changed.items()})
         record(c, calls, rederive=touched, now=now)
         self._ask_about(
             c, account, {id: verdicts[id] for id in changed if before[id].reason != "ambiguous"}, now
@@ -278,7 +276,9 @@ def _gather(c: Connection, account: str, targets: list[Receipt]) -> _Gathered:
     if numbers:
         earliest = min(s.requested_at for s in submissions.values() if s.requested_at)
         for number in evidence.loose_numbers(c, account, numbers, earliest):
-            since[number] = min(s.requested_at for s in submissions.values() if s.to == number and s.requested_at)
+            since[number] = min(
+                s.requested_at for s in submissions.values() if s.to == number and s.requested_at
+            )
     for r in receipts.values():
         if r.reading.to and r.id not in joined and r.joined is None:
             since[r.reading.to] = min(since.get(r.reading.to, r.received_at), r.received_at)

@@ -62,7 +62,9 @@ def drop(connection: Connection, kind: str, subject: str) -> None:
     connection.execute(t.jobs.delete().where(t.jobs.c.kind == kind, t.jobs.c.subject == subject))
 
 
-def claim(connection: Connection, kind: str, *, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Job]:
+def claim(
+    connection: Connection, kind: str, *, owner: str, now: datetime, lease: timedelta, limit: int
+) -> list[Job]:
     """Take up to `limit` pieces of due work that nobody else holds, oldest first."""
     j = t.jobs.c
     free = sa.or_(j.lease_until.is_(None), j.lease_until < now)
@@ -80,7 +82,15 @@ def claim(connection: Connection, kind: str, *, owner: str, now: datetime, lease
         .returning(j.id, j.kind, j.subject, j.account, j.due_at, j.paced, j.tries)
     )
     found = [
-        Job(id=r.id, kind=r.kind, subject=r.subject, account=r.account, due_at=r.due_at, paced=r.paced, tries=r.tries)
+        Job(
+            id=r.id,
+            kind=r.kind,
+            subject=r.subject,
+            account=r.account,
+            due_at=r.due_at,
+            paced=r.paced,
+            tries=r.tries,
+        )
         for r in taken
     ]
     return sorted(found, key=lambda job: (job.due_at, job.id))
@@ -94,19 +104,23 @@ def finish(connection: Connection, job: Job, *, owner: str) -> None:
 
 def postpone(connection: Connection, job: Job, due_at: datetime) -> None:
     """Not now; at that time again."""
-    connection.execute(t.jobs.update().where(t.jobs.c.id == job.id).values(due_at=due_at, owner=None, lease_until=None))
+    connection.execute(
+        t.jobs.update().where(t.jobs.c.id == job.id).values(due_at=due_at, owner=None, lease_until=None)
+    )
 
 
 def next_due(connection: Connection, kinds: Collection[str], now: datetime) -> datetime | None:
     """When the next piece of work of these kinds is due that nobody works on."""
     j = t.jobs.c
     free = sa.or_(j.lease_until.is_(None), j.lease_until < now)
-    due: datetime | None = connection.scalar(sa.select(sa.func.min(j.due_at)).where(j.kind.in_(list(kinds)), free))
+    due: datetime | None = connection.scalar(
+        sa.select(sa.func.min(j.due_at)).where(j.kind.in_(list(kinds)), free)
+    )
     return due
 
 
 def waiting(connection: Connection, now: datetime) -> dict[str, int]:
     """How much work of each kind is due."""
     j = t.jobs.c
-    query = sa.select(j.kind, sa.func.count()).where(j.due_at <= now).group_by(j.kind)
-    return {kind: count for kind, count in connection.execute(query)}
+    query = sa.select(j.kind, sa.func.count().label("due")).where(j.due_at <= now).group_by(j.kind)
+    return {row.kind: row.due for row in connection.execute(query)}

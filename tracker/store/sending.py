@@ -27,7 +27,9 @@ _DIGEST_KEY: Final = "digest-key"
 
 def _insert_unless_there(connection: Connection, table: sa.Table, values: dict[str, Any]) -> bool:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return connection.execute(dialect.insert(table).values(values).on_conflict_do_nothing()).rowcount == 1
+    insert = dialect.insert(table).values(values).on_conflict_do_nothing()
+    # the row count of an insert is not to be had from every driver
+    return connection.execute(insert.returning(*table.primary_key.columns)).first() is not None
 
 
 def digest(connection: Connection, data: bytes) -> str:
@@ -61,7 +63,9 @@ def find_request(connection: Connection, *, scope: str, key: str) -> tuple[str, 
 
 def forget_requests(connection: Connection, before: datetime) -> int:
     """Forget Idempotency-Keys that are older; gives how many."""
-    return connection.execute(t.idempotency_keys.delete().where(t.idempotency_keys.c.created_at < before)).rowcount
+    return connection.execute(
+        t.idempotency_keys.delete().where(t.idempotency_keys.c.created_at < before)
+    ).rowcount
 
 
 def take_turn(
@@ -76,7 +80,9 @@ def take_turn(
     gap = timedelta(seconds=1 / calls_per_second)
     p = t.pace.c
     _insert_unless_there(connection, t.pace, {"account": account, "next_at": now})
-    row = connection.execute(sa.select(p.next_at, p.dialled_at).where(p.account == account).with_for_update()).one()
+    row = connection.execute(
+        sa.select(p.next_at, p.dialled_at).where(p.account == account).with_for_update()
+    ).one()
     too_soon = row.dialled_at is not None and now < row.dialled_at + gap
     update = t.pace.update().where(p.account == account)
     if given and too_soon:
