@@ -3,7 +3,8 @@
 A module registers its commands on `app` when it is imported at the foot of this file. Whatever is slow to import
 (settings, store, web, httpx, rich) is imported inside the command function, so that `--help` answers at once.
 
-What a command raises as TrackerError ends it with one sentence on standard error and exit status 1.
+What a command raises as TrackerError ends it with one sentence on standard error and exit status 1; 2 where what
+was asked for is not well formed.
 """
 
 from __future__ import annotations
@@ -14,18 +15,21 @@ import typer
 from typer.core import TyperGroup
 
 from tracker import __version__
-from tracker.errors import TrackerError
+from tracker.errors import InvalidInput, TrackerError
 
 
 class Commands(TyperGroup):
     """All commands; where what they raise on purpose becomes what people read."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx))
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except TrackerError as error:
             typer.echo(str(error), err=True)
-            raise typer.Exit(1) from None
+            raise typer.Exit(2 if isinstance(error, InvalidInput) else 1) from None
 
 
 app = typer.Typer(
@@ -60,7 +64,9 @@ def main() -> None:
     app(prog_name="tracker")
 
 
-from tracker.cli import init as _init  # noqa: E402, F401 -- each registers its commands on `app`
-from tracker.cli import doctor as _doctor  # noqa: E402, F401, I001 -- in the order of `--help`
+from tracker.cli import call as _call  # noqa: E402, F401 -- each registers its commands on `app`
 from tracker.cli import db as _db  # noqa: E402, F401
+from tracker.cli import doctor as _doctor  # noqa: E402, F401
+from tracker.cli import inbox as _inbox  # noqa: E402, F401
+from tracker.cli import init as _init  # noqa: E402, F401
 from tracker.cli import simulate as _simulate  # noqa: E402, F401

@@ -1,0 +1,173 @@
+"""What `tracker doctor` says of each thing that can be wrong, and that it says what to do."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.cli.conftest import Cli, simulated
+from tracker.cli.checks import check_provider
+from tracker.domain.accounts import Account
+
+
+@contextmanager
+def server(
+    *, token: str = "a-validation-key", secret: str = "a-secret-of-the-webhook", status: int = 200
+) -> Iterator[str]:
+    """The public address of something that knows the handshake, as design.md describes it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            code, answer = status, {"ok": True}
+            if urlsplit(self.path).path != "/p/callbacks/thundersms":
+                code = 404
+            elif self.headers.get("Authorization") != f"Bearer {secret}":
+                code = 401
+            elif parse_qs(urlsplit(self.path).query)["token"] == [token]:
+                answer = {"challenge": body["challenge"]}
+            said = json.dumps(answer).encode()
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the library's name
+            pass
+
+    running = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=running.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{running.server_port}/p"
+    finally:
+        running.shutdown()
+        thread.join()
+        running.server_close()
+
+
+def configure(cli: Cli, base_url: str, public_url: str | None) -> None:
+    cli.configure(base_url)
+    file = cli.folder / "tracker.toml"
+    text = file.read_text().replace("a-token-of-the-account", "simulated-token")
+    file.write_text(
+        text.replace("[server]\n", f'[server]\npublic_url = "{public_url}"\n') if public_url else text
+    )
+    file.chmod(0o600)
+
+
+@pytest.fixture(scope="module")
+def base_url() -> Iterator[str]:
+    with simulated() as url:
+        yield url
+
+
+def checks(cli: Cli, *, code: int) -> dict[str, tuple[str, str]]:
+    """The last check of each name."""
+    told = cli.json("doctor", code=code)
+    assert told["ok"] is (code == 0)
+    return {c["name"]: (c["state"], c["message"]) for c in told["checks"]}
+
+
+def test_all_is_well(cli: Cli, base_url: str) -> None:
+    with server() as public_url:
+        configure(cli, base_url, public_url)
+        cli("db", "upgrade")
+        found = checks(cli, code=0)
+    assert {name: state for name, (state, _) in found.items()} == {
+        "configuration": "ok",
+        "database": "ok",
+        "provider thundersms": "ok",
+        "clock thundersms": "ok",
+        "callbacks thundersms": "ok",
+    }
+    assert "a-secret-of-the-webhook" not in str(found)
+
+
+def test_it_places_no_call_and_makes_no_database(cli: Cli, base_url: str) -> None:
+    configure(cli, base_url, None)
+    found = checks(cli, code=0)
+    assert "does not exist yet" in found["database"][1]
+    assert found["callbacks thundersms"][0] == "warn"
+    assert [f.name for f in cli.folder.iterdir()] == ["tracker.toml"]
+
+
+def test_a_token_that_the_provider_refuses(cli: Cli, base_url: str) -> None:
+    configure(cli, base_url, None)
+    file = cli.folder / "tracker.toml"
+    file.write_text(file.read_text().replace("simulated-token", "another-token"))
+    state, message = checks(cli, code=1)["provider thundersms"]
+    assert state == "fail"
+    assert "access_token" in message
+    assert "another-token" not in message
+
+
+def test_a_provider_that_cannot_be_reached(cli: Cli) -> None:
+    configure(cli, "http://127.0.0.1:9/api/v2/", None)
+    state, message = checks(cli, code=1)["provider thundersms"]
+    assert state == "fail"
+    assert "base_url" in message
+
+
+@pytest.mark.parametrize(
+    ("given", "state", "word"),
+    [
+        ({"secret": "another"}, "fail", "secret"),
+        ({"token": "another"}, "fail", "webhook_token"),
+        ({"status": 502}, "fail", "502"),
+    ],
+)
+def test_a_public_address_that_does_not_lead_here(
+    cli: Cli, base_url: str, given: dict[str, str], state: str, word: str
+) -> None:
+    with server(**given) as public_url:  # type: ignore[arg-type]
+        configure(cli, base_url, public_url)
+        found = checks(cli, code=1)["callbacks thundersms"]
+    assert found[0] == state
+    assert word in found[1]
+
+
+def test_an_account_that_the_server_would_refuse(cli: Cli, base_url: str) -> None:
+    configure(cli, base_url, None)
+    file = cli.folder / "tracker.toml"
+    file.write_text(file.read_text().replace('webhook_secrets = ["a-secret-of-the-webhook"]', ""))
+    state, message = checks(cli, code=1)["configuration"]
+    assert state == "fail"
+    assert "webhook_secrets" in message
+
+
+def test_a_configuration_that_does_not_load_is_a_check_that_fails(cli: Cli) -> None:
+    (cli.folder / "tracker.toml").write_text("[server]\nprot = 1\n")
+    state, message = checks(cli, code=1)["configuration"]
+    assert state == "fail"
+    assert "server.port" in message
+
+
+def test_secrets_that_others_can_read_are_a_warning(cli: Cli, base_url: str) -> None:
+    configure(cli, base_url, None)
+    (cli.folder / "tracker.toml").chmod(0o644)
+    told = cli.json("doctor")["checks"]
+    assert any(c["state"] == "warn" and "chmod 600" in c["message"] for c in told)
+
+
+@pytest.mark.parametrize(("ahead_s", "state"), [(0, "ok"), (120, "warn"), (-120, "warn")])
+def test_a_clock_that_is_wrong_is_a_warning(base_url: str, ahead_s: int, state: str) -> None:
+    account = Account(name="a", base_url=base_url, access_token="simulated-token")
+    now = datetime.now(UTC) + timedelta(seconds=ahead_s)
+    token, clock = check_provider(account, now)
+    assert (token.state, clock.state) == ("ok", state)
+
+
+def test_for_people_it_is_a_line_for_each_check(cli: Cli, base_url: str) -> None:
+    configure(cli, base_url, None)
+    result = cli("doctor")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0].startswith(("ok ", "warn"))
+    assert all(len(line) <= 80 and line == line.rstrip() for line in result.stdout.splitlines())

@@ -1,0 +1,129 @@
+"""From nothing to a configuration that works and dials nobody but its owner."""
+
+from __future__ import annotations
+
+import json
+import stat
+
+import pytest
+
+from tests.cli.conftest import NUMBER, Cli, simulated
+from tests.recording_provider import RecordingProvider
+from tracker.settings import load_settings
+
+
+def test_what_it_writes_loads_and_dials_nobody_but_its_owner(cli: Cli) -> None:
+    result = cli("init", "--no-check", "--my-number", "89195 25224", "--bridge", "+91 80682 80000")
+    assert result.exit_code == 0
+    account = load_settings().account_values()["thundersms"]
+    assert account.dialling == "allowlist"
+    assert account.allow_to == {NUMBER}
+    assert account.bridge == "918068280000"
+    assert len(account.webhook_secrets[0]) >= 32
+    assert account.webhook_token is not None
+    assert load_settings().api_token
+    load_settings().require_receivable()
+
+
+def test_only_its_owner_can_read_the_file(cli: Cli) -> None:
+    cli("init", "--no-check")
+    assert stat.S_IMODE((cli.folder / "tracker.toml").stat().st_mode) == 0o600
+    assert [f.name for f in cli.folder.iterdir()] == ["tracker.toml"]
+
+
+def test_secrets_are_fresh_each_time(cli: Cli) -> None:
+    texts = []
+    for _ in range(2):
+        assert cli("init", "--no-check", "--force").exit_code == 0
+        texts.append((cli.folder / "tracker.toml").read_text())
+    keys = ("api_token", "webhook_secrets", "webhook_token")
+    for lines in zip(*(t.splitlines() for t in texts), strict=True):
+        assert (lines[0] != lines[1]) == lines[0].startswith(keys)
+
+
+def test_an_existing_file_is_replaced_only_by_force(cli: Cli) -> None:
+    (cli.folder / "tracker.toml").write_text("# mine\n")
+    result = cli("init", "--no-check")
+    assert result.exit_code == 1
+    assert "--force" in result.stderr
+    assert (cli.folder / "tracker.toml").read_text() == "# mine\n"
+
+
+def test_what_to_enter_at_the_provider_has_the_secrets_that_were_written(cli: Cli) -> None:
+    result = cli("init", "--no-check", "--public-url", "https://calls.example.com/t/")
+    settings = load_settings()
+    account = settings.account_values()["thundersms"]
+    assert settings.server.public_url == "https://calls.example.com/t"
+    assert "https://calls.example.com/t/callbacks/thundersms" in result.stdout
+    assert account.webhook_secrets[0] in result.stdout
+    assert account.webhook_token is not None
+    assert account.webhook_token in result.stdout
+    assert "{{id}}" in result.stdout
+    assert "developer/webhooks" in result.stdout
+
+
+def test_the_token_comes_from_standard_input_or_a_file_and_is_never_told(cli: Cli) -> None:
+    result = cli("init", "--no-check", "--access-token-file", "-", stdin="tok-5f1e2\n")
+    assert load_settings().account_values()["thundersms"].access_token == "tok-5f1e2"
+    (cli.folder / "token").write_text("tok-from-file\n")
+    other = cli("init", "--no-check", "--force", "--access-token-file", "token")
+    assert load_settings().account_values()["thundersms"].access_token == "tok-from-file"
+    assert "tok-from-file" not in (cli.folder / "tracker.toml").read_text()
+    assert "tok-" not in result.stdout + result.stderr + other.stdout + other.stderr
+
+
+def test_a_token_in_the_environment_stays_there(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKER_ACCOUNTS__THUNDERSMS__ACCESS_TOKEN", "tok-of-the-environment")
+    cli("init", "--no-check")
+    assert "tok-of" not in (cli.folder / "tracker.toml").read_text()
+    assert load_settings().account_values()["thundersms"].access_token == "tok-of-the-environment"
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--my-number", "91886713XXXX"),
+        ("--bridge", "12"),
+        ("--base-url", "portal.example.com"),
+        ("--public-url", "https://user@calls.example.com"),
+        ("--account", "Thunder"),
+        ("--access-token-file", "no-such-file"),
+        ("--webhook-id", "a\x1b]0;b"),
+    ],
+)
+def test_a_wrong_value_is_refused_and_nothing_is_written(cli: Cli, flag: str, value: str) -> None:
+    result = cli("init", "--no-check", flag, value)
+    assert result.exit_code in (1, 2)
+    assert result.stderr
+    assert list(cli.folder.iterdir()) == []
+
+
+def test_quotes_and_backslashes_are_written_as_they_are(cli: Cli) -> None:
+    cli("init", "--no-check", "--webhook-id", 'a"b\\c')
+    assert load_settings().account_values()["thundersms"].webhook_id == 'a"b\\c'
+
+
+def test_the_scheme_that_answers_is_written(cli: Cli) -> None:
+    with simulated() as base_url:
+        result = cli("init", "--base-url", base_url.replace("http:", "https:"))
+        assert load_settings().account_values()["thundersms"].base_url == base_url
+    assert "plain http" in result.stderr
+
+
+def test_the_token_is_not_shown_to_find_out_who_answers(cli: Cli, provider: RecordingProvider) -> None:
+    cli("init", "--base-url", provider.base_url, "--access-token-file", "-", stdin="tok-5f1e2\n")
+    assert [(s.method, s.path) for s in provider.seen] == [("GET", "/api/v2/auth/me")]
+    assert "authorization" not in {name.lower() for name in provider.seen[0].headers}
+
+
+def test_https_is_kept_where_nobody_answers(cli: Cli) -> None:
+    result = cli("init", "--base-url", "http://no-such-host.invalid/api/v2")
+    assert load_settings().account_values()["thundersms"].base_url == "https://no-such-host.invalid/api/v2/"
+    assert "does not answer" in result.stderr
+
+
+def test_the_json_has_all_that_a_script_needs(cli: Cli) -> None:
+    result = cli("init", "--no-check", "--json")
+    told = json.loads(result.stdout)
+    assert told["webhook_secret"] == load_settings().account_values()["thundersms"].webhook_secrets[0]
+    assert told["callback_url"].endswith("/callbacks/thundersms")

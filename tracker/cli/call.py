@@ -1,0 +1,138 @@
+"""`tracker call`: place one call from here, and see what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from tracker.cli import app
+
+
+@app.command()
+def call(
+    to: Annotated[str, typer.Argument(help="The number to call, with its country code.")],
+    flow: Annotated[
+        str | None, typer.Option("--flow", "--flow-id", metavar="ID", help="The flow that the callee hears.")
+    ] = None,
+    audio: Annotated[
+        str | None, typer.Option(metavar="UUID|URL", help="Or a sound: its UUID or its http(s) address.")
+    ] = None,
+    bridge: Annotated[str | None, typer.Option(metavar="NUMBER", help="The number that calls.")] = None,
+    var: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable of the flow. May be repeated.")
+    ] = None,
+    meta: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A note that stays here. May be repeated.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The name of the campaign at the provider.")] = None,
+    interval: Annotated[
+        int | None,
+        typer.Option(metavar="MINUTES", help="The provider redials by itself: 0, 5, 15, 30, 45 or 60."),
+    ] = None,
+    webhook_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Where the provider reports to.")
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="Needed where several are configured.")] = None,
+    campaign: Annotated[str | None, typer.Option(help="The campaign that it belongs to, here.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Your own reference, such as an order.")] = None,
+    not_before: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Dial from then on; 2026-01-31T09:00:00Z, or +10m.")
+    ] = None,
+    not_after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Dial until then, or not at all.")
+    ] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="The same key again places no second call.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Show the timeline as it grows, until the call is settled.")
+    ] = False,
+    timeout: Annotated[
+        str, typer.Option(metavar="TIME", help="How long --wait waits, such as 90s or 5m.")
+    ] = "2m",
+    utc: Annotated[bool, typer.Option("--utc", help="Show times in UTC.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the call as JSON.")] = False,
+) -> None:
+    """Place one call and send it at once.
+
+    It works on the database directly, so no server is needed. With --wait it also does what `tracker worker` does,
+    and asks the provider where no callback comes. Exit status 1 where no call was placed, or --wait ran out of time.
+    """
+    import asyncio
+
+    from tracker.cli import given
+    from tracker.cli.context import assembled
+    from tracker.cli.reading import call_and_timeline
+    from tracker.cli.terminal import print_json
+
+    try:
+        patience_s = given.seconds(timeout)
+        fields = {
+            "to": to, "flow_id": flow, "audio": audio, "bridge": bridge, "name": name, "interval": interval,
+            "webhook_id": webhook_id, "account": account, "campaign": campaign, "reference": reference,
+            "variables": given.pairs(var or []) or None, "metadata": given.pairs(meta or []) or None,
+            "not_before": given.a_moment(not_before) if not_before else None,
+            "not_after": given.a_moment(not_after) if not_after else None,
+        }  # fmt: skip
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    with assembled(create=True) as program:
+        wish = {field: value for field, value in fields.items() if value is not None}
+        placed = program.placer.place(wish, scope="command line", key=idempotency_key)
+        if placed.replayed:
+            typer.echo(f"This key has placed {placed.call} before; nothing new is sent.", err=True)
+        if wait:
+            from tracker.cli.waiting import wait_for
+
+            settled = asyncio.run(wait_for(program, placed, patience_s=patience_s, utc=utc, visible=not json))
+        else:
+            settled = True
+            if not placed.replayed:
+                asyncio.run(program.sender.submit(placed.submission))
+        document, events = program.database.read(lambda c: call_and_timeline(c, placed.call))
+    if json:
+        print_json({**document, "timeline": events} if wait else document)
+    sentence, was_placed = what_happened(document)
+    if not json:
+        typer.echo(sentence, err=not was_placed)
+    if not settled:
+        typer.echo(f"It is not settled yet: tracker show {placed.call} --watch", err=True)
+    if not was_placed or not settled:
+        raise typer.Exit(1)
+
+
+def what_happened(call: Mapping[str, Any]) -> tuple[str, bool]:
+    """One sentence about where a call stands that was just placed, and whether its request is or may be on its way."""
+    from tracker.cli.rendering import length, short_time
+    from tracker.cli.terminal import harmless
+
+    id, status, reason = call["id"], call["status"], call.get("reason")
+    why = f", {reason}" if reason else ""
+    if call.get("next_attempt_at") and not call["settled"]:
+        when = short_time(call["next_attempt_at"])
+        sentence = (
+            f"{id} is {status}{why}; a running `tracker serve` or `tracker worker` sends it from {when} on."
+        )
+    elif status == "pending":
+        sentence = f"{id} is pending; a running `tracker serve` or `tracker worker` will send it."
+    elif status == "unconfirmed":
+        sentence = f"{id} is unconfirmed{why}: it may be ringing and is not sent again; a callback may tell."
+    elif status == "queued":
+        sentence = f"{id} is queued: the provider took it as {call['submissions'][-1]['submission_id']}."
+    elif status == "rejected":
+        return f"{id} was rejected by the provider{why}: no phone rings; see `tracker show {id}`.", False
+    elif status == "canceled" and reason != "caller-hung-up":
+        advice = {
+            "not-allowed": ": the number is not in the account's allow_to",
+            "dialling-off": ': the account says dialling = "off"',
+        }.get(str(reason), "")
+        return f"{id} was not sent{why}{advice}.", False
+    elif status == "failed" and reason == "provider-unreachable":
+        return f"{id} was not sent: the provider cannot be reached; see `tracker doctor`.", False
+    elif call.get("duration_s") is not None:
+        sentence = f"{id} is {status}{why}: answered, {length(call['duration_s'])}."
+    else:
+        sentence = f"{id} is {status}{why}."
+    return harmless(sentence), True

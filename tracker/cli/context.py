@@ -1,0 +1,53 @@
+"""What most commands begin with: the settings, the log, the database, the program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tracker.flow.program import Program
+    from tracker.settings import Settings
+    from tracker.store.database import Database
+
+
+def configured() -> Settings:
+    """The settings, and a log that tells people at a terminal only what they should look at.
+
+    The log goes to standard error. Raises ConfigurationError.
+    """
+    from tracker.logs import configure_logs
+    from tracker.settings import load_settings
+
+    settings = load_settings()
+    configure_logs(secrets=settings.secrets(), level="warning")
+    return settings
+
+
+@contextmanager
+def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
+    """The configured database, its schema looked at.
+
+    create: an SQLite file that does not exist is made; a server's empty database never is, for that is the work of
+    `tracker db upgrade` or `tracker serve`. Raises SchemaMismatch, StorageUnavailable, ConfigurationError.
+    """
+    from tracker.store.database import Database
+    from tracker.store.schema import prepare
+
+    database = Database(settings.database_url)
+    try:
+        prepare(database, create=create and database.is_sqlite)
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def assembled(*, create: bool = False) -> Iterator[Program]:
+    """The whole program over the configured database; for commands that write."""
+    from tracker.flow.program import assemble
+
+    settings = configured()
+    with opened(settings, create=create) as database:
+        yield assemble(database, settings.account_values())

@@ -1,0 +1,83 @@
+"""Reading what people give on the command line; each raises ValueError with a sentence that says what is allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def a_number(text: str) -> str:
+    """A telephone number, as E.164."""
+    from tracker.domain.numbers import parse_number
+
+    return parse_number(text, "IN")
+
+
+def a_bridge(text: str) -> str:
+    """A number that calls, as digits."""
+    from tracker.domain.numbers import parse_bridge
+
+    return parse_bridge(text)
+
+
+def an_account_name(text: str) -> str:
+    """The name of an account, which is the path of its callback URL."""
+    if not re.fullmatch(r"(?!.*__)[a-z0-9_]+", text):
+        raise ValueError("must be of a-z, 0-9 and _, without __")
+    return text
+
+
+def an_http_url(text: str) -> str:
+    """The address of an API, with a slash at its end."""
+    return a_public_url(text) + "/"
+
+
+def a_public_url(text: str) -> str:
+    """An address without query and without a slash at its end."""
+    from tracker.settings.values import http_url
+
+    parts = http_url(text)
+    if parts.query or parts.fragment or parts.username:
+        raise ValueError("must be an http:// or https:// URL without user name, query and fragment")
+    return text.rstrip("/")
+
+
+def seconds(text: str) -> float:
+    """A length of time such as 90, 30s, 2m, 1h."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)", text.strip().lower())
+    if not found:
+        raise ValueError("must be a length of time, such as 30s, 2m or 1h")
+    return float(found[1]) * _UNITS[found[2] or "s"]
+
+
+def a_moment(text: str, now: datetime | None = None) -> str:
+    """A time with a zone, or how long ago or from now: -2h, +10m; as the interface writes times."""
+    from tracker.domain.events import from_iso, iso
+
+    if text[:1] in ("+", "-") and text[1:2].isdigit():
+        length = timedelta(seconds=seconds(text[1:]))
+        at = (now or datetime.now(UTC)) + (length if text[0] == "+" else -length)
+        return iso(at.replace(microsecond=0))
+    try:
+        return iso(from_iso(text))
+    except (ValueError, OverflowError):
+        raise ValueError(
+            "must be a time with a zone, such as 2026-01-31T09:00:00Z, or -2h or +10m from now"
+        ) from None
+
+
+def pairs(given: Iterable[str]) -> dict[str, Any]:
+    """Names and values of `name=value` given several times."""
+    found: dict[str, Any] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals or not name:
+            raise ValueError("must be name=value")
+        if name in found:
+            raise ValueError(f"names {name} twice")
+        found[name] = value
+    return found

@@ -1,0 +1,201 @@
+"""`tracker inbox`: what the provider sent, as it came, and what was made of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tracker.cli import app
+
+inbox = typer.Typer(help="What the provider sent, and what was made of it.", no_args_is_help=True)
+app.add_typer(inbox, name="inbox")
+
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Utc = Annotated[bool, typer.Option("--utc", help="Show times in UTC.")]
+
+
+@inbox.command("list")
+def list_(
+    state: Annotated[
+        str | None,
+        typer.Option(
+            help="pending, joined, orphaned, unreadable, ignored or quarantined; several with commas."
+        ),
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="Of this account.")] = None,
+    call: Annotated[str | None, typer.Option(metavar="CALL", help="Joined to this call.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many, newest first.")] = 50,
+    utc: _Utc = False,
+    json: _Json = False,
+) -> None:
+    """List the callbacks, newest first. Repeats are listed too."""
+    from tracker.cli import reading
+    from tracker.cli.context import configured, opened
+    from tracker.cli.inbox_rendering import table
+    from tracker.cli.terminal import print_json
+    from tracker.cli.terminal import show as print_text
+
+    with opened(configured()) as database:
+        found = database.read(
+            lambda c: reading.callbacks(c, state=state, account=account, call=call, limit=limit)
+        )
+    if json:
+        print_json({"data": found})
+    elif not found:
+        typer.echo("No callback is there that fits.", err=True)
+    else:
+        print_text(table(found, utc=utc))
+
+
+@inbox.command()
+def show(
+    callback: Annotated[str, typer.Argument(help="The callback's id, cb_….")],
+    utc: _Utc = False,
+    json: _Json = False,
+) -> None:
+    """Show one callback: what was made of it, and the request as it came.
+
+    Characters that a terminal would obey are shown as \\x1b and the like.
+    """
+    from tracker.cli import reading
+    from tracker.cli.context import configured, opened
+    from tracker.cli.inbox_rendering import request
+    from tracker.cli.terminal import print_json
+    from tracker.cli.terminal import show as print_text
+
+    with opened(configured()) as database:
+        found = database.read(lambda c: reading.callback(c, callback))
+    if json:
+        print_json(found)
+    else:
+        print_text(request(found, utc=utc))
+
+
+@inbox.command()
+def join(
+    callback: Annotated[str, typer.Argument(help="The callback's id, cb_….")],
+    submission: Annotated[str, typer.Argument(help="Our id of the submission, sub_…, or the provider's.")],
+    json: _Json = False,
+) -> None:
+    """Say by hand to which submission a callback belongs; may also move one that is joined."""
+    from tracker.cli import reading
+    from tracker.cli.context import assembled
+    from tracker.cli.terminal import print_json
+
+    ours = submission.lower().startswith("sub_")
+    with assembled() as program:
+        program.operator.join(
+            callback,
+            submission=submission.lower() if ours else None,
+            submission_id=None if ours else submission,
+        )
+        found = program.database.read(lambda c: reading.callback(c, callback))
+    if json:
+        print_json(found)
+    else:
+        typer.echo(f"{callback} belongs to {found['submission']} of {found['call']} now.")
+
+
+@inbox.command()
+def ignore(
+    callback: Annotated[str, typer.Argument(help="The callback's id, cb_….")],
+    json: _Json = False,
+) -> None:
+    """Say by hand that a callback is about nothing of ours; a join of it is taken back."""
+    from tracker.cli import reading
+    from tracker.cli.context import assembled
+    from tracker.cli.terminal import print_json
+
+    with assembled() as program:
+        program.operator.ignore(callback)
+        found = program.database.read(lambda c: reading.callback(c, callback))
+    if json:
+        print_json(found)
+    else:
+        typer.echo(f"{callback} is ignored now.")
+
+
+@inbox.command()
+def tail(
+    account: Annotated[str | None, typer.Option(help="Of this account.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Show what came lately, and end.")] = False,
+    seconds: Annotated[
+        float | None, typer.Option("--for", metavar="SECONDS", min=0, help="End after so many seconds.")
+    ] = None,
+    lately: Annotated[
+        int, typer.Option("--last", min=0, max=500, help="Begin with so many that are there already.")
+    ] = 10,
+    utc: _Utc = False,
+    json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each callback.")] = False,
+) -> None:
+    """Show what comes in, as it comes in, until Ctrl-C."""
+    import contextlib
+
+    from tracker.cli.context import configured, opened
+    from tracker.cli.tailing import follow
+
+    with opened(configured()) as database, contextlib.suppress(KeyboardInterrupt):
+        follow(database, account=account, last=lately, seconds=0.0 if once else seconds, utc=utc, json=json)
+
+
+@inbox.command("send-sample")
+def send_sample(
+    word: Annotated[
+        str,
+        typer.Argument(
+            help="The outcome: answer, completed, received, missed, busy, noanswer, cancel, congestion, chanunavail."
+        ),
+    ],
+    account: Annotated[str | None, typer.Option(help="Needed where several are configured.")] = None,
+    composed: Annotated[
+        bool, typer.Option("--composed", help="A composed webhook, which carries the call's id.")
+    ] = False,
+    id: Annotated[str | None, typer.Option(help="The provider's submission id; implies --composed.")] = None,
+    to: Annotated[str | None, typer.Option(metavar="NUMBER", help="The number that was called.")] = None,
+    mid: Annotated[str | None, typer.Option(help="The message id of the usual callback.")] = None,
+    lane: Annotated[str | None, typer.Option(help="Send it to this lane of the account.")] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="By way of server.public_url, and not straight to this machine.")
+    ] = False,
+    json: _Json = False,
+) -> None:
+    """Post a callback as the provider's documents show it to your own server, with the account's secret.
+
+    Without --id it is the provider's usual one, which is joined by number and time: name the number of a call that
+    you placed. Exit status 1 where the provider would take the answer for a failure.
+    """
+    import asyncio
+
+    from tracker.cli import samples
+    from tracker.cli.context import configured
+    from tracker.cli.given import a_number
+    from tracker.cli.sample_sending import post_sample, sample_account
+    from tracker.cli.terminal import harmless, print_json
+
+    settings = configured()
+    if word not in samples.WORDS:
+        raise typer.BadParameter(f"there is no sample {word!r}; there are {', '.join(samples.WORDS)}")
+    if (composed or id) and mid:
+        raise typer.BadParameter(
+            "--mid belongs to the usual callback; leave it out beside --composed and --id"
+        )
+    chosen = sample_account(settings, account)
+    try:
+        number = a_number(to) if to else None
+    except ValueError as error:
+        raise typer.BadParameter(f"--to: {error}") from None
+    sent = asyncio.run(
+        post_sample(
+            settings, chosen, word, composed=composed or id is not None, id=id, to=number, mid=mid, lane=lane,
+            public=public,
+        )
+    )  # fmt: skip
+    if json:
+        print_json(sent)
+    else:
+        typer.echo(f"sent      {harmless(sent['body'])}")
+        typer.echo(f"to        {harmless(sent['url'])}")
+        typer.echo(f"answered  {sent['status']} {harmless(sent['answer'])}")
+    if sent["status"] not in (200, 202):
+        raise typer.Exit(1)

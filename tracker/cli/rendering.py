@@ -1,0 +1,254 @@
+"""A call's timeline as text: from the documents of the interface, so that whoever has those can show it.
+
+Dates stand once a day, times to the second, and between two events how long it took; beside each what the provider
+itself said, why, and how we know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from tracker.cli.terminal import harmless
+from tracker.domain.events import from_iso
+
+Document = Mapping[str, Any]
+
+_STYLES: Final = {
+    "completed": "bold green",
+    "busy": "bold yellow",
+    "no-answer": "bold yellow",
+    "canceled": "bold yellow",
+    "failed": "bold red",
+    "rejected": "bold red",
+    "unknown": "bold magenta",
+    "unconfirmed": "bold magenta",
+}
+#: what of an event's detail is shown, in this order, with the words before it
+_DETAILS: Final = (
+    ("duration_s", ""),
+    ("submission_id", "id "),
+    ("message", ""),
+    ("http_status", "HTTP "),
+    ("charges", "charges "),
+    ("dtmf", "keys "),
+    ("recording_url", "recording "),
+    ("until", "until "),
+    ("try", "try "),
+    ("hours", "hours "),
+)
+
+
+def header(call: Document, *, utc: bool = False) -> RenderableType:
+    """Who was called, for what, and what became of it."""
+    first = Table.grid(expand=True)
+    first.add_column(overflow="fold")
+    first.add_column(justify="right", no_wrap=True)
+    first.add_row(_text(call["id"], "bold"), Text(_standing(call), style_of(call)))
+    lines: list[RenderableType] = [first, Text(harmless(" · ".join(_asked(call))))]
+    lines.append(Text(harmless(" · ".join(_became(call, utc=utc)))))
+    if call.get("disputed"):
+        lines.append(Text("Disputed: two records of one dial contradict each other.", "bold red"))
+    return Group(*lines)
+
+
+def timeline(
+    call: Document,
+    events: Sequence[Document],
+    *,
+    utc: bool = False,
+    repeats: Mapping[str, int] | None = None,
+    after: Document | None = None,
+) -> RenderableType:
+    """The events in the order they are given, which is theirs.
+
+    repeats: how often each callback (by id) came again. after: the event before the first one, where a timeline is
+    shown piece by piece; its day and attempt are not told again.
+    """
+    parts: list[RenderableType] = []
+    numbers = {s["id"]: s for s in call.get("submissions", ())}
+    shown = _Shown(after, utc)
+    table = _grid()
+    for event in events:
+        at = _at(event["at"], utc)
+        heads = list(_heads(event, shown, at, numbers))
+        if heads and table.row_count:
+            parts.append(table)
+            table = _grid()
+        parts += heads
+        table.add_row(
+            Text(f"{at:%H:%M:%S}", "dim" if event["type"] == "detail" else ""),
+            Text(_gap(shown.at, at), "dim"),
+            Text(_what(event), style_of_event(event)),
+            Text(str(event["source"]), "dim"),
+            Text(harmless(" · ".join(_told(event, repeats or {}, utc)))),
+        )
+        shown.at, shown.submission = at, event.get("submission")
+    if table.row_count:
+        parts.append(table)
+    return Group(*parts)
+
+
+class _Shown:
+    """What the reader has read already."""
+
+    def __init__(self, after: Document | None, utc: bool) -> None:
+        self.at: datetime | None = _at(after["at"], utc) if after else None
+        self.submission: str | None = after.get("submission") if after else None
+
+
+def _grid() -> Table:
+    table = Table.grid(padding=(0, 1), pad_edge=False)
+    table.add_column(width=8, no_wrap=True)
+    table.add_column(width=9, no_wrap=True, justify="right")
+    table.add_column(width=12, no_wrap=True)
+    table.add_column(width=8, no_wrap=True)
+    table.add_column(overflow="fold", ratio=1)
+    return table
+
+
+def _heads(
+    event: Document, shown: _Shown, at: datetime, numbers: Mapping[str, Document]
+) -> Iterator[RenderableType]:
+    if shown.at is None or shown.at.date() != at.date():
+        zone = _zone(at) if shown.at is None or shown.at.utcoffset() != at.utcoffset() else ""
+        yield Padding(Text(f"{at:%A, %-d %B %Y}{zone}", "bold"), (1 if shown.at is None else 0, 0, 0, 0))
+    new = event.get("submission")
+    if len(numbers) > 1 and new and new != shown.submission and new in numbers:
+        submission = numbers[new]
+        word = {"first": "", "resend": ", sent again", "operator": ", by hand"}.get(submission["trigger"], "")
+        yield Text(f"attempt {submission['number']}{word}", "underline")
+
+
+def _what(event: Document) -> str:
+    if event["type"] == "status" and event["status"]:
+        return str(event["status"])
+    if event["type"] == "decision":
+        return str((event.get("detail") or {}).get("decision") or "decision")[:12]
+    return str(event["type"])
+
+
+def style_of_event(event: Document) -> str:
+    if event["type"] == "warning":
+        return "bold yellow"
+    return _STYLES.get(str(event.get("status")), "") if event["type"] == "status" else "cyan"
+
+
+def style_of(call: Document) -> str:
+    return _STYLES.get(str(call["status"]), "bold")
+
+
+def _told(event: Document, repeats: Mapping[str, int], utc: bool) -> Iterator[str]:
+    detail = event.get("detail") or {}
+    if event["type"] == "warning":
+        yield "! " + str(event.get("reason") or "look at this")
+    if event.get("provider_status"):
+        yield str(event["provider_status"])
+    if event.get("reason") and event["type"] != "warning":
+        yield str(event["reason"])
+    for name, before in _DETAILS:
+        value = detail.get(name)
+        if value is None or value == "":
+            continue
+        if name == "duration_s":
+            yield length(float(value))
+        elif name == "until":
+            at = _at(str(value), utc)
+            yield f"{before}{at:%H:%M:%S}"
+        elif name != "http_status" or value != 200:
+            yield f"{before}{value}"
+    if event.get("at_source") == "received":
+        yield "dated by its receipt" if event["source"] == "callback" else "dated by our clock"
+    if event.get("matched_by"):
+        yield f"matched by {event['matched_by']}"
+    if again := repeats.get(str(event.get("callback")), 0):
+        yield f"said {again + 1} times"
+
+
+def _asked(call: Document) -> Iterator[str]:
+    yield f"{call['to']} from {call['bridge']}"
+    yield f"flow {call['flow_id']}" if call.get("flow_id") else f"audio {call.get('audio')}"
+    yield f"account {call['account']}"
+    for name in ("campaign", "reference"):
+        if call.get(name):
+            yield f"{name} {call[name]}"
+
+
+def _became(call: Document, *, utc: bool) -> Iterator[str]:
+    if call.get("answered") is not None:
+        yield "answered" if call["answered"] else "not answered"
+    if call.get("duration_s") is not None:
+        yield length(float(call["duration_s"]))
+    attempts = call.get("attempts") or 0
+    yield f"{attempts} attempt{'' if attempts == 1 else 's'}"
+    if call.get("charges"):
+        yield f"charges {call['charges']}"
+    if call.get("dtmf"):
+        yield f"keys {call['dtmf']}"
+    if call.get("next_attempt_at"):
+        yield f"next attempt {short_time(str(call['next_attempt_at']), utc=utc)}"
+    if call.get("cancel_requested"):
+        yield "no further attempt wanted"
+    yield "settled" if call.get("settled") else "not settled yet"
+
+
+def _standing(call: Document) -> str:
+    reason = call.get("reason")
+    return f"{call['status']} ({reason})" if reason else str(call["status"])
+
+
+def length(seconds: float) -> str:
+    """A length of time in the two largest units that it has: 8 s, 1 min 15 s, 5 h 30 min, 3 d 2 h."""
+    rest = round(seconds)
+    if rest < 60:
+        return f"{rest} s"
+    units = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    parts: list[tuple[int, str]] = []
+    for size, name in units:
+        if rest >= size or parts:
+            parts.append((rest // size, name))
+        rest %= size
+    return " ".join(f"{n} {name}" for n, name in parts[:2] if n)
+
+
+def _gap(before: datetime | None, at: datetime) -> str:
+    """How long after the event before; an event that the order of life puts later may be dated earlier."""
+    if before is None:
+        return ""
+    gap = at.replace(microsecond=0) - before.replace(microsecond=0)
+    if gap == timedelta(0):
+        return ""
+    told = length(abs(gap.total_seconds())).replace("min", "m").replace(" ", "")
+    return f"{'+' if gap > timedelta(0) else '-'} {told}"
+
+
+def short_time(text: str, *, utc: bool = False) -> str:
+    """A time in a sentence or a table: day, month, hours, minutes, seconds; with the year where it is not this one."""
+    at = _at(text, utc)
+    year = f" {at:%Y}" if at.year != datetime.now(at.tzinfo).year else ""
+    return f"{at:%-d %b}{year} {at:%H:%M:%S}"
+
+
+def zone_name(*, utc: bool) -> str:
+    """What times are shown in, such as UTC or UTC+05:30."""
+    return _zone(_at(datetime.now(UTC).isoformat(), utc)).strip(" ()")
+
+
+def _zone(at: datetime) -> str:
+    offset = at.strftime("%z")
+    return " (UTC)" if offset in ("+0000", "") else f" (UTC{offset[:3]}:{offset[3:5]})"
+
+
+def _at(text: str, utc: bool) -> datetime:
+    at = from_iso(text)
+    return at if utc else at.astimezone()
+
+
+def _text(value: Any, style: str = "") -> Text:
+    return Text(harmless(str(value)), style)

@@ -1,0 +1,136 @@
+"""Waiting for one call: what is due is done here, its timeline is shown as it grows, and the provider is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+
+import typer
+
+from tracker.cli import rendering
+from tracker.cli.reading import call_and_timeline
+from tracker.cli.terminal import console, harmless, show
+from tracker.errors import Conflict, ProviderError
+from tracker.flow.placing import Placed
+from tracker.flow.program import Program
+from tracker.worker import Worker
+
+Document = Mapping[str, Any]
+
+#: seconds between two looks at the database
+_LOOK_S: Final = 0.25
+#: seconds until the provider is asked first, and the longest pause between two questions
+_FIRST_ASK_S: Final = 5.0
+_LONGEST_PAUSE_S: Final = 15.0
+_SLOWER: Final = 1.5
+
+
+async def wait_for(program: Program, placed: Placed, *, patience_s: float, utc: bool, visible: bool) -> bool:
+    """Send the call, and return True once it is settled, False when patience is over or Ctrl-C was pressed.
+
+    A worker runs meanwhile, for callbacks may come in through a server and requests may have to be repeated. It is
+    stopped in an orderly way: a request that is under way is ended and its answer recorded.
+    """
+    worker = Worker(program)
+    interrupted = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, interrupted.set)
+    working = asyncio.create_task(worker.run())
+    try:
+        if not placed.replayed:
+            await program.sender.submit(placed.submission)
+        with _shown(utc=utc) if visible else _silent() as view:
+            return await _until_settled(program, placed.call, view, interrupted, loop.time() + patience_s)
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        worker.stop()
+        await working
+
+
+async def _until_settled(
+    program: Program, call_id: str, view: _View, interrupted: asyncio.Event, until: float
+) -> bool:
+    loop = asyncio.get_running_loop()
+    ask_at, pause = loop.time() + _FIRST_ASK_S, _FIRST_ASK_S
+    while True:
+        call, events = await asyncio.to_thread(program.database.read, lambda c: call_and_timeline(c, call_id))
+        view.update(call, events)
+        if call["settled"]:
+            return True
+        if interrupted.is_set() or loop.time() >= until:
+            return False
+        if loop.time() >= ask_at:
+            await _ask(program, call)
+            pause = min(pause * _SLOWER, _LONGEST_PAUSE_S)
+            ask_at = loop.time() + pause
+        try:
+            await asyncio.wait_for(interrupted.wait(), min(_LOOK_S, max(until - loop.time(), 0.01)))
+        except TimeoutError:
+            continue
+
+
+async def _ask(program: Program, call: Document) -> None:
+    """Ask about the attempts that are open and have the provider's id; a question that fails is asked again later."""
+    for submission in call["submissions"]:
+        if submission["submission_id"] and submission["outcome"] is None:
+            try:
+                await program.asker.ask(submission["id"])
+            except (ProviderError, Conflict) as error:
+                typer.echo(harmless(str(error)), err=True)
+
+
+class _View:
+    """Shows nothing."""
+
+    def update(self, call: Document, events: Sequence[Document]) -> None:
+        """What is known now."""
+
+
+class _Lines(_View):
+    """Adds what is new below: for pipes and logs. An event that belongs between others is told when it comes."""
+
+    def __init__(self, *, utc: bool) -> None:
+        self._utc = utc
+        self._told: set[str] = set()
+        self._last: Document | None = None
+
+    def update(self, call: Document, events: Sequence[Document]) -> None:
+        new = [e for e in events if e["id"] not in self._told]
+        if new:
+            show(rendering.timeline(call, new, utc=self._utc, after=self._last))
+            self._told |= {e["id"] for e in new}
+            self._last = new[-1]
+
+
+class _Live(_View):
+    """Draws the whole again, in its order: for terminals."""
+
+    def __init__(self, live: Any, *, utc: bool) -> None:
+        self._live, self._utc = live, utc
+
+    def update(self, call: Document, events: Sequence[Document]) -> None:
+        from rich.console import Group
+
+        both = (rendering.header(call, utc=self._utc), rendering.timeline(call, events, utc=self._utc))
+        self._live.update(Group(*both), refresh=True)
+
+
+@contextmanager
+def _silent() -> Any:
+    yield _View()
+
+
+@contextmanager
+def _shown(*, utc: bool) -> Any:
+    out = console()
+    with ExitStack() as stack:
+        if out.is_terminal:
+            from rich.live import Live
+
+            live = stack.enter_context(Live(console=out, auto_refresh=False, vertical_overflow="visible"))
+            yield _Live(live, utc=utc)
+        else:
+            yield _Lines(utc=utc)
