@@ -12,7 +12,7 @@ from tracker.domain.accounts import Account
 from tracker.domain.events import Event
 from tracker.domain.timeline import Timeline, fold
 from tracker.flow.program import assemble
-from tracker.store import inbox, records, tables
+from tracker.store import inbox, records, schema
 from tracker.store.database import Database
 from tracker.store.ids import new_id
 
@@ -36,7 +36,7 @@ class SettableClock:
 class House:
     def __init__(self, database_url: str, base_url: str, **account: Any) -> None:
         self.database = Database(database_url)
-        tables.metadata.create_all(self.database.engine)
+        schema.prepare(self.database, create=True)
         given = {"calls_per_second": 1000.0, "access_token": "a-token-of-the-account", **account}
         self.account = Account(
             name="thundersms", base_url=base_url, allow_unsigned=True, bridge=BRIDGE, **given

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -17,8 +19,6 @@ def decisions(house: House, call: str) -> list[Event]:
 
 
 def test_every_event_says_how_we_know(house: House, provider: RecordingProvider) -> None:
-    import asyncio
-
     provider.sends.append(error(429, "Too many", Retry_After="1"))
     call = house.place()
     house.program.sender.resend(house.submissions(call)[0].id)
@@ -57,8 +57,8 @@ def test_a_dial_says_what_was_checked(house: House) -> None:
     ],
 )
 def test_a_no_says_why(
-    house: House, provider: RecordingProvider, account: dict, fields: dict, reason: str
-) -> None:  # type: ignore[type-arg]
+    house: House, provider: RecordingProvider, account: dict[str, Any], fields: dict[str, Any], reason: str
+) -> None:
     house.with_account(**account)
     call = house.place(**fields)
     timeline = house.timeline(call)

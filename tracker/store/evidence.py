@@ -161,7 +161,10 @@ def loose_receipts(
     """The receipts for these numbers in that time that no id has joined."""
     c = t.callbacks.c
     query = sa.select(t.callbacks).where(
-        c.loose_number.in_(list(numbers)), c.account == account, c.received_at >= since, c.received_at <= until
+        c.loose_number.in_(list(numbers)),
+        c.account == account,
+        c.received_at >= since,
+        c.received_at <= until,
     )
     return [receipt_of(row) for row in connection.execute(query)]
 
@@ -198,7 +201,9 @@ def twin_receipts(connection: Connection, account: str, twins: Collection[str]) 
         c.twin.in_(list(twins)), c.account == account, c.state.in_(("joined", "orphaned"))
     )
     return [
-        dataclasses.replace(receipt_of(r), joined=Join(submission=r.submission_id, matched_by=MatchedBy(r.matched_by)))
+        dataclasses.replace(
+            receipt_of(r), joined=Join(submission=r.submission_id, matched_by=MatchedBy(r.matched_by))
+        )
         if r.state == "joined"
         else receipt_of(r)
         for r in connection.execute(query)
@@ -208,7 +213,9 @@ def twin_receipts(connection: Connection, account: str, twins: Collection[str]) 
 def receipts(connection: Connection, ids: Collection[str]) -> list[Receipt]:
     """These receipts, as far as they are readable and nobody said to ignore them."""
     c = t.callbacks.c
-    query = sa.select(t.callbacks).where(c.id.in_(list(ids)), c.reading.is_not(None), c.state != "quarantined")
+    query = sa.select(t.callbacks).where(
+        c.id.in_(list(ids)), c.reading.is_not(None), c.state != "quarantined"
+    )
     return [receipt_of(row) for row in connection.execute(query) if row.by_hand != IGNORE]
 
 

@@ -206,7 +206,11 @@ def write_repeats(connection: Connection, repeat_of: Mapping[str, str | None]) -
     c = t.callbacks.c
     rows = connection.execute(sa.select(c.id, c.repeat_of).where(c.id.in_(list(repeat_of))))
     known = {row.id: row.repeat_of for row in rows}
-    changed = [{"b_id": id, "repeat_of": of} for id, of in sorted(repeat_of.items()) if id in known and known[id] != of]
+    changed = [
+        {"b_id": id, "repeat_of": of}
+        for id, of in sorted(repeat_of.items())
+        if id in known and known[id] != of
+    ]
     if changed:
         connection.execute(t.callbacks.update().where(c.id == sa.bindparam("b_id")), changed)
 
@@ -215,7 +219,9 @@ def wait_for(connection: Connection, account: str, keys: Mapping[str, Collection
     """Have these callbacks found again by these keys (callback id → keys); whatever they waited for before goes."""
     if keys:
         connection.execute(t.waiting_keys.delete().where(t.waiting_keys.c.callback_id.in_(list(keys))))
-    rows = [{"account": account, "key": k, "callback_id": id} for id, ks in keys.items() for k in sorted(set(ks))]
+    rows = [
+        {"account": account, "key": k, "callback_id": id} for id, ks in keys.items() for k in sorted(set(ks))
+    ]
     if rows:
         connection.execute(t.waiting_keys.insert(), rows)
 

@@ -43,7 +43,9 @@ def insert_call(connection: Connection, call: Call, secrets: Mapping[str, str], 
 
 def secrets_of(connection: Connection, call_id: str) -> dict[str, str]:
     """The secret variables of a call in the clear; empty once they were sent."""
-    found = connection.scalar(sa.select(t.call_secrets.c.variables).where(t.call_secrets.c.call_id == call_id))
+    found = connection.scalar(
+        sa.select(t.call_secrets.c.variables).where(t.call_secrets.c.call_id == call_id)
+    )
     return dict(found or {})
 
 
@@ -94,7 +96,11 @@ def call_of(row: Row[Any]) -> Call:
 
 def submissions_of(connection: Connection, call_ids: Collection[str]) -> list[Submission]:
     """All submissions of these calls, by number."""
-    query = sa.select(t.submissions).where(t.submissions.c.call_id.in_(list(call_ids))).order_by(t.submissions.c.number)
+    query = (
+        sa.select(t.submissions)
+        .where(t.submissions.c.call_id.in_(list(call_ids)))
+        .order_by(t.submissions.c.number)
+    )
     return [submission_of(row) for row in connection.execute(query)]
 
 
@@ -135,7 +141,10 @@ def ended_leases(connection: Connection, now: datetime, limit: int = 100) -> lis
     """Submissions whose sender did not record an answer within its lease."""
     s = t.submissions
     query = (
-        sa.select(s).where(s.c.lease_until.is_not(None), s.c.lease_until < now).order_by(s.c.lease_until).limit(limit)
+        sa.select(s)
+        .where(s.c.lease_until.is_not(None), s.c.lease_until < now)
+        .order_by(s.c.lease_until)
+        .limit(limit)
     )
     return [submission_of(row) for row in connection.execute(query)]
 

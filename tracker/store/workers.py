@@ -37,5 +37,11 @@ def goodbye(connection: Connection, id: str) -> None:
 
 def living(connection: Connection, now: datetime) -> list[WorkerSeen]:
     """The workers that were heard of lately, the latest first."""
-    query = sa.select(t.workers).where(t.workers.c.seen_at >= now - GONE_AFTER).order_by(t.workers.c.seen_at.desc())
-    return [WorkerSeen(id=r.id, started_at=r.started_at, seen_at=r.seen_at) for r in connection.execute(query)]
+    query = (
+        sa.select(t.workers)
+        .where(t.workers.c.seen_at >= now - GONE_AFTER)
+        .order_by(t.workers.c.seen_at.desc())
+    )
+    return [
+        WorkerSeen(id=r.id, started_at=r.started_at, seen_at=r.seen_at) for r in connection.execute(query)
+    ]
