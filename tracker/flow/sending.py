@@ -225,7 +225,7 @@ class Sender:
             records.erase_secrets(c, call.id) if timeline.settled else None
             return
         new = new_submission(c, call, number=refused.number + 1, trigger=Trigger.resend, now=now, due_at=now)
-        add = [Teller(new, now).decision("resend", Reason.rate_limited, {"decision": "new-submission"})]
+        add = [Teller(new, now).decision("made", Reason.rate_limited, {"decision": "new-submission"})]
         record(c, {call.id: call}, add=add, now=now)
 
 

@@ -20,6 +20,8 @@ from python_multipart.multipart import Field, parse_options_header
 Fields = Mapping[str, Any]
 
 MAX_FIELDS = 2000
+#: opening brackets in a body that has to be mended, or holds long integers
+_MOST_NESTED = 1000
 
 _BOM = b"\xef\xbb\xbf"
 _LONG_INTEGER = re.compile(rb"[0-9]{19}")
@@ -77,6 +79,9 @@ def read_json(body: bytes) -> Any:
             return orjson.loads(body)
         except orjson.JSONDecodeError:
             pass
+    # how deep the standard library goes hangs on its version
+    if body.count(b"[") + body.count(b"{") > _MOST_NESTED:
+        raise NoFields("the body is nested too deeply")
     try:
         text = body.decode("utf-8", "surrogatepass")
         try:
