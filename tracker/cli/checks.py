@@ -82,27 +82,30 @@ def _readable_by_others(file: Path, settings: Settings) -> bool:
         return False
 
 
-def check_database(settings: Settings) -> Check:
-    """Whether the database answers, takes a write, and has the schema that this version needs."""
+def check_database(settings: Settings) -> Iterator[Check]:
+    """Whether the database answers, takes a write, is sound, and has the schema that this version needs."""
     name = "database"
     try:
         database = Database(settings.database_url)
     except TrackerError as error:
-        return Check(name=name, state=State.fail, message=str(error))
+        yield Check(name=name, state=State.fail, message=str(error))
+        return
     try:
-        if database.is_sqlite and schema.current(database) is None:
-            message = (
-                f"{database.url.database} does not exist yet; `tracker serve` and `tracker call` make it"
-            )
-            return Check(name=name, state=State.ok, message=message)
-        schema.prepare(database, create=False)
+        if database.path is not None and not database.path.exists():
+            message = f"{database.path} does not exist yet; `tracker serve` and `tracker call` make it"
+            yield Check(name=name, state=State.ok, message=message)
+            return
+        problems = schema.check(database)
         database.write(lambda _: None)
     except TrackerError as error:
-        return Check(name=name, state=State.fail, message=str(error))
+        problems = [str(error)]
     finally:
         database.close()
-    message = f"{settings.summary()['database.url']} answers and has schema {schema.head()}"
-    return Check(name=name, state=State.ok, message=message)
+    for problem in problems:
+        yield Check(name=name, state=State.fail, message=problem)
+    if not problems:
+        message = f"{settings.summary()['database.url']} is sound and has schema {schema.head()}"
+        yield Check(name=name, state=State.ok, message=message)
 
 
 def check_provider(account: Account, now: datetime | None = None) -> Iterator[Check]:
@@ -210,7 +213,7 @@ def _handshake_answer(
 def all_checks(settings: Settings) -> Iterator[Check]:
     """Every check, as each is done."""
     yield from check_configuration(settings)
-    yield check_database(settings)
+    yield from check_database(settings)
     for account in settings.account_values().values():
         yield from check_provider(account)
         yield check_callbacks(settings, account)

@@ -40,26 +40,25 @@ def upgrade(
 
 @db.command()
 def check(json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False) -> None:
-    """Say whether this version can work with the database. Exit status 1 where it cannot."""
+    """Say what is wrong with the database: damage, settings that lose data, a schema that does not fit.
+
+    Reads all of an SQLite file. Exit status 1 where something is wrong.
+    """
     from tracker.cli.context import configured
     from tracker.cli.terminal import print_json
-    from tracker.errors import SchemaMismatch
     from tracker.store import schema
     from tracker.store.database import Database
 
     database = Database(configured().database_url)
-    problem = None
     try:
-        schema.prepare(database, create=False)
-    except SchemaMismatch as mismatch:
-        problem = str(mismatch)
+        problems = schema.check(database)
     finally:
         database.close()
     if json:
-        print_json({"ok": problem is None, "needed": schema.head(), "problem": problem})
-    elif problem is None:
-        typer.echo(f"The database has schema {schema.head()}, as this version needs it.")
-    else:
+        print_json({"ok": not problems, "schema": schema.head(), "problems": problems})
+    for problem in problems:
         typer.echo(problem, err=True)
-    if problem is not None:
+    if problems:
         raise typer.Exit(1)
+    if not json:
+        typer.echo(f"The database is sound and has schema {schema.head()}, as this version needs it.")

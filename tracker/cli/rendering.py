@@ -33,7 +33,7 @@ _STYLES: Final = {
 #: what of an event's detail is shown, in this order, with the words before it
 _DETAILS: Final = (
     ("duration_s", ""),
-    ("submission_id", "id "),
+    ("submission_id", ""),
     ("message", ""),
     ("http_status", "HTTP "),
     ("charges", "charges "),
@@ -45,17 +45,25 @@ _DETAILS: Final = (
 )
 
 
+_NOT_WORTH_TELLING: Final = (("http_status", 200), ("try", 1))
+
+
 def header(call: Document, *, utc: bool = False) -> RenderableType:
     """Who was called, for what, and what became of it."""
     first = Table.grid(expand=True)
     first.add_column(overflow="fold")
     first.add_column(justify="right", no_wrap=True)
     first.add_row(_text(call["id"], "bold"), Text(_standing(call), style_of(call)))
-    lines: list[RenderableType] = [first, Text(harmless(" · ".join(_asked(call))))]
-    lines.append(Text(harmless(" · ".join(_became(call, utc=utc)))))
+    lines: list[RenderableType] = [first, Text(harmless(", ".join(_asked(call))))]
+    lines.append(Text(harmless(", ".join(_became(call, utc=utc)))))
     if call.get("disputed"):
         lines.append(Text("Disputed: two records of one dial contradict each other.", "bold red"))
     return Group(*lines)
+
+
+def wish(call: Document) -> RenderableType:
+    """Who is called, and for what: the header of a call of which nothing is known yet."""
+    return Group(_text(call["id"], "bold"), Text(harmless(", ".join(_asked(call)))))
 
 
 def timeline(
@@ -87,7 +95,7 @@ def timeline(
             Text(_gap(shown.at, at), "dim"),
             Text(_what(event), style_of_event(event)),
             Text(str(event["source"]), "dim"),
-            Text(harmless(" · ".join(_told(event, repeats or {}, utc)))),
+            Text(harmless(", ".join(_told(event, repeats or {}, utc)))),
         )
         shown.at, shown.submission = at, event.get("submission")
     if table.row_count:
@@ -106,8 +114,8 @@ class _Shown:
 def _grid() -> Table:
     table = Table.grid(padding=(0, 1), pad_edge=False)
     table.add_column(width=8, no_wrap=True)
-    table.add_column(width=9, no_wrap=True, justify="right")
-    table.add_column(width=12, no_wrap=True)
+    table.add_column(width=8, no_wrap=True, justify="right")
+    table.add_column(width=11, no_wrap=True)
     table.add_column(width=8, no_wrap=True)
     table.add_column(overflow="fold", ratio=1)
     return table
@@ -149,7 +157,7 @@ def _told(event: Document, repeats: Mapping[str, int], utc: bool) -> Iterator[st
     if event["type"] == "warning":
         yield "! " + str(event.get("reason") or "look at this")
     if event.get("provider_status"):
-        yield str(event["provider_status"])
+        yield f'"{event["provider_status"]}"'
     if event.get("reason") and event["type"] != "warning":
         yield str(event["reason"])
     for name, before in _DETAILS:
@@ -161,10 +169,10 @@ def _told(event: Document, repeats: Mapping[str, int], utc: bool) -> Iterator[st
         elif name == "until":
             at = _at(str(value), utc)
             yield f"{before}{at:%H:%M:%S}"
-        elif name != "http_status" or value != 200:
+        elif (name, value) not in _NOT_WORTH_TELLING:
             yield f"{before}{value}"
-    if event.get("at_source") == "received":
-        yield "dated by its receipt" if event["source"] == "callback" else "dated by our clock"
+    if event.get("at_source") == "received" and event["source"] != "sender":
+        yield "dated by its receipt"
     if event.get("matched_by"):
         yield f"matched by {event['matched_by']}"
     if again := repeats.get(str(event.get("callback")), 0):
@@ -224,7 +232,9 @@ def _gap(before: datetime | None, at: datetime) -> str:
     gap = at.replace(microsecond=0) - before.replace(microsecond=0)
     if gap == timedelta(0):
         return ""
-    told = length(abs(gap.total_seconds())).replace("min", "m").replace(" ", "")
+    told = length(abs(gap.total_seconds()))
+    if len(told) > len("59 min"):
+        told = told.replace(" min", "m").replace(" ", "")
     return f"{'+' if gap > timedelta(0) else '-'} {told}"
 
 
@@ -252,3 +262,26 @@ def _at(text: str, utc: bool) -> datetime:
 
 def _text(value: Any, style: str = "") -> Text:
     return Text(harmless(str(value)), style)
+
+
+def calls_table(calls: Sequence[Document], *, utc: bool) -> Table:
+    """A row for each call."""
+    rows = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
+    rows.add_column("call", no_wrap=True, min_width=31)
+    rows.add_column(zone_name(utc=utc), no_wrap=True)
+    rows.add_column("to", no_wrap=True)
+    rows.add_column("status", overflow="fold")
+    for call in calls:
+        more = [length(float(call["duration_s"]))] if call.get("duration_s") is not None else []
+        more += [str(call["reason"])] if call.get("reason") else []
+        more += [f"attempt {call['attempts']}"] if (call.get("attempts") or 0) > 1 else []
+        more += ["open"] if not call.get("settled") else []
+        more += ["disputed"] if call.get("disputed") else []
+        told = Text.assemble((harmless(str(call["status"])), style_of(call)))
+        rows.add_row(
+            call["id"],
+            short_time(str(call["created_at"]), utc=utc),
+            Text(harmless(str(call["to"]))),
+            told.append(harmless("".join(f", {word}" for word in more)), ""),
+        )
+    return rows

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from typing import Any, Final
 
 import typer
 
-from tracker.cli import rendering
 from tracker.cli.reading import call_and_timeline
-from tracker.cli.terminal import console, harmless, show
+from tracker.cli.terminal import harmless
+from tracker.cli.views import View, shown
 from tracker.errors import Conflict, ProviderError
 from tracker.flow.placing import Placed
 from tracker.flow.program import Program
@@ -42,7 +41,7 @@ async def wait_for(program: Program, placed: Placed, *, patience_s: float, utc: 
     try:
         if not placed.replayed:
             await program.sender.submit(placed.submission)
-        with _shown(utc=utc) if visible else _silent() as view:
+        with shown(utc=utc, visible=visible) as view:
             return await _until_settled(program, placed.call, view, interrupted, loop.time() + patience_s)
     finally:
         loop.remove_signal_handler(signal.SIGINT)
@@ -51,7 +50,7 @@ async def wait_for(program: Program, placed: Placed, *, patience_s: float, utc: 
 
 
 async def _until_settled(
-    program: Program, call_id: str, view: _View, interrupted: asyncio.Event, until: float
+    program: Program, call_id: str, view: View, interrupted: asyncio.Event, until: float
 ) -> bool:
     loop = asyncio.get_running_loop()
     ask_at, pause = loop.time() + _FIRST_ASK_S, _FIRST_ASK_S
@@ -80,57 +79,3 @@ async def _ask(program: Program, call: Document) -> None:
                 await program.asker.ask(submission["id"])
             except (ProviderError, Conflict) as error:
                 typer.echo(harmless(str(error)), err=True)
-
-
-class _View:
-    """Shows nothing."""
-
-    def update(self, call: Document, events: Sequence[Document]) -> None:
-        """What is known now."""
-
-
-class _Lines(_View):
-    """Adds what is new below: for pipes and logs. An event that belongs between others is told when it comes."""
-
-    def __init__(self, *, utc: bool) -> None:
-        self._utc = utc
-        self._told: set[str] = set()
-        self._last: Document | None = None
-
-    def update(self, call: Document, events: Sequence[Document]) -> None:
-        new = [e for e in events if e["id"] not in self._told]
-        if new:
-            show(rendering.timeline(call, new, utc=self._utc, after=self._last))
-            self._told |= {e["id"] for e in new}
-            self._last = new[-1]
-
-
-class _Live(_View):
-    """Draws the whole again, in its order: for terminals."""
-
-    def __init__(self, live: Any, *, utc: bool) -> None:
-        self._live, self._utc = live, utc
-
-    def update(self, call: Document, events: Sequence[Document]) -> None:
-        from rich.console import Group
-
-        both = (rendering.header(call, utc=self._utc), rendering.timeline(call, events, utc=self._utc))
-        self._live.update(Group(*both), refresh=True)
-
-
-@contextmanager
-def _silent() -> Any:
-    yield _View()
-
-
-@contextmanager
-def _shown(*, utc: bool) -> Any:
-    out = console()
-    with ExitStack() as stack:
-        if out.is_terminal:
-            from rich.live import Live
-
-            live = stack.enter_context(Live(console=out, auto_refresh=False, vertical_overflow="visible"))
-            yield _Live(live, utc=utc)
-        else:
-            yield _Lines(utc=utc)

@@ -1,0 +1,66 @@
+"""`tracker calls`: the calls, newest first."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tracker.cli import app
+
+
+@app.command()
+def calls(
+    status: Annotated[str | None, typer.Option(help="Of this status; several with commas.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Of this outcome; several with commas.")] = None,
+    settled: Annotated[bool | None, typer.Option("--settled/--open", help="Settled, or still open.")] = None,
+    answered: Annotated[bool | None, typer.Option(help="Answered, or known not to be.")] = None,
+    disputed: Annotated[bool | None, typer.Option(help="With records that contradict each other.")] = None,
+    account: Annotated[str | None, typer.Option(help="Of this account.")] = None,
+    campaign: Annotated[str | None, typer.Option(help="Of this campaign.")] = None,
+    to: Annotated[str | None, typer.Option(metavar="NUMBER", help="To this number.")] = None,
+    reference: Annotated[str | None, typer.Option(help="With this reference of yours.")] = None,
+    submission_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="With this submission id of the provider.")
+    ] = None,
+    created_after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="2026-01-31T09:00:00Z, or -2h.")
+    ] = None,
+    created_before: Annotated[str | None, typer.Option(metavar="TIME")] = None,
+    updated_after: Annotated[str | None, typer.Option(metavar="TIME")] = None,
+    order: Annotated[
+        str, typer.Option(help="created_at, -created_at, updated_at or -updated_at; - is newest first.")
+    ] = "-created_at",
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 50,
+    utc: Annotated[bool, typer.Option("--utc", help="Show times in UTC.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List calls. The filters are those of GET /api/v1/calls."""
+    from tracker.cli import given, reading
+    from tracker.cli.context import configured, opened
+    from tracker.cli.terminal import print_json, show
+
+    times = {"created_after": created_after, "created_before": created_before, "updated_after": updated_after}
+    try:
+        moments = {name: given.a_moment(text) for name, text in times.items() if text is not None}
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    filters = {
+        "status": status, "outcome": outcome, "settled": settled, "answered": answered, "disputed": disputed,
+        "account": account, "campaign": campaign, "to": to, "reference": reference, "submission_id": submission_id,
+        **moments,
+    }  # fmt: skip
+    asked = {name: value for name, value in filters.items() if value is not None}
+    with opened(configured()) as database:
+        found, more = database.read(lambda c: reading.calls(c, asked, order=order, limit=limit))
+    if json:
+        print_json({"data": found})
+        return
+    if not found:
+        typer.echo("No call is there that fits.", err=True)
+        return
+    from tracker.cli.rendering import calls_table
+
+    show(calls_table(found, utc=utc))
+    if more:
+        typer.echo(f"There are more than these {limit}; ask with --limit or a filter.", err=True)

@@ -1,0 +1,47 @@
+"""`tracker show`: one call, with everything that is known of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tracker.cli import app
+
+
+@app.command()
+def show(
+    id: Annotated[
+        str, typer.Argument(help="The call's id, a submission's id, or the provider's submission id.")
+    ],
+    evidence: Annotated[
+        bool, typer.Option("--evidence", help="Also what it rests on: raw requests, answers, callbacks.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on until the call is settled, or Ctrl-C; does no work itself.")
+    ] = False,
+    utc: Annotated[bool, typer.Option("--utc", help="Show times in UTC.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show a call and its timeline."""
+    import contextlib
+
+    from tracker.cli import reading
+    from tracker.cli.context import configured, opened
+    from tracker.cli.showing import follow, show_call
+    from tracker.cli.terminal import print_json
+
+    if watch and json:
+        raise typer.BadParameter("--watch is for people; leave out --json, or ask again")
+    with opened(configured()) as database:
+        call_id = database.read(lambda c: reading.call_id(c, id))
+        if watch:
+            with contextlib.suppress(KeyboardInterrupt):
+                follow(database, call_id, utc=utc)
+            return
+        call, events, callbacks = database.read(lambda c: reading.everything(c, call_id))
+        found = database.read(lambda c: reading.evidence(c, call_id)) if evidence else None
+    if json:
+        print_json({**call, "timeline": events, **({"evidence": found} if found is not None else {})})
+    else:
+        show_call(call, events, callbacks, evidence=found, utc=utc)
