@@ -1,0 +1,190 @@
+"""Reading calls: lists, one call, its timeline and its evidence, as the documents of the interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from tracker.domain.calls import Submission
+from tracker.domain.documents import (
+    Document,
+    Summary,
+    body_document,
+    call_document,
+    event_document,
+    headers_document,
+    time,
+)
+from tracker.domain.matching import base_key, id_key
+from tracker.domain.timeline import in_order
+from tracker.errors import NotFound
+from tracker.store import inbox_queries, paging, records
+from tracker.store import tables as t
+from tracker.store.inbox import unpack_headers
+from tracker.store.paging import Page
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallFilter:
+    """Which calls; None leaves a filter out."""
+
+    status: tuple[str, ...] | None = None
+    outcome: tuple[str, ...] | None = None
+    settled: bool | None = None
+    answered: bool | None = None
+    disputed: bool | None = None
+    account: str | None = None
+    campaign: str | None = None
+    #: E.164 with "+"
+    to: str | None = None
+    reference: str | None = None
+    #: the provider's, in any case, with or without its suffix
+    submission_id: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    updated_after: datetime | None = None
+
+
+#: how a list of calls may be ordered
+ORDERS = ("created_at", "-created_at", "updated_at", "-updated_at")
+
+
+def list_calls(
+    connection: Connection, which: CallFilter, *, order: str = "-created_at", limit: int = 50, cursor: str | None = None
+) -> Page[Document]:
+    """A page of calls. Raises InvalidInput for a bad cursor."""
+    c = t.calls.c
+    asked = {**asdict(which), "order": order}
+    down, column = order.startswith("-"), c[order.removeprefix("-")]
+    query = sa.select(t.calls).where(*_conditions(which)).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(paging.behind(column, c.id, paging.decode(asked, cursor), down=down))
+    query = query.order_by(column.desc() if down else column, c.id.desc() if down else c.id)
+    rows = connection.execute(query).all()
+    more = len(rows) > limit
+    rows = rows[:limit]
+    last = rows[-1] if more else None
+    return Page(
+        data=_documents(connection, rows),
+        next_cursor=paging.encode(asked, getattr(last, column.name), last.id) if last is not None else None,
+    )
+
+
+def get_call(connection: Connection, id: str) -> Document:
+    """One call. Raises NotFound."""
+    row = connection.execute(sa.select(t.calls).where(t.calls.c.id == id)).first()
+    if row is None:
+        raise NotFound(f"There is no call {id[:60]}.")
+    return _documents(connection, [row])[0]
+
+
+def find_call(connection: Connection, id: str) -> str:
+    """The id of the call that this id means: a call's, a submission's, or the provider's. Raises NotFound."""
+    s = t.submissions.c
+    direct = connection.scalar(sa.select(t.calls.c.id).where(t.calls.c.id == id))
+    if direct is not None:
+        return str(direct)
+    for condition in (s.id == id, s.provider_key == id_key(id), s.provider_base == base_key(id)):
+        found = connection.scalar(sa.select(s.call_id).where(condition).order_by(s.created_at.desc()).limit(1))
+        if found is not None:
+            return str(found)
+    raise NotFound(f"There is no call, submission or provider's id {id[:60]}.")
+
+
+def timeline(connection: Connection, id: str) -> list[Document]:
+    """The events of a call in their order. Raises NotFound."""
+    _must_exist(connection, id)
+    found = records.events_of(connection, [id])[id]
+    return [event_document(e) for e in in_order(e for e, withdrawn in found if not withdrawn)]
+
+
+def evidence(connection: Connection, id: str) -> Document:
+    """Everything that the timeline of a call rests on: requests and answers, callbacks as they came, decisions, and
+    events that were withdrawn because their callback was moved. Raises NotFound."""
+    _must_exist(connection, id)
+    x = t.exchanges
+    exchanges = connection.execute(sa.select(x).where(x.c.call_id == id).order_by(x.c.requested_at, x.c.id)).all()
+    found = records.events_of(connection, [id])[id]
+    kept = in_order(e for e, withdrawn in found if not withdrawn)
+    return {
+        "call": id,
+        "exchanges": [_exchange_document(row) for row in exchanges],
+        "callbacks": inbox_queries.raw_of_call(connection, id),
+        "decisions": [event_document(e) for e in kept if e.type == "decision"],
+        "withdrawn": [event_document(e) for e in in_order(e for e, withdrawn in found if withdrawn)],
+    }
+
+
+def _must_exist(connection: Connection, id: str) -> None:
+    if connection.scalar(sa.select(t.calls.c.id).where(t.calls.c.id == id)) is None:
+        raise NotFound(f"There is no call {id[:60]}.")
+
+
+def _conditions(which: CallFilter) -> list[Any]:
+    c, s = t.calls.c, t.submissions.c
+    found: list[Any] = []
+    for name in ("settled", "answered", "disputed", "account", "campaign", "to", "reference"):
+        value = getattr(which, name)
+        if value is not None:
+            found.append(c[name].is_(value) if isinstance(value, bool) else c[name] == value)
+    for name in ("status", "outcome"):
+        values = getattr(which, name)
+        if values is not None:
+            found.append(c[name].in_(list(values)))
+    if which.submission_id is not None:
+        key, base = id_key(which.submission_id), base_key(which.submission_id)
+        # with a suffix it means one submission, without it all that share it
+        same = s.provider_key == key if key != base else s.provider_base == base
+        found.append(c.id.in_(sa.select(s.call_id).where(same)))
+    if which.created_after is not None:
+        found.append(c.created_at > which.created_after)
+    if which.created_before is not None:
+        found.append(c.created_at < which.created_before)
+    if which.updated_after is not None:
+        found.append(c.updated_at > which.updated_after)
+    return found
+
+
+def _documents(connection: Connection, rows: Sequence[Row[Any]]) -> list[Document]:
+    submissions: dict[str, list[Submission]] = {row.id: [] for row in rows}
+    for submission in records.submissions_of(connection, submissions.keys()) if rows else ():
+        submissions[submission.call].append(submission)
+    return [call_document(records.call_of(row), _summary(row), submissions[row.id]) for row in rows]
+
+
+def _summary(row: Row[Any]) -> Summary:
+    return Summary(
+        status=row.status, outcome=row.outcome, reason=row.reason, settled=row.settled, disputed=row.disputed,
+        answered=row.answered, attempts=row.attempts, duration_s=row.duration_s, started_at=row.started_at,
+        ended_at=row.ended_at, next_attempt_at=row.next_attempt_at, cancel_requested=row.cancel_requested,
+        recording_url=row.recording_url, dtmf=row.dtmf, charges=row.charges, updated_at=row.updated_at,
+    )  # fmt: skip
+
+
+def _exchange_document(row: Row[Any]) -> Document:
+    request = {
+        "method": row.method,
+        "url": row.url,
+        "headers": headers_document(unpack_headers(row.request_headers)),
+        **body_document(row.request_body),
+    }
+    reply = {
+        "status": row.status,
+        "headers": headers_document(unpack_headers(row.reply_headers)),
+        **body_document(row.reply_body),
+    }
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "submission": row.submission_id,
+        "requested_at": time(row.requested_at),
+        "answered_at": time(row.answered_at),
+        "request": request,
+        "reply": reply if row.status is not None else None,
+        "failure": row.failure,
+    }
