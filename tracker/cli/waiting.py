@@ -22,12 +22,20 @@ Document = Mapping[str, Any]
 #: seconds between two looks at the database
 _LOOK_S: Final = 0.25
 #: seconds until the provider is asked first, and the longest pause between two questions
-_FIRST_ASK_S: Final = 5.0
+FIRST_ASK_S: Final = 5.0
 _LONGEST_PAUSE_S: Final = 15.0
 _SLOWER: Final = 1.5
 
 
-async def wait_for(program: Program, placed: Placed, *, patience_s: float, utc: bool, visible: bool) -> bool:
+async def wait_for(
+    program: Program,
+    placed: Placed,
+    *,
+    patience_s: float,
+    utc: bool,
+    visible: bool,
+    first_ask_s: float = FIRST_ASK_S,
+) -> bool:
     """Send the call, and return True once it is settled, False when patience is over or Ctrl-C was pressed.
 
     A worker runs meanwhile, for callbacks may come in through a server and requests may have to be repeated. It is
@@ -42,7 +50,9 @@ async def wait_for(program: Program, placed: Placed, *, patience_s: float, utc: 
         if not placed.replayed:
             await program.sender.submit(placed.submission)
         with shown(utc=utc, visible=visible) as view:
-            return await _until_settled(program, placed.call, view, interrupted, loop.time() + patience_s)
+            return await _until_settled(
+                program, placed.call, view, interrupted, loop.time() + patience_s, first_ask_s
+            )
     finally:
         loop.remove_signal_handler(signal.SIGINT)
         worker.stop()
@@ -50,10 +60,10 @@ async def wait_for(program: Program, placed: Placed, *, patience_s: float, utc: 
 
 
 async def _until_settled(
-    program: Program, call_id: str, view: View, interrupted: asyncio.Event, until: float
+    program: Program, call_id: str, view: View, interrupted: asyncio.Event, until: float, first_ask_s: float
 ) -> bool:
     loop = asyncio.get_running_loop()
-    ask_at, pause = loop.time() + _FIRST_ASK_S, _FIRST_ASK_S
+    ask_at, pause = loop.time() + first_ask_s, first_ask_s
     while True:
         call, events = await asyncio.to_thread(program.database.read, lambda c: call_and_timeline(c, call_id))
         view.update(call, events)

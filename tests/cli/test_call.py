@@ -1,0 +1,202 @@
+"""One call from the command line: placed, sent, and what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.cli.conftest import NUMBER, Cli, simulated
+from tests.recording_provider import RecordingProvider, Told, accepted, callstatus, error
+from tracker.cli.context import assembled
+from tracker.cli.waiting import wait_for
+
+ID = "70fa87e0-9df9-4327-bc80-a561c48703d8:1"
+
+
+def record(word: str, **more: str) -> Told:
+    """The provider's answer to a question, with one record in it."""
+    row = {
+        "id": ID,
+        "mobile": NUMBER[1:],
+        "status": word,
+        "start_at": "",
+        "end_at": "",
+        "duration": "00:00:00",
+    }
+    return callstatus({**row, **more})
+
+
+def test_it_sends_once_and_says_what_the_provider_took_it_as(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    provider.sends.append(accepted(ID))
+    result = cli("call", NUMBER, "--flow", "24", "--var", "Name=Your=Name", "--reference", "order-42")
+    assert result.exit_code == 0
+    assert ID in result.stdout
+    assert "queued" in result.stdout
+    [sent] = provider.sent
+    assert sent.json()["to"] == "918919525224"
+    assert sent.json()["flow_id"] == "24"
+    assert sent.json()["variables[Name]"] == "Your=Name"
+
+
+def test_the_json_is_the_call_and_nothing_else(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    provider.sends.append(accepted(ID))
+    call = cli.json("call", NUMBER, "--flow-id", "24", "--meta", "order=42")
+    assert (call["to"], call["status"], call["settled"]) == (NUMBER, "queued", False)
+    assert call["submissions"][0]["submission_id"] == ID
+    assert call["metadata"] == {"order": "42"}
+
+
+def test_every_wrong_field_is_named_and_nothing_leaves(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    result = cli("call", "91886713XXXX", "--interval", "7", "--audio", "nothing")
+    assert result.exit_code == 2
+    for field in ("to:", "interval:", "audio:"):
+        assert field in result.stderr
+    assert provider.seen == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--var", "no-value"],
+        ["--timeout", "soon"],
+        ["--not-after", "tomorrow"],
+        ["--var", "a=1", "--var", "a=2"],
+    ],
+)
+def test_wrong_usage_is_said_before_anything_is_stored(
+    cli: Cli, provider: RecordingProvider, wrong: list[str]
+) -> None:
+    cli.configure(provider.base_url)
+    assert cli("call", NUMBER, "--flow", "24", *wrong).exit_code == 2
+    assert not (cli.folder / "tracker.db").exists()
+
+
+def test_a_number_that_may_not_be_dialled_is_not(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url, more='dialling = "allowlist"\nallow_to = ["+918867130003"]')
+    result = cli("call", NUMBER, "--flow", "24")
+    assert result.exit_code == 1
+    assert "allow_to" in result.stderr
+    assert provider.seen == []
+
+
+def test_a_refusal_is_a_failure_and_says_why(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    provider.sends.append(error(401, "Unauthenticated."))
+    result = cli("call", NUMBER, "--flow", "24")
+    assert result.exit_code == 1
+    assert "bad-credentials" in result.stderr
+
+
+def test_a_call_that_is_not_due_waits_for_a_server(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    result = cli("call", NUMBER, "--flow", "24", "--not-before", "+10m")
+    assert result.exit_code == 0
+    assert "tracker serve" in result.stdout
+    assert provider.seen == []
+
+
+def test_an_unclear_answer_is_no_failure_for_it_may_be_ringing(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    provider.sends.append(error(500, "oops"))
+    result = cli("call", NUMBER, "--flow", "24")
+    assert result.exit_code == 0
+    assert "may be ringing" in result.stdout
+
+
+def test_the_same_key_again_dials_nobody(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    first, second = (cli.json("call", NUMBER, "--flow", "24", "--idempotency-key", "k") for _ in range(2))
+    assert first["id"] == second["id"]
+    assert len(provider.sent) == 1
+    other = cli("call", NUMBER, "--flow", "25", "--idempotency-key", "k")
+    assert other.exit_code == 1
+    assert "Idempotency-Key" in other.stderr
+
+
+def waited(cli: Cli, *, patience_s: float = 60.0) -> bool:
+    """Place a call and wait for it, asking the provider at once."""
+    with assembled(create=True) as program:
+        placed = program.placer.place({"to": NUMBER, "flow_id": "24"})
+        waiting = wait_for(program, placed, patience_s=patience_s, utc=True, visible=True, first_ask_s=0.05)
+        return asyncio.run(waiting)
+
+
+def test_waiting_asks_until_the_provider_knows(
+    cli: Cli, provider: RecordingProvider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.configure(provider.base_url)
+    provider.sends.append(accepted(ID))
+    provider.polls += [callstatus(), error(503, "try later"), record("BUSY")]
+    assert waited(cli) is True
+    out, err = capsys.readouterr()
+    assert '"BUSY"' in out
+    assert "try again later" in err
+    assert len([s for s in provider.seen if "callstatus" in s.path]) == 3
+
+
+def test_waiting_sends_again_what_was_told_to_come_again(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    provider.sends += [error(429, "Too many", Retry_After="0"), accepted(ID)]
+    provider.polls.append(record("NOANSWER"))
+    assert waited(cli) is True
+    assert len(provider.sent) == 2
+
+
+def test_waiting_ends_when_patience_does(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    assert waited(cli, patience_s=0.2) is False
+    result = cli("call", NUMBER, "--flow", "24", "--wait", "--timeout", "0s")
+    assert result.exit_code == 1
+    assert "--watch" in result.stderr
+
+
+def test_nothing_that_the_provider_says_can_act_on_the_terminal(
+    cli: Cli, provider: RecordingProvider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.configure(provider.base_url)
+    provider.sends.append(accepted(ID))
+    provider.polls.append(record("ANSWER", dtmf="\x1b]0;owned\x07[red]1\u202e2"))
+    assert waited(cli) is True
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "\x07" not in out
+    assert "\u202e" not in out
+    assert "[red]1" in out
+
+
+def test_a_first_call_needs_nothing_but_a_token(cli: Cli) -> None:
+    """A real process, a simulated provider that calls nobody back: asking alone tells the outcome."""
+    with simulated(
+        "--speed", "20", "--outcome", "918919525224=busy", "--token", "a-token-of-the-account"
+    ) as base_url:
+        cli.configure(base_url)
+        command = [sys.executable, "-m", "tracker", "call", NUMBER, "--flow", "24", "--wait"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "busy" in ended.stdout
+    assert ended.stderr == ""
+
+
+def test_ctrl_c_ends_the_waiting_and_not_the_call(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    command = [sys.executable, "-m", "tracker", "call", NUMBER, "--flow", "24", "--wait", "--json"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        while not provider.sent and running.poll() is None:
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert running.returncode == 1
+    assert json.loads(out)["status"] == "queued"
+    assert "tracker show" in err
