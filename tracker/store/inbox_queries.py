@@ -64,7 +64,7 @@ def raw_of_call(connection: Connection, call_id: str) -> list[Document]:
     return [{**shown, "request": _raw(row)} for shown, row in zip(_documents(connection, rows), rows, strict=True)]
 
 
-def _documents(connection: Connection, rows: Sequence[Row[Any]]) -> list[Document]:
+def _documents(connection: Connection, rows: Sequence[Any]) -> list[Document]:
     c = t.callbacks.c
     ids = [row.id for row in rows]
     counted = sa.select(c.repeat_of, sa.func.count().label("repeats")).where(c.repeat_of.in_(ids)).group_by(c.repeat_of)

@@ -138,8 +138,8 @@ def _conditions(which: CallFilter) -> list[Any]:
             found.append(c[name].in_(list(values)))
     if which.submission_id is not None:
         key, base = id_key(which.submission_id), base_key(which.submission_id)
-        # with a suffix it means one submission, without it all that share it
-        same = s.provider_key == key if key != base else s.provider_base == base
+        # with a suffix it means one submission, or one that was given none; without it all that share it
+        same = s.provider_key.in_([key, base]) if key != base else s.provider_base == base
         found.append(c.id.in_(sa.select(s.call_id).where(same)))
     if which.created_after is not None:
         found.append(c.created_at > which.created_after)
