@@ -65,8 +65,11 @@ def main() -> None:
 
 
 from tracker.cli import call as _call  # noqa: E402, F401 -- each registers its commands on `app`
+from tracker.cli import calls as _calls  # noqa: E402, F401
 from tracker.cli import db as _db  # noqa: E402, F401
+from tracker.cli import demo as _demo  # noqa: E402, F401
 from tracker.cli import doctor as _doctor  # noqa: E402, F401
 from tracker.cli import inbox as _inbox  # noqa: E402, F401
 from tracker.cli import init as _init  # noqa: E402, F401
+from tracker.cli import show as _show  # noqa: E402, F401
 from tracker.cli import simulate as _simulate  # noqa: E402, F401

@@ -32,30 +32,35 @@ def calls(
         str, typer.Option(help="created_at, -created_at, updated_at or -updated_at; - is newest first.")
     ] = "-created_at",
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 50,
+    cursor: Annotated[
+        str | None, typer.Option(help="Go on behind a page: its next_cursor, from --json.")
+    ] = None,
     utc: Annotated[bool, typer.Option("--utc", help="Show times in UTC.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List calls. The filters are those of GET /api/v1/calls."""
-    from tracker.cli import given, reading
+    from tracker.cli import reading
     from tracker.cli.context import configured, opened
     from tracker.cli.terminal import print_json, show
+    from tracker.store import queries
 
-    times = {"created_after": created_after, "created_before": created_before, "updated_after": updated_after}
-    try:
-        moments = {name: given.a_moment(text) for name, text in times.items() if text is not None}
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    filters = {
+    asked = {
         "status": status, "outcome": outcome, "settled": settled, "answered": answered, "disputed": disputed,
         "account": account, "campaign": campaign, "to": to, "reference": reference, "submission_id": submission_id,
-        **moments,
+        "created_after": created_after, "created_before": created_before, "updated_after": updated_after,
     }  # fmt: skip
-    asked = {name: value for name, value in filters.items() if value is not None}
+    try:
+        which = reading.call_filter(asked)
+        if order not in queries.ORDERS:
+            raise ValueError(f"--order: there is no {order!r}; there are {', '.join(queries.ORDERS)}")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     with opened(configured()) as database:
-        found, more = database.read(lambda c: reading.calls(c, asked, order=order, limit=limit))
+        page = database.read(lambda c: queries.list_calls(c, which, order=order, limit=limit, cursor=cursor))
     if json:
-        print_json({"data": found})
+        print_json({"data": page.data, "next_cursor": page.next_cursor})
         return
+    found, more = page.data, page.next_cursor is not None
     if not found:
         typer.echo("No call is there that fits.", err=True)
         return

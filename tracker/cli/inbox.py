@@ -26,6 +26,9 @@ def list_(
     account: Annotated[str | None, typer.Option(help="Of this account.")] = None,
     call: Annotated[str | None, typer.Option(metavar="CALL", help="Joined to this call.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many, newest first.")] = 50,
+    cursor: Annotated[
+        str | None, typer.Option(help="Go on behind a page: its next_cursor, from --json.")
+    ] = None,
     utc: _Utc = False,
     json: _Json = False,
 ) -> None:
@@ -35,13 +38,17 @@ def list_(
     from tracker.cli.inbox_rendering import table
     from tracker.cli.terminal import print_json
     from tracker.cli.terminal import show as print_text
+    from tracker.store import inbox_queries
 
+    try:
+        which = reading.callback_filter(state, account, call)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     with opened(configured()) as database:
-        found = database.read(
-            lambda c: reading.callbacks(c, state=state, account=account, call=call, limit=limit)
-        )
+        page = database.read(lambda c: inbox_queries.list_callbacks(c, which, limit=limit, cursor=cursor))
+    found = page.data
     if json:
-        print_json({"data": found})
+        print_json({"data": found, "next_cursor": page.next_cursor})
     elif not found:
         typer.echo("No callback is there that fits.", err=True)
     else:
@@ -58,14 +65,14 @@ def show(
 
     Characters that a terminal would obey are shown as \\x1b and the like.
     """
-    from tracker.cli import reading
     from tracker.cli.context import configured, opened
     from tracker.cli.inbox_rendering import request
     from tracker.cli.terminal import print_json
     from tracker.cli.terminal import show as print_text
+    from tracker.store import inbox_queries
 
     with opened(configured()) as database:
-        found = database.read(lambda c: reading.callback(c, callback))
+        found = database.read(lambda c: inbox_queries.get_callback(c, callback))
     if json:
         print_json(found)
     else:
@@ -79,9 +86,9 @@ def join(
     json: _Json = False,
 ) -> None:
     """Say by hand to which submission a callback belongs; may also move one that is joined."""
-    from tracker.cli import reading
     from tracker.cli.context import assembled
     from tracker.cli.terminal import print_json
+    from tracker.store import inbox_queries
 
     ours = submission.lower().startswith("sub_")
     with assembled() as program:
@@ -90,7 +97,7 @@ def join(
             submission=submission.lower() if ours else None,
             submission_id=None if ours else submission,
         )
-        found = program.database.read(lambda c: reading.callback(c, callback))
+        found = program.database.read(lambda c: inbox_queries.get_callback(c, callback))
     if json:
         print_json(found)
     else:
@@ -103,13 +110,13 @@ def ignore(
     json: _Json = False,
 ) -> None:
     """Say by hand that a callback is about nothing of ours; a join of it is taken back."""
-    from tracker.cli import reading
     from tracker.cli.context import assembled
     from tracker.cli.terminal import print_json
+    from tracker.store import inbox_queries
 
     with assembled() as program:
         program.operator.ignore(callback)
-        found = program.database.read(lambda c: reading.callback(c, callback))
+        found = program.database.read(lambda c: inbox_queries.get_callback(c, callback))
     if json:
         print_json(found)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
@@ -52,20 +52,35 @@ def _made(callback: Mapping[str, Any]) -> str:
         parts.append(f"came {callback['repeats'] + 1} times")
     if callback.get("lane"):
         parts.append(f"lane {callback['lane']}")
-    return " · ".join(parts) or f"{callback['method']}, {callback['size']} bytes"
+    return ", ".join(parts) or f"{callback['method']}, {callback['size']} bytes"
 
 
 def request(callback: Mapping[str, Any], *, utc: bool) -> RenderableType:
     """What was made of it, and the request, of which nothing can act on the terminal."""
     raw = callback["request"]
     state = callback["state"]
-    line = raw["method"] + " " + raw["path"] + (f"?{raw['query']}" if raw["query"] else "")
     when = f"received {short_time(callback['received_at'], utc=utc)} {zone_name(utc=utc)}"
     return Group(
         Text.assemble((callback["id"], "bold"), "  ", (state, _STYLES.get(state, ""))),
-        Text(harmless(f"{when} · account {callback['account']} · from {raw.get('remote') or 'unknown'}")),
+        Text(harmless(f"{when}, account {callback['account']}, from {raw.get('remote') or 'unknown'}")),
         Text(harmless(_made(callback))),
-        Padding(Text(harmless(line), "bold"), (1, 0, 0, 0)),
-        *(Text(harmless(f"{name}: {value}"), "dim") for name, value in raw["headers"]),
-        Padding(Text(harmless(raw["body"], lines=True), overflow="fold"), (1, 0, 0, 0)),
+        Padding(raw_request(raw), (1, 0, 0, 0)),
     )
+
+
+def raw_request(raw: Mapping[str, Any]) -> RenderableType:
+    """A request as it was on the wire: its line, its headers, its body."""
+    target = raw["url"] if "url" in raw else raw["path"] + (f"?{raw['query']}" if raw["query"] else "")
+    return Group(Text(harmless(f"{raw['method']} {target}"), "bold"), *_message(raw))
+
+
+def raw_reply(raw: Mapping[str, Any]) -> RenderableType:
+    """An answer as it was on the wire."""
+    return Group(Text(f"HTTP {raw['status']}", "bold"), *_message(raw))
+
+
+def _message(raw: Mapping[str, Any]) -> Iterator[RenderableType]:
+    yield from (Text(harmless(f"{name}: {value}"), "dim") for name, value in raw["headers"])
+    if raw["body"]:
+        encoded = "" if raw["body_encoding"] == "utf-8" else f"({raw['body_encoding']}) "
+        yield Padding(Text(encoded + harmless(raw["body"], lines=True), overflow="fold"), (1, 0, 0, 0))

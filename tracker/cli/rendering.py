@@ -162,7 +162,7 @@ def _told(event: Document, repeats: Mapping[str, int], utc: bool) -> Iterator[st
         yield str(event["reason"])
     for name, before in _DETAILS:
         value = detail.get(name)
-        if value is None or value == "":
+        if value is None or value == "" or (name == "message" and event.get("status") == "queued"):
             continue
         if name == "duration_s":
             yield length(float(value))

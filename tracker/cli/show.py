@@ -30,17 +30,19 @@ def show(
     from tracker.cli.context import configured, opened
     from tracker.cli.showing import follow, show_call
     from tracker.cli.terminal import print_json
+    from tracker.store import queries
 
     if watch and json:
         raise typer.BadParameter("--watch is for people; leave out --json, or ask again")
     with opened(configured()) as database:
-        call_id = database.read(lambda c: reading.call_id(c, id))
+        call_id = database.read(lambda c: queries.find_call(c, id))
         if watch:
             with contextlib.suppress(KeyboardInterrupt):
                 follow(database, call_id, utc=utc)
             return
-        call, events, callbacks = database.read(lambda c: reading.everything(c, call_id))
-        found = database.read(lambda c: reading.evidence(c, call_id)) if evidence else None
+        call, events = database.read(lambda c: reading.call_and_timeline(c, call_id))
+        callbacks = database.read(lambda c: reading.callbacks_of(c, call_id))
+        found = database.read(lambda c: queries.evidence(c, call_id)) if evidence else None
     if json:
         print_json({**call, "timeline": events, **({"evidence": found} if found is not None else {})})
     else:

@@ -6,10 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from rich.text import Text
-
 from tracker.cli import reading, rendering
-from tracker.cli.terminal import harmless, show
+from tracker.cli.terminal import show
 from tracker.cli.views import shown
 from tracker.store.database import Database
 
@@ -23,7 +21,7 @@ def show_call(
     events: Sequence[Document],
     callbacks: Sequence[Document],
     *,
-    evidence: Sequence[Document] | None,
+    evidence: Document | None,
     utc: bool,
 ) -> None:
     """Header, timeline, and what it rests on where that is asked for."""
@@ -32,16 +30,14 @@ def show_call(
     if evidence is not None:
         from tracker.cli.evidence_rendering import evidence_lines
 
-        show(Text(), *evidence_lines(evidence, utc=utc))
-    if waiting := [c for c in callbacks if c["state"] == "orphaned"]:
-        show(Text(harmless(f"{len(waiting)} callbacks wait to be joined."), "yellow"))
+        show(*evidence_lines(evidence, utc=utc))
 
 
 def follow(database: Database, call_id: str, *, utc: bool) -> None:
     """Show the timeline as it grows, until the call is settled. Only looks; a worker does the work."""
     with shown(utc=utc) as view:
         while True:
-            call, events, _ = database.read(lambda c: reading.everything(c, call_id))
+            call, events = database.read(lambda c: reading.call_and_timeline(c, call_id))
             view.update(call, events)
             if call["settled"]:
                 return

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import typer
 
-from tracker.cli import inbox_rendering, reading
+from tracker.cli import inbox_rendering
 from tracker.cli.terminal import show
 from tracker.store.database import Database
+from tracker.store.inbox_queries import CallbackFilter, list_callbacks
 
 #: seconds between two looks
 _LOOK_S: Final = 0.5
@@ -25,11 +26,12 @@ def follow(
 ) -> None:
     """Print callbacks as they come in, oldest first. seconds: end after so long; 0: after one look; None: never."""
     until = None if seconds is None else time.monotonic() + seconds
+    which = CallbackFilter(account=account)
     shown: set[str] = set()
     unread: dict[str, int] = {}
     first = True
     while True:
-        found = database.read(lambda c: reading.callbacks(c, account=account, limit=_AT_ONCE))
+        found = database.read(lambda c: list_callbacks(c, which, limit=_AT_ONCE)).data
         if first:
             shown |= {c["id"] for c in found[last:]}
         fresh = [c for c in found if c["id"] not in shown]

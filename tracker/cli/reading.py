@@ -1,0 +1,61 @@
+"""What commands ask of the database, as the documents of the interface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from tracker.cli import given
+from tracker.domain.calls import OUTCOMES, CallStatus
+from tracker.domain.documents import Document
+from tracker.domain.events import from_iso
+from tracker.store import inbox, inbox_queries, queries
+from tracker.store.database import Connection
+from tracker.store.inbox_queries import CallbackFilter
+from tracker.store.queries import CallFilter
+
+#: as many as one question to the inbox gives
+_MOST = 500
+
+
+def call_and_timeline(c: Connection, call_id: str) -> tuple[Document, list[Document]]:
+    """A call and its events in order, as they are at one moment. Raises NotFound."""
+    return queries.get_call(c, call_id), queries.timeline(c, call_id)
+
+
+def callbacks_of(c: Connection, call_id: str) -> list[Document]:
+    """The callbacks of a call, newest first."""
+    return inbox_queries.list_callbacks(c, CallbackFilter(call=call_id), limit=_MOST).data
+
+
+def call_filter(asked: Mapping[str, Any]) -> CallFilter:
+    """The filter for what was given as options. Raises ValueError, which says what is allowed."""
+    wanted: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    for name, allowed in (("status", frozenset(CallStatus)), ("outcome", OUTCOMES)):
+        if name in wanted:
+            wanted[name] = tuple(_one_of(name, word.strip(), allowed) for word in wanted[name].split(","))
+    if "to" in wanted:
+        wanted["to"] = given.a_number(wanted["to"])
+    for name in ("created_after", "created_before", "updated_after"):
+        if name in wanted:
+            wanted[name] = _moment(wanted[name])
+    return CallFilter(**wanted)
+
+
+def callback_filter(state: str | None, account: str | None, call: str | None) -> CallbackFilter:
+    """The same for the inbox."""
+    if state is not None and state not in inbox.STATES:
+        raise ValueError(f"--state: there is no {state!r}; there are {', '.join(inbox.STATES)}")
+    return CallbackFilter(state=state, account=account, call=call)
+
+
+def _one_of(name: str, word: str, allowed: frozenset[CallStatus]) -> str:
+    known = [status.value for status in CallStatus if status in allowed]
+    if word not in known:
+        raise ValueError(f"--{name}: there is no {word!r}; there are {', '.join(known)}")
+    return word
+
+
+def _moment(text: str) -> datetime:
+    return from_iso(given.a_moment(text))
