@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -127,3 +131,43 @@ def test_the_json_has_all_that_a_script_needs(cli: Cli) -> None:
     told = json.loads(result.stdout)
     assert told["webhook_secret"] == load_settings().account_values()["thundersms"].webhook_secrets[0]
     assert told["callback_url"].endswith("/callbacks/thundersms")
+
+
+def test_on_a_terminal_it_asks_and_asks_again_for_what_is_wrong(cli: Cli) -> None:
+    """A real process on a terminal of its own; the token is not echoed."""
+    dialogue = [
+        ("access token (not shown; empty: not known yet): ", "tok-5f1e2"),  # typed earlier, it would be dropped
+        ("may be dialled", "91886713XXXX"),
+        ("only digits", "89195 25224"),
+        ("bridge", ""),
+        ("Public address", "https://calls.example.com"),
+        ("Id of the webhook", ""),
+    ]
+    command = [sys.executable, "-m", "tracker", "init", "--no-check"]
+    terminal, other_end = pty.openpty()
+    # a session without a terminal, so that the token is asked for on this one and not on the tests'
+    running = subprocess.Popen(
+        command, stdin=other_end, stdout=other_end, stderr=other_end, start_new_session=True
+    )
+    os.close(other_end)
+    said = unread = ""
+    try:
+        for question, answer in dialogue:
+            while question not in unread:
+                unread += os.read(terminal, 1000).decode()
+            said, unread = said + unread, unread.partition(question)[2]
+            os.write(terminal, f"{answer}\n".encode())
+        try:
+            while piece := os.read(terminal, 1000).decode():
+                said += piece
+        except OSError:  # Linux's way of saying that the other end is closed
+            pass
+        assert running.wait(60) == 0
+    finally:
+        running.kill()
+        running.wait()
+        os.close(terminal)
+    account = load_settings().account_values()["thundersms"]
+    assert (account.access_token, account.allow_to, account.bridge) == ("tok-5f1e2", {NUMBER}, None)
+    assert load_settings().server.public_url == "https://calls.example.com"
+    assert "tok-5f1e2" not in said
