@@ -1,0 +1,83 @@
+"""The timeline in README.md: `python -m tests.readme_picture` prints what `tracker show --utc` prints.
+
+One call goes through the real program, whose clock is set by hand. The provider takes it, its callback comes twice and
+names no submission, and the provider is asked at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+
+from tests.flow.house import House, SettableClock
+from tests.recording_provider import RecordingProvider, accepted, callstatus
+from tracker.cli import rendering
+from tracker.cli.reading import call_and_timeline, callbacks_of
+from tracker.logs import configure_logs
+from tracker.providers.base import Reply
+
+WIDTH = 100
+ID = "70fa87e0-9df9-4327-bc80-a561c48703d8:1"
+PLACED = datetime(2026, 3, 2, 10, 57, 40, tzinfo=UTC)
+
+
+class StoppedClock(SettableClock):
+    def __call__(self) -> datetime:
+        return PLACED + self.ahead
+
+
+def picture() -> str:
+    """The text of the timeline; its ids are new ones every time."""
+    with TemporaryDirectory() as folder, RecordingProvider() as provider:
+        house = House(f"sqlite:///{Path(folder) / 'tracker.db'}", provider.base_url)
+        try:
+            return _told(house, provider)
+        finally:
+            house.close()
+
+
+def _told(house: House, provider: RecordingProvider) -> str:
+    house.clock = StoppedClock()
+    house.with_account()
+    program, clock = house.program, house.clock
+    placed = program.placer.place({"to": "+918919525224", "flow_id": "24", "reference": "order-42"})
+    claim = program.sender.claim(placed.submission)
+    assert claim is not None
+    clock.forward(seconds=1)
+    answer = Reply(status=200, headers=((b"content-type", b"application/json"),), body=accepted(ID).body)
+    program.sender.answered(claim, answer, PLACED)
+    push = json.dumps(
+        {
+            "bridge": 918068280000, "from": 918068280000, "to": 918919525224, "source": "OBD", "flow_id": 24,
+            "mid": "1234-1333-00004", "start_at": "2026-03-02 16:27:46", "end_at": "2026-03-02 16:28:17",
+            "duration": "23", "status": "ANSWER", "recording_url": "",
+        }
+    ).encode()  # fmt: skip
+    house.receive_at(push, PLACED + timedelta(seconds=39))
+    house.receive_at(push, PLACED + timedelta(minutes=30, seconds=40))
+    house.join()
+    clock.forward(minutes=31)
+    record = {"start_at": "2026-03-02 10:57:46", "end_at": "2026-03-02 10:58:17", "status": "ANSWER"}
+    provider.polls.append(callstatus({"id": ID, "mobile": "918919525224", "dtmf": "1", **record}))
+    asyncio.run(program.asker.ask(placed.submission))
+    call, events = house.database.read(lambda c: call_and_timeline(c, placed.call))
+    repeats = {c["id"]: c["repeats"] for c in house.database.read(lambda c: callbacks_of(c, placed.call))}
+    out = io.StringIO()
+    console = Console(file=out, width=WIDTH, highlight=False, markup=False, emoji=False)
+    console.print(
+        rendering.header(call, utc=True), rendering.timeline(call, events, utc=True, repeats=repeats)
+    )
+    # as on a pipe: no line ends with spaces
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+if __name__ == "__main__":
+    configure_logs(secrets=(), level="error")
+    sys.stdout.write(picture())

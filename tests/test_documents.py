@@ -1,0 +1,256 @@
+"""The documents say what is so: commands, links, settings, words, promises, the picture."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from starlette.routing import Route
+
+from tests.readme_picture import picture
+from tracker.cli import app
+from tracker.cli.reference import commands, reference
+from tracker.domain.calls import CallStatus
+from tracker.domain.events import EventType, MatchedBy, Source
+from tracker.providers.thundersms.words import STATUSES, normalised
+from tracker.settings import load_settings
+from tracker.settings.sources import all_keys
+from tracker.store.inbox import STATES
+from tracker.web.app import create_app
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+DOCUMENTS = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+VARIABLE = re.compile(r"\bTRACKER_[A-Z0-9]+(?:_[A-Z0-9]+)*__[A-Z0-9_]+")
+
+#: what may stand before the program in a command line
+PREFIX = re.compile(r"^(?:\w+=\S+ |sudo -u \w+ |docker compose exec \w+ )*")
+PROGRAM = re.compile(r"(?:\S*scripts/)?tracker")
+TREE = {" ".join(path): command for path, command in commands(typer.main.get_command(app))}
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(name: str, *languages: str) -> list[str]:
+    return [body for language, body in FENCED.findall(text_of(name)) if language in languages]
+
+
+def without_blocks(name: str) -> str:
+    return FENCED.sub("", text_of(name))
+
+
+def command_lines(name: str) -> Iterator[list[str]]:
+    """The words of every call of tracker in the document's shell blocks, without what a shell would do with it."""
+    for block in blocks(name, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            command = PREFIX.sub("", line.strip())
+            if PROGRAM.fullmatch(command.partition(" ")[0]):
+                words = shlex.split(command, comments=True)
+                ends = [i for i, word in enumerate(words) if word in ("|", "&&", ";", ">", "&")]
+                yield words[1 : min(ends, default=len(words))]
+
+
+def mentions(name: str) -> Iterator[list[str]]:
+    """The words of every `tracker …` in the document's sentences; arguments may be left out there."""
+    for code in INLINE.findall(without_blocks(name)):
+        words = code.split()
+        if PROGRAM.fullmatch(words[0]) and len(words) > 1:
+            yield words[1:]
+
+
+def problem_with(words: list[str], *, complete: bool) -> str | None:
+    """What is wrong with a command line, or None."""
+    path = "tracker"
+    while words and f"{path} {words[0]}" in TREE:
+        path, words = f"{path} {words[0]}", words[1:]
+    command = TREE[path]
+    options = {o: p for p in command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("-")}
+    if getattr(command, "commands", None):
+        known = set(options) | {"--help"}
+        return None if words and words[0] in known else f"{path}: no command {' '.join(words)!r}"
+    given = 0
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("-") or word == "-":
+            given += 1
+            continue
+        option, sign, _ = word.partition("=")
+        if option == "--help":
+            continue
+        if option not in options:
+            return f"{path}: no option {option}"
+        if not sign and not options[option].is_flag and (complete or rest):
+            if not rest:
+                return f"{path}: {option} needs a value"
+            rest.pop(0)
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    if given > len(arguments) and all(p.nargs == 1 for p in arguments):
+        return f"{path}: takes {len(arguments)} arguments, {given} are given"
+    if complete and given < sum(p.required for p in arguments):
+        return f"{path}: an argument is missing"
+    return None
+
+
+def table_words(name: str, heading: str) -> set[str]:
+    """What stands in backquotes in the first column of the tables below a heading."""
+    part = text_of(name).split(f"{heading}\n", 1)[1]
+    part = re.split(r"^#+ ", part, maxsplit=1, flags=re.MULTILINE)[0]
+    rows = re.findall(r"^\|([^|]*)\|.*\n(?!\|-)", part + "\n", re.MULTILINE)
+    return {word for row in rows for word in INLINE.findall(row)}
+
+
+def slug(heading: str) -> str:
+    """The anchor that the usual renderers give a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def anchors(path: Path) -> set[str]:
+    return {slug(heading) for heading in re.findall(r"^#+ (.*)$", path.read_text("utf-8"), re.MULTILINE)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_shown_can_be_given(name: str) -> None:
+    found = [problem_with(words, complete=True) for words in command_lines(name)]
+    found += [problem_with(words, complete=False) for words in mentions(name)]
+    assert [problem for problem in found if problem] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("show --no-such-option call_1", "tracker show: no option --no-such-option"),
+        ("show", "tracker show: an argument is missing"),
+        ("show one two", "tracker show: takes 1 arguments, 2 are given"),
+        ("no-such-command", "tracker: no command 'no-such-command'"),
+        ("call +918919525224 --flow", "tracker call: --flow needs a value"),
+        ("call +918919525224 --flow 24 --wait", None),
+        ("inbox send-sample busy --to=+918919525224", None),
+    ],
+)
+def test_a_command_that_cannot_be_given_would_be_noticed(line: str, problem: str | None) -> None:
+    assert problem_with(line.split(), complete=True) == problem
+
+
+def test_commands_are_found_in_the_documents() -> None:
+    assert len(list(command_lines("README.md"))) >= 5
+    assert ["doctor"] in list(command_lines("docs/how-to/deploy-small-machine.md"))
+    assert ["serve", "--no-worker"] in list(command_lines("docs/how-to/deploy-small-machine.md"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_relative_link_leads_somewhere(name: str) -> None:
+    broken = []
+    for target in LINK.findall(without_blocks(name)):
+        path, _, anchor = target.partition("#")
+        found = (ROOT / name).parent / path if path else ROOT / name
+        if "://" not in path and (not found.exists() or (anchor and anchor not in anchors(found))):
+            broken.append(target)
+    assert broken == []
+
+
+def test_every_document_can_be_found_from_the_index() -> None:
+    reached: set[Path] = set()
+    waiting = [README, ROOT / "docs" / "README.md"]
+    while waiting:
+        path = waiting.pop().resolve()
+        if path in reached or path.suffix != ".md" or not path.exists():
+            continue
+        reached.add(path)
+        waiting += [path.parent / t.partition("#")[0] for t in LINK.findall(path.read_text("utf-8"))]
+    assert [str(p.relative_to(ROOT)) for p in DOCUMENTS if p.resolve() not in reached] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_configuration_shown_can_be_loaded(name: str, tmp_path: Path) -> None:
+    for block in blocks(name, "toml"):
+        file = tmp_path / "tracker.toml"
+        file.write_text(block, encoding="utf-8")
+        tomllib.loads(block)
+        load_settings({}, file)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_variable_shown_is_a_setting(name: str) -> None:
+    known = {"__".join(key).upper() for key in all_keys()}
+    shown = {
+        re.sub(r"__FILE$|_FILE$", "", found.removeprefix("TRACKER_")).replace("__THUNDERSMS__", "__NAME__")
+        for found in VARIABLE.findall(text_of(name))
+    }
+    assert shown - known - {"SECTION__KEY"} == set()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_json_shown_is_json(name: str) -> None:
+    for block in blocks(name, "json"):
+        json.loads(block)
+
+
+def test_the_readme_can_be_read_in_one_go() -> None:
+    assert 90 <= len(README.read_text("utf-8").splitlines()) <= 230
+
+
+def test_the_readme_promises_what_the_tests_show() -> None:
+    promised = re.findall(r"\(tests/promises/(\w+\.py)\)", README.read_text("utf-8"))
+    assert sorted(promised) == sorted(p.name for p in (ROOT / "tests" / "promises").glob("test_*.py"))
+
+
+def test_the_picture_is_what_the_program_shows() -> None:
+    def anonymous(text: str) -> str:
+        return re.sub(r"\b(call|sub|cb|ev)_[0-9a-z]{26}", r"\1_…", text)
+
+    shown = blocks("README.md", "text")[0]
+    assert anonymous(shown) == anonymous(picture()), "run: python -m tests.readme_picture"
+
+
+def test_the_command_reference_is_the_one_that_the_commands_give() -> None:
+    written = text_of("docs/reference/cli.md")
+    assert written == reference(), "run: python -m tracker.cli.reference > docs/reference/cli.md"
+
+
+def test_the_endpoints_described_are_those_that_are_there(tmp_path: Path) -> None:
+    described = set(
+        re.findall(r"^(?:### |\| )`(GET|POST) (/\S+)`", text_of("docs/reference/http.md"), re.MULTILINE)
+    )
+    url = f"sqlite:///{tmp_path / 'tracker.db'}"
+    routes = create_app(load_settings({"TRACKER_DATABASE__URL": url})).routes
+    there = {(m, r.path) for r in routes if isinstance(r, Route) for m in r.methods or () if m != "HEAD"}
+    assert described == there
+    assert "`/callbacks/{account}/{lane}`" in text_of("docs/reference/http.md")
+
+
+@pytest.mark.parametrize(
+    ("heading", "words"),
+    [
+        ("## Statuses", set(CallStatus)),
+        ("## Events and their sources", set(Source)),
+        ("## Matching: from sure to unsure", {*MatchedBy, *STATES}),
+    ],
+)
+def test_the_concepts_name_every_word_and_no_other(heading: str, words: set[Any]) -> None:
+    assert table_words("docs/concepts.md", heading) == {str(word) for word in words}
+
+
+def test_the_concepts_name_every_type_of_event() -> None:
+    text = text_of("docs/concepts.md")
+    assert [kind for kind in EventType if f"`{kind}` (" not in text] == []
+
+
+def test_the_provider_s_words_are_those_that_the_adapter_knows() -> None:
+    heading = "## What the provider says, and what it becomes"
+    shown = table_words("docs/how-to/connect-thundersms.md", heading)
+    assert {normalised(word) for word in shown} == set(STATUSES) - {"queued"}
