@@ -45,6 +45,8 @@ class Worker:
         self._under_way: set[asyncio.Task[None]] = set()
         self._asks: set[asyncio.Task[None]] = set()
         self.id = program.sender.owner
+        #: it ended although nobody told it to
+        self.failed = False
 
     def wake(self) -> None:
         """There is something in the inbox. From any thread."""
@@ -69,7 +71,8 @@ class Worker:
             steps.create_task(self._every(_threaded(self._program.placer.forget_old_keys), _KEYS_POLL))
             steps.create_task(
                 self._every(
-                    _threaded(lambda: database.write(lambda c: workers.heartbeat(c, self.id, clock()))), _HEARTBEAT
+                    _threaded(lambda: database.write(lambda c: workers.heartbeat(c, self.id, clock()))),
+                    _HEARTBEAT,
                 )
             )
         if left := self._under_way | self._asks:
@@ -83,7 +86,9 @@ class Worker:
     async def _join(self) -> None:
         while not self._stopping.is_set():
             try:
-                while await asyncio.to_thread(self._program.joiner.join_pending) and not self._stopping.is_set():
+                while (
+                    await asyncio.to_thread(self._program.joiner.join_pending) and not self._stopping.is_set()
+                ):
                     pass
             except StorageUnavailable as error:
                 log.warning("worker.step_failed", step="join", error=str(error))

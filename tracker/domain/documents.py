@@ -77,7 +77,13 @@ def event_document(e: Event) -> Document:
 
 
 def raw_document(
-    *, method: str, path: bytes, query: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes, remote: str | None
+    *,
+    method: str,
+    path: bytes,
+    query: bytes,
+    headers: Iterable[tuple[bytes, bytes]],
+    body: bytes,
+    remote: str | None,
 ) -> Document:
     """A stored request."""
     return {

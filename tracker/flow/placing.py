@@ -18,6 +18,7 @@ from tracker.flow.clock import Clock, system_clock
 from tracker.flow.requests import NewCall, read_request
 from tracker.store import jobs, records, sending
 from tracker.store.database import Connection, Database
+from tracker.store.digests import digest as digest_of
 from tracker.store.ids import new_id
 
 log = structlog.get_logger()
@@ -67,12 +68,12 @@ class Placer:
 
     def _place(self, c: Connection, wish: NewCall, canonical: bytes, scope: str, key: str | None) -> Placed:
         now = self._clock()
-        digest = sending.digest(c, canonical) if key is not None else ""
-        scope = sending.digest(c, scope.encode()) if key is not None else ""
+        digest = digest_of(c, canonical) if key is not None else ""
+        scope = digest_of(c, scope.encode()) if key is not None else ""
         if key is not None and (seen := sending.find_request(c, scope=scope, key=key)):
             return self._replay(c, seen, digest)
         secret = {n: v for n, v in wish.variables.items() if n in wish.account.secret_variables}
-        masked = {n: f"digest:{sending.digest(c, v.encode())}" for n, v in secret.items()}
+        masked = {n: f"digest:{digest_of(c, v.encode())}" for n, v in secret.items()}
         call = Call(
             id=new_id("call"), account=wish.account.name, to=wish.to, bridge=wish.bridge, flow_id=wish.flow_id,
             audio=wish.audio, variables={**wish.variables, **masked}, metadata=wish.metadata, name=wish.name,

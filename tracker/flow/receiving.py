@@ -10,13 +10,14 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
 from tracker.errors import InboxFull, StorageUnavailable
 from tracker.flow.clock import Clock, system_clock
-from tracker.store import inbox
+from tracker.store import inbox, sending
 from tracker.store.database import Connection, Database
 
 log = structlog.get_logger()
@@ -26,6 +27,8 @@ QUEUE_ROWS: Final = 5_000
 QUEUE_BYTES: Final = 64 * 1024 * 1024
 #: what one commit may hold
 _BATCH: Final = 1_000
+#: seconds between tries to plan the asking for what was missed
+_MISSED_PAUSE_S: Final = 1.0
 
 
 class Inbox:
@@ -39,6 +42,7 @@ class Inbox:
         self._waiting: deque[tuple[inbox.NewCallback, asyncio.Future[None]]] = deque()
         self._bytes = 0
         self._counts: dict[tuple[str, str], int] = {}
+        self._missed: set[str] = set()
         self._wake = threading.Condition()
         self._stopping = False
         self._thread: threading.Thread | None = None
@@ -81,6 +85,28 @@ class Inbox:
             self._counts[name, account] = self._counts.get((name, account), 0) + 1
             self._wake.notify()
 
+    def set_aside(self, new: inbox.NewCallback, presented: bytes) -> None:
+        """Store a request that was not believed, if there is room; nobody waits for it."""
+        assert self._loop is not None
+        with self._wake:
+            if self._stopping or len(self._waiting) >= QUEUE_ROWS // 2:
+                self._counts["quarantined", new.account] = (
+                    self._counts.get(("quarantined", new.account), 0) + 1
+                )
+                return
+            unheard: asyncio.Future[None] = self._loop.create_future()
+            unheard.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._waiting.append((replace(new, presented=presented), unheard))
+            self._bytes += len(new.body)
+            self._wake.notify()
+
+    def missed(self, account: str) -> None:
+        """A callback of this account was refused because it could not be stored: once something can be, have the
+        provider asked about every open submission."""
+        with self._wake:
+            self._missed.add(account)
+            self._wake.notify()
+
     @property
     def depth(self) -> int:
         """How many requests wait for a commit."""
@@ -90,14 +116,32 @@ class Inbox:
         while True:
             with self._wake:
                 while not (self._waiting or self._counts or self._stopping):
-                    self._wake.wait()
+                    if not self._wake.wait(_MISSED_PAUSE_S if self._missed else None):
+                        break
                 batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
                 self._bytes -= sum(len(new.body) for new, _ in batch)
                 counts, self._counts = self._counts, {}
-                if self._stopping and not batch and not counts:
-                    return
+                last = self._stopping and not batch and not counts
             # whoever stopped waiting was told 503 and will send again
             self._store([(new, done) for new, done in batch if not done.cancelled()], counts)
+            if self._missed:
+                self._plan_asking()
+            if last:
+                return
+
+    def _plan_asking(self) -> None:
+        with self._wake:
+            accounts, self._missed = self._missed, set()
+        try:
+            now = self._clock()
+            planned = sum(
+                self._database.write(lambda c, a=account: sending.ask_about_open(c, a, now))  # type: ignore[misc]
+                for account in accounts
+            )
+            log.info("callbacks.missed", accounts=sorted(accounts), asking_about=planned)
+        except StorageUnavailable:
+            with self._wake:
+                self._missed |= accounts
 
     def _store(
         self,

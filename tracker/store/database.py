@@ -191,7 +191,7 @@ def _postgresql(url: URL) -> Engine:
         raise ConfigurationError(
             "database.url is PostgreSQL's, but its driver is not installed: pip install 'tracker[postgres]'"
         ) from error
-    return sa.create_engine(
+    engine = sa.create_engine(
         url,
         hide_parameters=True,
         pool_size=20,
@@ -204,6 +204,17 @@ def _postgresql(url: URL) -> Engine:
             " -c idle_in_transaction_session_timeout=30000",
         },
     )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        # an answered callback survives the loss of power, also on a server that is configured for speed
+        connection.execute(
+            "SELECT set_config('synchronous_commit', 'on', false)"
+            " WHERE current_setting('synchronous_commit') = 'off'"
+        )
+        connection.commit()
+
+    return engine
 
 
 @contextmanager

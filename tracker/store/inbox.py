@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from tracker.domain.readings import Reading
 from tracker.store import tables as t
+from tracker.store.digests import digest
 from tracker.store.evidence import IGNORE, reading_to_json, twin_text
 
 PENDING: Final = "pending"
@@ -49,6 +50,8 @@ class NewCallback:
     remote: str | None
     state: str = PENDING
     reason: str | None = None
+    #: what was presented as its secret, where it is for the quarantine; only a keyed digest of it is stored
+    presented: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,14 +104,15 @@ def insert(connection: Connection, new: Sequence[NewCallback]) -> None:
         else:
             count(connection, {("quarantined", n.account): 1}, n.received_at)
     if kept:
-        connection.execute(t.callbacks.insert(), [_row(n) for n in kept])
+        connection.execute(t.callbacks.insert(), [_row(connection, n) for n in kept])
 
 
-def _row(n: NewCallback) -> dict[str, Any]:
+def _row(connection: Connection, n: NewCallback) -> dict[str, Any]:
     return {
         "id": n.id, "account": n.account, "lane": n.lane, "received_at": n.received_at, "method": n.method,
         "path": n.path, "query": n.query, "headers": pack_headers(n.headers), "body": n.body, "size": n.size,
         "remote": n.remote, "state": n.state, "reason": n.reason, "looks": 0,
+        "fingerprint": digest(connection, n.presented) if n.presented else None,
     }  # fmt: skip
 
 

@@ -16,7 +16,18 @@ from tracker.store import tables as t
 from tracker.store.inbox import unpack_headers
 from tracker.store.paging import Page
 
-_SHOWN = ("id", "account", "lane", "state", "reason", "received_at", "method", "size", "repeat_of", "matched_by")
+_SHOWN = (
+    "id",
+    "account",
+    "lane",
+    "state",
+    "reason",
+    "received_at",
+    "method",
+    "size",
+    "repeat_of",
+    "matched_by",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +64,7 @@ def get_callback(connection: Connection, id: str) -> Document:
     row = connection.execute(sa.select(t.callbacks).where(t.callbacks.c.id == id)).first()
     if row is None:
         raise NotFound(f"There is no callback {id[:60]}.")
-    return {**_documents(connection, [row])[0], "request": _raw(row)}
+    return {**_documents(connection, [row])[0], "fingerprint": row.fingerprint, "request": _raw(row)}
 
 
 def raw_of_call(connection: Connection, call_id: str) -> list[Document]:
@@ -61,13 +72,19 @@ def raw_of_call(connection: Connection, call_id: str) -> list[Document]:
     c = t.callbacks.c
     query = sa.select(t.callbacks).where(c.call_id == call_id).order_by(c.received_at, c.id)
     rows = connection.execute(query).all()
-    return [{**shown, "request": _raw(row)} for shown, row in zip(_documents(connection, rows), rows, strict=True)]
+    return [
+        {**shown, "request": _raw(row)} for shown, row in zip(_documents(connection, rows), rows, strict=True)
+    ]
 
 
 def _documents(connection: Connection, rows: Sequence[Any]) -> list[Document]:
     c = t.callbacks.c
     ids = [row.id for row in rows]
-    counted = sa.select(c.repeat_of, sa.func.count().label("repeats")).where(c.repeat_of.in_(ids)).group_by(c.repeat_of)
+    counted = (
+        sa.select(c.repeat_of, sa.func.count().label("repeats"))
+        .where(c.repeat_of.in_(ids))
+        .group_by(c.repeat_of)
+    )
     repeats = {row.repeat_of: row.repeats for row in connection.execute(counted)} if ids else {}
     return [
         {

@@ -50,9 +50,13 @@ def decode(asked: Mapping[str, Any], cursor: str) -> tuple[datetime, str]:
     raise InvalidInput([FieldError(field="cursor", message=message)])
 
 
-def behind(at: sa.ColumnElement[Any], id: sa.ColumnElement[Any], place: tuple[datetime, str], *, down: bool) -> Any:
+def behind(
+    at: sa.ColumnElement[Any], id: sa.ColumnElement[Any], place: tuple[datetime, str], *, down: bool
+) -> Any:
     """The condition for rows behind a place."""
     pair = sa.tuple_(at, id)
     # bound with their columns' types, or the times would be written in another form than they are stored in
-    there = sa.tuple_(sa.bindparam(None, place[0], type_=at.type), sa.bindparam(None, place[1], type_=id.type))
+    there = sa.tuple_(
+        sa.bindparam(None, place[0], type_=at.type), sa.bindparam(None, place[1], type_=id.type)
+    )
     return pair < there if down else pair > there

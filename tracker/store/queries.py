@@ -55,7 +55,12 @@ ORDERS = ("created_at", "-created_at", "updated_at", "-updated_at")
 
 
 def list_calls(
-    connection: Connection, which: CallFilter, *, order: str = "-created_at", limit: int = 50, cursor: str | None = None
+    connection: Connection,
+    which: CallFilter,
+    *,
+    order: str = "-created_at",
+    limit: int = 50,
+    cursor: str | None = None,
 ) -> Page[Document]:
     """A page of calls. Raises InvalidInput for a bad cursor."""
     c = t.calls.c
@@ -90,7 +95,9 @@ def find_call(connection: Connection, id: str) -> str:
     if direct is not None:
         return str(direct)
     for condition in (s.id == id, s.provider_key == id_key(id), s.provider_base == base_key(id)):
-        found = connection.scalar(sa.select(s.call_id).where(condition).order_by(s.created_at.desc()).limit(1))
+        found = connection.scalar(
+            sa.select(s.call_id).where(condition).order_by(s.created_at.desc()).limit(1)
+        )
         if found is not None:
             return str(found)
     raise NotFound(f"There is no call, submission or provider's id {id[:60]}.")
@@ -108,7 +115,9 @@ def evidence(connection: Connection, id: str) -> Document:
     events that were withdrawn because their callback was moved. Raises NotFound."""
     _must_exist(connection, id)
     x = t.exchanges
-    exchanges = connection.execute(sa.select(x).where(x.c.call_id == id).order_by(x.c.requested_at, x.c.id)).all()
+    exchanges = connection.execute(
+        sa.select(x).where(x.c.call_id == id).order_by(x.c.requested_at, x.c.id)
+    ).all()
     found = records.events_of(connection, [id])[id]
     kept = in_order(e for e, withdrawn in found if not withdrawn)
     return {

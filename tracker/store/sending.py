@@ -1,17 +1,13 @@
-"""What sending remembers beside events: the pace, what was exchanged, keys of requests, and the key of digests."""
+"""What sending remembers beside events: the pace, what was exchanged, and the keys of requests."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from tracker.domain.calls import OPEN
@@ -19,27 +15,9 @@ from tracker.domain.matching import GIVE_UP_AFTER
 from tracker.domain.readings import Reading
 from tracker.store import jobs
 from tracker.store import tables as t
+from tracker.store.digests import insert_unless_there
 from tracker.store.evidence import reading_to_json
 from tracker.store.inbox import Headers, pack_headers
-
-_DIGEST_KEY: Final = "digest-key"
-
-
-def _insert_unless_there(connection: Connection, table: sa.Table, values: dict[str, Any]) -> bool:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(table).values(values).on_conflict_do_nothing()
-    # the row count of an insert is not to be had from every driver
-    return connection.execute(insert.returning(*table.primary_key.columns)).first() is not None
-
-
-def digest(connection: Connection, data: bytes) -> str:
-    """A digest that nobody can make or reverse by trying without this database's own key. 32 hexadecimal digits."""
-    query = sa.select(t.settings.c.value).where(t.settings.c.name == _DIGEST_KEY)
-    key = connection.scalar(query)
-    if key is None:
-        _insert_unless_there(connection, t.settings, {"name": _DIGEST_KEY, "value": secrets.token_hex(32)})
-        key = connection.scalar(query)
-    return hmac.new(bytes.fromhex(str(key)), data, hashlib.sha256).hexdigest()[:32]
 
 
 def remember_request(
@@ -48,7 +26,7 @@ def remember_request(
     """Bind an Idempotency-Key to a call. None if it was free; else the digest and the call it is bound to."""
     k = t.idempotency_keys.c
     values = {"scope": scope, "key": key, "digest": digest, "call_id": call_id, "created_at": now}
-    if _insert_unless_there(connection, t.idempotency_keys, values):
+    if insert_unless_there(connection, t.idempotency_keys, values):
         return None
     row = connection.execute(sa.select(k.digest, k.call_id).where(k.scope == scope, k.key == key)).one()
     return row.digest, row.call_id
@@ -79,7 +57,7 @@ def take_turn(
     """
     gap = timedelta(seconds=1 / calls_per_second)
     p = t.pace.c
-    _insert_unless_there(connection, t.pace, {"account": account, "next_at": now})
+    insert_unless_there(connection, t.pace, {"account": account, "next_at": now})
     row = connection.execute(
         sa.select(p.next_at, p.dialled_at).where(p.account == account).with_for_update()
     ).one()

@@ -186,6 +186,8 @@ class CallbackRow(SQLModel, table=True):
 
     state: str
     reason: str | None
+    #: a keyed digest of the secret that was presented, where it was not believed
+    fingerprint: str | None
     #: the normalised reading; None where it is none
     reading: dict[str, Any] | None = Field(sa_type=_NULLABLE_JSON)
     #: the callee, where no id names the submission: such receipts are weighed together

@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("remote", sa.String(), nullable=True),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=True),
+        sa.Column("fingerprint", sa.String(), nullable=True),
         sa.Column("reading", sa.JSON(), nullable=True),
         sa.Column("loose_number", sa.String(), nullable=True),
         sa.Column("twin", sa.String(), nullable=True),

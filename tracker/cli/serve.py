@@ -1,0 +1,85 @@
+"""`tracker serve` and `tracker worker`: the processes that stay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from tracker.cli import app
+
+if TYPE_CHECKING:
+    from tracker.settings import Settings
+
+LogFormat = Annotated[
+    Literal["auto", "json", "console"],
+    typer.Option(help="How the log is written to standard error; auto: for people at a terminal, else JSON."),
+]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"], typer.Option(help="The least that is logged.")
+]
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Listen on this address, whatever server.host says.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Listen on this port, whatever server.port says; 0: a free one."),
+    ] = None,
+    worker: Annotated[
+        bool, typer.Option("--worker/--no-worker", help="Also join, send and ask in this process.")
+    ] = True,
+    log_format: LogFormat = "auto",
+    log_level: LogLevel = "info",
+) -> None:
+    """Take callbacks in, answer the API, and do the work that is due. Ends cleanly on SIGTERM and Ctrl-C."""
+    settings = _started(log_format, log_level)
+    settings.require_receivable()
+    from tracker.web.server import run
+
+    given_port = settings.server.port if port is None else port
+    run(settings, host=host or settings.server.host, port=given_port, run_worker=worker)
+
+
+@app.command()
+def worker(log_format: LogFormat = "auto", log_level: LogLevel = "info") -> None:
+    """Do the work that is due, without a server; as many beside each other as wanted. Ends cleanly on SIGTERM."""
+    import asyncio
+    import signal
+
+    from tracker.cli.context import opened
+    from tracker.flow.program import assemble
+    from tracker.worker import Worker
+
+    settings = _started(log_format, log_level)
+
+    async def run() -> None:
+        working = Worker(assemble(database, settings.account_values()))
+        loop = asyncio.get_running_loop()
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sign, working.stop)
+        await working.run()
+
+    with opened(settings, create=True) as database:
+        asyncio.run(run())
+
+
+def _started(log_format: str, log_level: str) -> Settings:
+    """The settings, with the log configured and the start said there."""
+    import structlog
+
+    from tracker import __version__
+    from tracker.logs import configure_logs
+    from tracker.settings import load_settings
+
+    settings = load_settings()
+    json = None if log_format == "auto" else log_format == "json"
+    configure_logs(secrets=settings.secrets(), json=json, level=log_level)
+    log = structlog.get_logger()
+    log.info("process.started", version=__version__, settings=settings.summary())
+    for warning in settings.warnings():
+        log.warning("settings.warning", warning=warning)
+    return settings

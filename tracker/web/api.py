@@ -1,0 +1,224 @@
+"""`/api/v1`: placing calls, reading them, and what people decide about calls and callbacks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import orjson
+import structlog
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tracker.domain.documents import Document
+from tracker.errors import FieldError, InvalidInput, StorageUnavailable
+from tracker.store import inbox_queries, paging, queries, records
+from tracker.store.database import Connection
+from tracker.store.paging import Page
+from tracker.web.auth import needs_token
+from tracker.web.doorkeeper import bearer, raw_headers
+from tracker.web.reading import (
+    Parameters,
+    call_filter,
+    callback_filter,
+    idempotency_key,
+    json_object,
+    only,
+)
+from tracker.web.state import AppRequest
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+PREFIX: Final = "/api/v1"
+#: beyond the account's `timeout_s`, for recording what came back
+_RECORDING_S: Final = 5.0
+#: the states of a submission that are clear; the others may still become anything
+_UNCLEAR: Final = ("pending", "submitting", "unconfirmed")
+
+
+async def place_call(request: AppRequest) -> Response:
+    """POST /calls: place one call, send it at once, and wait for the recorded answer."""
+    program = request.state["program"]
+    key = idempotency_key(request)
+    fields = await json_object(request)
+    scope = (bearer(raw_headers(request)) or b"").decode("latin-1")
+    placed = await asyncio.to_thread(lambda: program.placer.place(fields, scope=scope, key=key))
+    if not placed.replayed:
+        await _send(request, placed.submission)
+    call = await _read(request, lambda c: queries.get_call(c, placed.call))
+    location = {"Location": f"{request.scope.get('root_path', '')}{PREFIX}/calls/{placed.call}"}
+    if placed.replayed:
+        return _json(call, 200, {**location, "Idempotency-Replayed": "true"})
+    clear = call["submissions"][0]["status"] not in _UNCLEAR
+    return _json(call, 201 if clear else 202, location)
+
+
+async def list_calls(request: AppRequest) -> Response:
+    """GET /calls."""
+    parameters = Parameters(request)
+    accounts = request.state["program"].accounts.values()
+    region = next((a.region for a in accounts), "IN")
+    which, order = call_filter(parameters, region)
+    limit, cursor = parameters.page()
+    parameters.done()
+    page = await _read(
+        request, lambda c: queries.list_calls(c, which, order=order, limit=limit, cursor=cursor)
+    )
+    return _page(page)
+
+
+async def get_call(request: AppRequest) -> Response:
+    """GET /calls/{id}."""
+    Parameters(request).done()
+    id = request.path_params["id"]
+    return _json(await _read(request, lambda c: queries.get_call(c, id)))
+
+
+async def get_timeline(request: AppRequest) -> Response:
+    """GET /calls/{id}/timeline: its events in order."""
+    parameters = Parameters(request)
+    limit, cursor = parameters.page()
+    parameters.done()
+    id = request.path_params["id"]
+    events = await _read(request, lambda c: queries.timeline(c, id))
+    begin = _place_in(events, cursor, id)
+    shown = events[begin : begin + limit]
+    more = begin + limit < len(events)
+    after = paging.encode({"timeline": id}, _at(shown[-1]), shown[-1]["id"]) if more else None
+    return _page(Page(data=shown, next_cursor=after))
+
+
+async def get_evidence(request: AppRequest) -> Response:
+    """GET /calls/{id}/evidence: everything that the timeline rests on."""
+    Parameters(request).done()
+    id = request.path_params["id"]
+    return _json(await _read(request, lambda c: queries.evidence(c, id)))
+
+
+async def cancel_call(request: AppRequest) -> Response:
+    """POST /calls/{id}/cancel: 200 where nothing had left, 202 where the provider's outcome stands."""
+    only(await json_object(request, may_be_empty=True), {})
+    id, program = request.path_params["id"], request.state["program"]
+    canceled = await asyncio.to_thread(program.operator.cancel, id)
+    return _json(await _read(request, lambda c: queries.get_call(c, id)), 200 if canceled else 202)
+
+
+async def retry_call(request: AppRequest) -> Response:
+    """POST /calls/{id}/retry: another attempt by hand, sent at once; 201 with the new submission."""
+    fields = await json_object(request, may_be_empty=True)
+    only(fields, {"force": bool})
+    id, program = request.path_params["id"], request.state["program"]
+    submission = await asyncio.to_thread(lambda: program.operator.retry(id, force=bool(fields.get("force"))))
+    await _send(request, submission)
+    return _json(await _read(request, lambda c: queries.get_call(c, id)), 201)
+
+
+async def list_callbacks(request: AppRequest) -> Response:
+    """GET /callbacks: the inbox."""
+    parameters = Parameters(request)
+    which = callback_filter(parameters)
+    limit, cursor = parameters.page()
+    parameters.done()
+    return _page(
+        await _read(request, lambda c: inbox_queries.list_callbacks(c, which, limit=limit, cursor=cursor))
+    )
+
+
+async def get_callback(request: AppRequest) -> Response:
+    """GET /callbacks/{id}: with the raw request."""
+    Parameters(request).done()
+    id = request.path_params["id"]
+    return _json(await _read(request, lambda c: inbox_queries.get_callback(c, id)))
+
+
+async def join_callback(request: AppRequest) -> Response:
+    """POST /callbacks/{id}/join: by hand, to our submission or to the provider's id."""
+    fields = await json_object(request)
+    only(fields, {"submission": str, "submission_id": str})
+    given = {name: value for name, value in fields.items() if value}
+    if len(given) != 1:
+        message = "is needed, or submission_id: give exactly one of them"
+        raise InvalidInput([FieldError(field="submission", message=message)])
+    id, operator = request.path_params["id"], request.state["program"].operator
+    await asyncio.to_thread(lambda: operator.join(id, **given))
+    return _json(await _read(request, lambda c: inbox_queries.get_callback(c, id)))
+
+
+async def ignore_callback(request: AppRequest) -> Response:
+    """POST /callbacks/{id}/ignore: it is about nothing of ours."""
+    only(await json_object(request, may_be_empty=True), {})
+    id, operator = request.path_params["id"], request.state["program"].operator
+    await asyncio.to_thread(operator.ignore, id)
+    return _json(await _read(request, lambda c: inbox_queries.get_callback(c, id)))
+
+
+ROUTES: Final = [
+    Route(PREFIX + path, needs_token(endpoint), methods=[method])
+    for method, path, endpoint in (
+        ("POST", "/calls", place_call),
+        ("GET", "/calls", list_calls),
+        ("GET", "/calls/{id}", get_call),
+        ("GET", "/calls/{id}/timeline", get_timeline),
+        ("GET", "/calls/{id}/evidence", get_evidence),
+        ("POST", "/calls/{id}/cancel", cancel_call),
+        ("POST", "/calls/{id}/retry", retry_call),
+        ("GET", "/callbacks", list_callbacks),
+        ("GET", "/callbacks/{id}", get_callback),
+        ("POST", "/callbacks/{id}/join", join_callback),
+        ("POST", "/callbacks/{id}/ignore", ignore_callback),
+    )
+]
+
+
+async def _send(request: AppRequest, submission: str) -> None:
+    """Send in a task of the server's own, which goes on if the caller goes away; wait for its answer to be recorded."""
+    program, sends = request.state["program"], request.state["sends"]
+
+    async def send() -> None:
+        try:
+            await program.sender.submit(submission)
+        except StorageUnavailable as error:
+            log.warning("submission.not_recorded", submission=submission, error=str(error))
+        except Exception:
+            log.exception("submission.failed", submission=submission)
+
+    task = asyncio.create_task(send())
+    sends.add(task)
+    task.add_done_callback(sends.discard)
+    found = await _read(request, lambda c: records.find_submission(c, submission))
+    account = program.accounts.get(found.account) if found else None
+    await asyncio.wait([task], timeout=(account.timeout_s if account else 0.0) + _RECORDING_S)
+
+
+async def _read(request: AppRequest, work: Callable[[Connection], T]) -> T:
+    return await asyncio.to_thread(request.state["program"].database.read, work)
+
+
+def _json(document: Document, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(document), status, media_type="application/json", headers=headers)
+
+
+def _page(page: Page[Document]) -> Response:
+    return _json({"data": page.data, "next_cursor": page.next_cursor})
+
+
+def _place_in(events: list[Document], cursor: str | None, id: str) -> int:
+    """Where the page behind a cursor begins. Raises InvalidInput."""
+    if cursor is None:
+        return 0
+    _, last = paging.decode({"timeline": id}, cursor)
+    for n, event in enumerate(events):
+        if event["id"] == last:
+            return n + 1
+    raise InvalidInput(
+        [FieldError(field="cursor", message="names an event that is no longer there; begin anew")]
+    )
+
+
+def _at(event: Document) -> Any:
+    from tracker.domain.events import from_iso
+
+    return from_iso(event["at"])

@@ -1,0 +1,135 @@
+"""The composition root: routes, and a lifespan that puts the parts together and takes them apart again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import structlog
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tracker.flow.clock import Clock, system_clock
+from tracker.flow.program import assemble
+from tracker.flow.receiving import Inbox
+from tracker.settings import Settings
+from tracker.store.database import Database
+from tracker.store.schema import prepare
+from tracker.web import api, bodies, health, problems
+from tracker.web.callbacks import receive
+from tracker.web.doorkeeper import Doorkeeper
+from tracker.web.log_lines import LogLines
+from tracker.web.reading import Unparsable
+from tracker.web.state import State
+from tracker.worker import Worker
+
+log = structlog.get_logger()
+
+#: seconds that requests and sends may take to end
+GRACE_S: Final = 10.0
+
+
+def create_app(settings: Settings, *, run_worker: bool = True, clock: Clock = system_clock) -> Starlette:
+    """The server's application. Raises ConfigurationError; its lifespan raises SchemaMismatch, StorageUnavailable.
+
+    run_worker: whether due steps are run in this process, too.
+    """
+    accounts = settings.account_values()
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[State]:
+        database = Database(settings.database_url)
+        try:
+            await asyncio.to_thread(prepare, database, create=True)
+            program = assemble(database, accounts, clock)
+            worker = Worker(program) if run_worker else None
+            inbox = Inbox(database, stored=worker.wake if worker else lambda: None, clock=clock)
+            inbox.start()
+            working = asyncio.create_task(_work(worker)) if worker else None
+            sends: set[asyncio.Task[None]] = set()
+            yield {
+                "program": program,
+                "inbox": inbox,
+                "doorkeeper": Doorkeeper(accounts, settings.secrets(), settings.server.trusted_proxies),
+                "worker": worker,
+                "sends": sends,
+                "api_token": settings.api_token,
+            }
+            # what was accepted is finished: sends that are under way, callbacks that wait for their commit
+            if sends:
+                await asyncio.wait(set(sends), timeout=GRACE_S)
+            await inbox.stop()
+            if worker and working:
+                worker.stop()
+                await asyncio.wait([working], timeout=GRACE_S)
+        finally:
+            database.close()
+
+    routes: list[Any] = [
+        Route("/healthz", health.healthz, methods=["GET"]),
+        Route("/readyz", health.readyz, methods=["GET"]),
+        Route("/statusz", health.statusz, methods=["GET"]),
+        *api.ROUTES,
+    ]
+    callbacks = _EveryMethod(receive)
+    for template in ("/callbacks/{account}", "/callbacks/{account}/{lane}"):
+        routes.append(Route(template, callbacks))
+    app = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=[Middleware(LogLines), Middleware(Prefix, prefix=_path_of(settings.server.public_url))],
+        exception_handlers={**problems.HANDLERS, Unparsable: _unparsable, bodies.TooLarge: _too_large},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _work(worker: Worker) -> None:
+    try:
+        await worker.run()
+    except Exception:
+        worker.failed = True
+        log.exception("worker.ended")
+
+
+class _EveryMethod:
+    """An endpoint that sees requests of every method: which are allowed is its own to say, in its own order."""
+
+    def __init__(self, endpoint: Callable[[Any], Any]) -> None:
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response: Response = await self._endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+
+class Prefix:
+    """A proxy in front may strip the path prefix of `server.public_url`, or leave it: both arrive here."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self._app, self._prefix = app, prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        prefix = self._prefix
+        if prefix and scope["type"] == "http" and scope["path"].startswith(prefix + "/"):
+            scope = {**scope, "root_path": prefix}
+        await self._app(scope, receive, send)
+
+
+def _path_of(url: str | None) -> str:
+    return urlsplit(url).path.rstrip("/") if url else ""
+
+
+def _unparsable(_request: Request, error: Exception) -> Response:
+    return problems.problem(400, str(error))
+
+
+def _too_large(_request: Request, _error: Exception) -> Response:
+    return problems.problem(413, "A request may have 1 MiB.", headers={"Connection": "close"})

@@ -1,0 +1,178 @@
+"""The provider's side: `POST|PUT|GET /callbacks/{account}` and `/callbacks/{account}/{lane}`.
+
+A request is verified, stored, and only then answered; what it says is read afterwards. The checks stand in the order in
+which they are made.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Final
+
+import orjson
+import structlog
+from starlette.responses import Response
+
+from tracker.domain.accounts import Account
+from tracker.domain.readings import Handshake
+from tracker.errors import StorageUnavailable
+from tracker.flow.receiving import Inbox
+from tracker.providers.base import Incoming
+from tracker.providers.registry import provider_named
+from tracker.store import inbox
+from tracker.store.ids import new_id
+from tracker.web import bodies
+from tracker.web.doorkeeper import Headers, raw_headers, same
+from tracker.web.problems import RETRY_AFTER_S, problem
+from tracker.web.state import AppRequest
+
+log = structlog.get_logger()
+
+METHODS: Final = ("POST", "PUT", "GET")
+#: the provider gives up after 3 seconds
+STORE_WITHIN_S: Final = 2.5
+_HANDSHAKE_BYTES: Final = 4 * 1024
+_QUARANTINE_BYTES: Final = 64 * 1024
+_OK: Final = b'{"ok":true}'
+
+
+async def receive(request: AppRequest) -> Response:
+    """Take one callback in."""
+    state = request.state
+    name, lane = request.path_params["account"], request.path_params.get("lane")
+    account = state["program"].accounts.get(name)
+    if account is None:
+        # 404: this address was never given to anybody; the provider repeats it and gives up
+        nearest = difflib.get_close_matches(name, state["program"].accounts, n=1, cutoff=0.5)
+        log.warning("callback.unknown_account", account=name[:100], nearest=nearest[0] if nearest else None)
+        state["inbox"].count("unknown-account", "")
+        return problem(404, "There is no such account.")
+    if request.method not in METHODS:
+        # 405: no callback; nothing is kept
+        return problem(405, "Callbacks are sent by POST, PUT or GET.", headers={"Allow": ", ".join(METHODS)})
+
+    headers = raw_headers(request)
+    provider = provider_named(account.provider)
+    presented = provider.presented_secrets(headers)
+    believed = account.allow_unsigned or any(same(p, account.webhook_secrets) for p in presented)
+    if not believed and not (account.webhook_token and _may_be_handshake(request)):
+        return await _quarantine(request, account, lane, presented, b"", 0)
+    try:
+        body = await bodies.read(request, bodies.MOST_BYTES if believed else _HANDSHAKE_BYTES)
+    except bodies.TooLarge:
+        if not believed:
+            return await _quarantine(request, account, lane, presented, b"", 0)
+        # 413: no documented callback is nearly as large; it is refused while it arrives
+        log.warning("callback.too_large", account=account.name)
+        state["inbox"].count("too-large", account.name)
+        return problem(413, "A callback may have 1 MiB.", headers={"Connection": "close"})
+
+    incoming = Incoming(
+        method=request.method,
+        path=_path(request),
+        query=request.scope["query_string"],
+        headers=headers,
+        body=body,
+    )
+    if len(body) <= _HANDSHAKE_BYTES:
+        handshake = provider.read_handshake(incoming)
+        if handshake is not None and _token_is_known(account, handshake):
+            return await _shake_hands(request, account, lane, incoming, handshake)
+    if not believed:
+        return await _quarantine(request, account, lane, presented, body, len(body))
+    if lane is not None and account.lanes and lane not in account.lanes:
+        log.warning("callback.unknown_lane", account=account.name, lane=lane[:100])
+    # 200 {"ok":true}, whatever it holds, once it is committed. 503 makes the provider repeat it, and us ask.
+    return await _store(request, account, _new(request, account, lane, incoming), _OK)
+
+
+def _may_be_handshake(request: AppRequest) -> bool:
+    """By the headers alone: it may carry a challenge, and is small."""
+    declared = request.headers.get("content-length", "")
+    return not (declared.isdigit() and int(declared) > _HANDSHAKE_BYTES)
+
+
+def _token_is_known(account: Account, handshake: Handshake) -> bool:
+    return any(same(token.encode("utf-8", "replace"), [account.webhook_token]) for token in handshake.tokens)
+
+
+async def _shake_hands(
+    request: AppRequest, account: Account, lane: str | None, incoming: Incoming, handshake: Handshake
+) -> Response:
+    """200 with the challenge: the provider then takes the address for ours. Before 2021 it wanted the key back."""
+    new = _new(request, account, lane, incoming, state=inbox.IGNORED, reason="handshake")
+    key = handshake.validation_key or next(iter(handshake.tokens), None)
+    answer = orjson.dumps({"challenge": handshake.challenge, "validation_key": key})
+    log.info("callback.handshake", account=account.name, lane=lane)
+    return await _store(request, account, new, answer)
+
+
+async def _quarantine(
+    request: AppRequest,
+    account: Account,
+    lane: str | None,
+    presented: tuple[bytes, ...],
+    body: bytes,
+    size: int,
+) -> Response:
+    """401: it is not believed. What came is kept aside, within bounds, so that a wrong secret can be mended."""
+    if not body and not size:
+        body, size = await bodies.read_beginning(request, _QUARANTINE_BYTES)
+    incoming = Incoming(
+        method=request.method,
+        path=_path(request),
+        query=request.scope["query_string"],
+        headers=raw_headers(request),
+        body=body[:_QUARANTINE_BYTES],
+    )
+    cause = "wrong-secret" if presented else "no-secret"
+    new = _new(request, account, lane, incoming, state=inbox.QUARANTINED, reason=cause, size=size)
+    log.warning("callback.not_believed", account=account.name, cause=cause)
+    request.state["inbox"].set_aside(new, b"\n".join(presented))
+    return problem(
+        401, "The secret of this webhook is missing or wrong.", headers={"WWW-Authenticate": "Bearer"}
+    )
+
+
+async def _store(request: AppRequest, account: Account, new: inbox.NewCallback, answer: bytes) -> Response:
+    box: Inbox = request.state["inbox"]
+    try:
+        await box.put(new, timeout_s=STORE_WITHIN_S)
+    except StorageUnavailable as error:
+        # 503: it may be stored or not. The provider repeats it; and we ask about what is open.
+        log.warning("callback.not_stored", account=account.name, callback=new.id, error=str(error))
+        box.missed(account.name)
+        return problem(503, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
+    return Response(answer, 200, media_type="application/json")
+
+
+def _new(
+    request: AppRequest,
+    account: Account,
+    lane: str | None,
+    incoming: Incoming,
+    *,
+    state: str = inbox.PENDING,
+    reason: str | None = None,
+    size: int | None = None,
+) -> inbox.NewCallback:
+    keeper = request.state["doorkeeper"]
+    headers: Headers = keeper.headers_without_secrets(incoming.headers)
+    if state == inbox.QUARANTINED:
+        # what was presented may be somebody's secret, though it is none of ours: its fingerprint is enough
+        headers = tuple((k, b"***" if k == b"authorization" else v) for k, v in headers)
+    return inbox.NewCallback(
+        id=new_id("cb"), account=account.name, lane=_storable(lane), received_at=request.state["program"].clock(),
+        method=incoming.method, path=keeper.without_secrets(incoming.path),
+        query=keeper.without_secrets(incoming.query), headers=headers, body=keeper.without_secrets(incoming.body),
+        size=len(incoming.body) if size is None else size, remote=keeper.remote(request.scope), state=state,
+        reason=reason,
+    )  # fmt: skip
+
+
+def _storable(lane: str | None) -> str | None:
+    return None if lane is None else lane.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[:200]
+
+
+def _path(request: AppRequest) -> bytes:
+    return bytes(request.scope.get("raw_path") or request.scope["path"].encode("utf-8", "replace"))

@@ -1,0 +1,74 @@
+"""The server process: one uvicorn around the application."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from types import FrameType
+
+import structlog
+import uvicorn
+
+from tracker.errors import ConfigurationError
+from tracker.settings import Settings
+from tracker.web.app import GRACE_S, create_app
+
+log = structlog.get_logger()
+
+
+class _Server(uvicorn.Server):
+    """Ends with 0 after a signal, and says where it listens."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        # else the signal is raised once more when everything is over, and the exit status is the signal's
+        self._captured_signals.clear()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for each in sockets or ():
+            host, port = each.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            log.info("server.listening", url=f"http://{shown}:{port}")
+
+
+def run(settings: Settings, *, host: str, port: int, run_worker: bool) -> None:
+    """Serve until a signal. Raises ConfigurationError, before the database is touched, if it cannot listen."""
+    listening = _listen(host, port)
+    try:
+        config = uvicorn.Config(
+            create_app(settings, run_worker=run_worker),
+            access_log=False,
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(GRACE_S),
+            timeout_keep_alive=30,
+            lifespan="on",
+        )
+        server = _Server(config)
+        server.run(sockets=[listening])
+    finally:
+        listening.close()
+    if not server.started:
+        raise ConfigurationError("The server could not start; the log above says why.")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(2048)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            message = (
+                f"Port {port} on {host} is taken: another tracker? Choose another with --port or server.port."
+            )
+        else:
+            message = f"The server cannot listen on {host}:{port}: {error.strerror or error}."
+        raise ConfigurationError(message) from None
+    listening.set_inheritable(True)
+    return listening

@@ -1,0 +1,26 @@
+"""What every request finds: the parts that the lifespan put together."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypedDict
+
+from starlette.requests import Request
+
+from tracker.flow.program import Program
+from tracker.flow.receiving import Inbox
+from tracker.web.doorkeeper import Doorkeeper
+from tracker.worker import Worker
+
+
+class State(TypedDict):
+    program: Program
+    inbox: Inbox
+    doorkeeper: Doorkeeper
+    worker: Worker | None
+    #: sends that were begun by a request and outlive it
+    sends: set[asyncio.Task[None]]
+    api_token: str | None
+
+
+AppRequest = Request[State]
