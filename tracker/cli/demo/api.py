@@ -99,7 +99,7 @@ class Api:
             response = client.request(method, path, **more)
         except httpx.HTTPError as error:
             self._house.check()
-            raise TrackerError(f"{method} {path} was not answered: {error or type(error).__name__}") from None
+            raise TrackerError(f"{method} {path} was not answered: {type(error).__name__} {error}") from None
         if response.status_code >= 400:
             self._house.check()
             raise TrackerError(f"{method} {path} was answered {response.status_code}: {response.text[:500]}")

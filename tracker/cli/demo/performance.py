@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -48,8 +48,8 @@ class Scene:
     #: its timeline was told as a whole
     told: bool = False
 
-    #: how often each callback came again, by its id
-    repeats: Mapping[str, int] = field(default_factory=dict)
+    #: those that are joined to it, in the order of their receipt
+    callbacks: list[Document] = field(default_factory=list)
 
     @property
     def settled(self) -> bool:
@@ -120,9 +120,9 @@ def _look(api: Api, scenes: Sequence[Scene], screen: Screen, *, everything: bool
             scene.call, scene.events = call, events
     screen.grown(scenes)
     over = [s for s in scenes if s.call is not None and not s.told and (everything or s.is_quiet(now))]
-    repeats = {c["id"]: c["repeats"] for c in api.callbacks()} if over else {}
+    inbox = api.callbacks() if over else []
     for scene in over:
-        scene.told, scene.repeats = True, repeats
+        scene.told, scene.callbacks = True, [c for c in inbox if c["call"] == (scene.call or {})["id"]]
         screen.told(scene)
 
 

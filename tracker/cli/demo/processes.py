@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tracker.cli.demo.signals import Signals
@@ -43,8 +42,8 @@ class Child:
         self, name: str, arguments: Sequence[str], directory: Path, environment: Mapping[str, str]
     ) -> None:
         self.name = name
-        self._out, self.log = directory / f"{name}.out", directory / f"{name}.log"
-        with self._out.open("wb") as out, self.log.open("wb") as log:
+        self._out, self._log = directory / f"{name}.out", directory / f"{name}.log"
+        with self._out.open("wb") as out, self._log.open("wb") as log:
             # A session of its own: Ctrl-C reaches the demo alone, which then ends both in its order.
             self._process = subprocess.Popen(  # noqa: S603 -- our own program, no shell
                 [sys.executable, "-P", "-m", "tracker", *arguments],
@@ -52,26 +51,28 @@ class Child:
                 cwd=directory, env=dict(environment), start_new_session=True,
             )  # fmt: skip
 
-    def said(self) -> str:
-        """What it has printed on standard output."""
-        return self._out.read_text("utf-8", "replace")
-
     def check(self) -> None:
         """Raises ChildEnded, with the last lines that it wrote, if it does not run any more."""
         status = self._process.poll()
         if status is None:
             return
-        written = (self.said() + self.log.read_text("utf-8", "replace")).strip().splitlines()
-        last = "\n".join(f"  {line}" for line in written[-_LAST_LINES:]) or "  (it wrote nothing)"
+        last = "\n".join(f"  {line}" for line in self._lines()[-_LAST_LINES:]) or "  (it wrote nothing)"
         raise ChildEnded(
             f"The demo's {self.name} ended by itself with exit status {status}. It last wrote:\n{last}\n"
             "Run the demo again; if it happens again, please report it with these lines."
         )
 
-    def wait_until(self, pattern: str) -> re.Match[str]:
-        """The first match in what it prints. Raises ChildEnded, or TrackerError if it takes too long."""
+    def announcement(self, key: str, value: str | None = None) -> dict[str, Any]:
+        """The first JSON line that it writes with this key (and value): it is ready. Waits for it.
+
+        Raises ChildEnded, or TrackerError if it takes too long.
+        """
         until = time.monotonic() + _READY_S
-        while not (found := re.search(pattern, self.said())):
+        while True:
+            for line in self._lines():
+                said = _object(line)
+                if key in said and value in (None, said[key]):
+                    return said
             self.check()
             if time.monotonic() > until:
                 raise TrackerError(
@@ -79,7 +80,13 @@ class Child:
                     "is this machine very busy? Try again in a moment."
                 )
             time.sleep(_LOOK_S)
-        return found
+
+    def _lines(self) -> list[str]:
+        return [
+            line
+            for file in (self._out, self._log)
+            for line in file.read_text("utf-8", "replace").splitlines()
+        ]
 
     def ask_to_end(self) -> None:
         """Ends it in an orderly way; does not wait for it."""
@@ -120,12 +127,14 @@ class House:
         """Starts the simulator, then the tracker with an account at that simulator and nowhere else."""
         simulate = ["simulate", "--port", "0", "--json", "--token", self._provider_token, *simulator_flags]
         simulator = self._child("simulator", simulate)
-        said = json.loads(simulator.wait_until(r"(?m)^\{.*\}$")[0])
+        said = simulator.announcement("control")
         self.provider_url, self.control_url = said["url"], said["control"]
         _refuse_any_other(self.provider_url)
         self._write_configuration()
-        tracker = self._child("tracker", ["serve", "--port", "0"])
-        self.url = tracker.wait_until(r"http://127\.0\.0\.1:[0-9]+")[0]
+        tracker = self._child(
+            "tracker", ["serve", "--host", "127.0.0.1", "--port", "0", "--log-format", "json"]
+        )
+        self.url = tracker.announcement("event", "server.listening")["url"]
 
     def check(self) -> None:
         """Raises ChildEnded if one of the processes does not run any more."""
@@ -146,7 +155,7 @@ class House:
         return child
 
     def _write_configuration(self) -> None:
-        lines = {
+        sections: dict[str, dict[str, object]] = {
             "[database]": {"url": f"sqlite:///{self.directory / 'tracker.db'}"},
             "[server]": {"api_token": self.api_token},
             f"[accounts.{_ACCOUNT}]": {
@@ -161,7 +170,7 @@ class House:
             },
         }
         text = "# Of `tracker demo`: a simulated provider, no phone rings.\n"
-        for section, values in lines.items():
+        for section, values in sections.items():
             # A text of JSON is a text of TOML, where it has no control characters.
             text += "\n".join([section, *(f"{k} = {json.dumps(v)}" for k, v in values.items())]) + "\n"
         with open(os.open(self.configuration, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
@@ -175,6 +184,15 @@ def environment(configuration: Path, of: Mapping[str, str] = os.environ) -> dict
     if (package.parent / "pyproject.toml").exists():  # from a checkout, which may not be installed
         kept["PYTHONPATH"] = os.pathsep.join(filter(None, (str(package.parent), of.get("PYTHONPATH"))))
     return kept | {"TRACKER_CONFIG": str(configuration), "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
+
+
+def _object(line: str) -> dict[str, Any]:
+    """What a line of JSON says; nothing where it is something else, or not written to its end yet."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _refuse_any_other(url: str) -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from tracker.cli import rendering
 from tracker.cli.demo.performance import Scene
+from tracker.cli.demo.receipts import notes
 from tracker.cli.terminal import console, harmless, show
 
 #: lines of a terminal that are left to finished timelines
@@ -41,9 +42,12 @@ class Lines(Screen):
 
     def __init__(self) -> None:
         self._seen: dict[int, set[str]] = {}
+        #: an empty line stands above
+        self._apart = False
 
     def say(self, text: str = "", style: str = "") -> None:
-        show(Text(text, style))
+        show(Text(harmless(text), style))
+        self._apart = not text
 
     def placed(self, scene: Scene) -> None:
         self.say(f"{_name(scene)}  placed: {scene.part.title}")
@@ -54,10 +58,13 @@ class Lines(Screen):
             new = [e for e in scene.events if e["id"] not in seen]
             seen |= {e["id"] for e in new}
             if words := _words(new):
-                show(Text(harmless(f"{_name(scene)}    {' → '.join(words)}"), "dim"))
+                self.say(f"{_name(scene)}    {' → '.join(words)}", "dim")
 
     def told(self, scene: Scene) -> None:
+        if not self._apart:
+            self.say()
         show(_whole(scene))
+        self._apart = True
 
 
 class Redrawn(Screen):
@@ -111,12 +118,18 @@ def _words(events: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _whole(scene: Scene) -> RenderableType:
+    """One call's timeline under its title, with an empty line below."""
     call = scene.call or {}
     title = Text(f"#{scene.part.position:02}  {scene.part.title}")
+    repeats = {c["id"]: c["repeats"] for c in scene.callbacks}
+    told = notes(call, scene.events, scene.callbacks)
     return Group(
-        Text(), Rule(title, align="left", style="dim"),
-        rendering.header(call), rendering.timeline(call, scene.events, repeats=scene.repeats), Text(),
-    )  # fmt: skip
+        Rule(title, align="left", style="dim"),
+        rendering.header(call),
+        rendering.timeline(call, scene.events, repeats=repeats),
+        *(Text(f"{'':9}{note}", "italic") for note in told),
+        Text(),
+    )
 
 
 def show_summary(summary: Mapping[str, Any]) -> None:
@@ -138,6 +151,7 @@ def show_summary(summary: Mapping[str, Any]) -> None:
             f"{callbacks['without_id']} without an id, {callbacks['out_of_order']} overtaken, "
             f"{callbacks['in_another_zone']} in another time zone",
         ),
+        ("unreadable", "; ".join(f"{c['id']}: {c['reason']}" for c in callbacks["unreadable"]) or "none"),
         (
             "sending",
             f"{calls['sent_again_after_429']} sent again after a 429, {calls['without_clear_answer']} without a clear "
@@ -145,7 +159,7 @@ def show_summary(summary: Mapping[str, Any]) -> None:
         ),
         (
             "the provider",
-            f"dialled {provider['numbers_dialled']} numbers, {provider['dialled_twice']} of them twice; its records "
+            f"accepted {provider['calls_accepted']} calls, {provider['accepted_twice']} of them twice; its records "
             f"agree with {provider['outcomes_that_agree']} outcomes; {provider['callbacks_answered_200']} callbacks "
             "were answered 200",
         ),

@@ -40,9 +40,7 @@ def play(calls: int, *, once: bool, json: bool) -> bool:
 def _play(home: House, calls: int, *, json: bool) -> bool:
     parts = cast(calls)
     with screen(visible=not json) as view:
-        view.say(
-            "Everything here is simulated: no phone rings, nobody is called, no account is needed.", "bold"
-        )
+        view.say("Everything here is simulated: no phone rings, and no account is needed.", "bold")
         view.say(f"A tracker and a simulated provider start in {home.directory},")
         view.say("which is removed at the end. No configuration of yours is read.")
         home.start(list(simulator_flags(parts)))

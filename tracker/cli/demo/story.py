@@ -17,7 +17,7 @@ BRIDGE: Final = "918068280000"
 _FIRST_NUMBER: Final = 918919525201
 
 #: simulated seconds in one real second
-SPEED: Final = 60.0
+SPEED: Final = 40.0
 #: enough for every part that the summary asks for
 FEWEST: Final = 20
 MOST: Final = 500
@@ -71,7 +71,7 @@ _CAST: Final[Sequence[dict[str, Any]]] = (
     _part("busy", "busy"),
     _part(
         "redialled by the provider, reported in reverse order",
-        "busy,noanswer,answer",
+        "noanswer,answer",
         "out-of-order",
         interval=5,
     ),
@@ -113,7 +113,7 @@ def cast(calls: int) -> list[Part]:
 
 def simulator_flags(parts: Sequence[Part]) -> Iterator[str]:
     """What `tracker simulate` is told, so that it plays this story. The webhooks have no address yet."""
-    yield from ("--speed", f"{SPEED:g}", "--late-by", "240", "--max-dials", "3")
+    yield from ("--speed", f"{SPEED:g}", "--late-by", "200", "--max-dials", "2")
     for id, style in ((WEBHOOK, "composed-form"), (SECOND_WEBHOOK, "composed-json")):
         # Port 9 is "discard": until the real address is registered, nobody is told anything.
         yield from ("--webhook", f"{id}=http://127.0.0.1:9/", "--webhook-style", f"{id}={style}")

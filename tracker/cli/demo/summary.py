@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from tracker.cli.demo.performance import Performance, Scene
-from tracker.cli.demo.forms import form_of, has_id
-from tracker.domain.events import from_iso
+from tracker.cli.demo.receipts import early_by, form_of, has_id, overtaken
 
 Document = Mapping[str, Any]
 
@@ -30,7 +29,7 @@ def summarise(seen: Performance) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "simulated": True,
         "calls": _calls(seen.scenes, calls, events),
-        "callbacks": _callbacks(inbox, calls, events),
+        "callbacks": _callbacks(inbox, seen.scenes),
         "provider": _provider(seen, calls),
         "handshakes": len(seen.callbacks) - len(inbox),
         "took_s": round(seen.took_s, 1),
@@ -62,27 +61,22 @@ def _calls(scenes: Sequence[Scene], calls: Sequence[Document], events: Sequence[
     }
 
 
-def _callbacks(
-    inbox: Sequence[Document], calls: Sequence[Document], events: Sequence[Document]
-) -> dict[str, Any]:
+def _callbacks(inbox: Sequence[Document], scenes: Sequence[Scene]) -> dict[str, Any]:
     joined = [c for c in inbox if c["state"] == "joined"]
-    accepted = {s["id"]: s["accepted_at"] for call in calls for s in call["submissions"]}
-    early = [
-        c for c in joined
-        if (at := accepted.get(c["submission"])) and from_iso(c["received_at"]) < from_iso(at)
-    ]  # fmt: skip
-    zones = {e["call"] for e in events if e["type"] == "warning" and e["reason"] == "zone"}
+    calls = {s.call["id"]: s.call for s in scenes if s.call is not None}
+    warned = [s for s in scenes if any(e["type"] == "warning" and e["reason"] == "zone" for e in s.events)]
     return {
         "received": len(inbox),
         "by_state": _counted(c["state"] for c in inbox),
         "joined": len(joined),
         "repeats": sum(c["repeat_of"] is not None for c in joined),
-        "early": len(early),
+        "early": sum(early_by(c, calls[c["call"]]) is not None for c in joined),
         "without_id": sum(not has_id(c) for c in joined),
-        "out_of_order": _overtaken(inbox, events),
-        "in_another_zone": len(zones),
+        "out_of_order": sum(len(overtaken(inbox, s.events)) for s in scenes),
+        "in_another_zone": len(warned),
         "matched_by": _counted(c["matched_by"] for c in joined),
         "forms": _counted(form_of(c) for c in inbox),
+        "unreadable": [{"id": c["id"], "reason": c["reason"]} for c in inbox if c["state"] == "unreadable"],
     }
 
 
@@ -96,8 +90,8 @@ def _provider(seen: Performance, calls: Sequence[Document]) -> dict[str, Any]:
         if number in dialled and call["outcome"] in _said_of(seen.dialled, number)
     ]  # fmt: skip
     return {
-        "numbers_dialled": len(dialled),
-        "dialled_twice": sum(n > 1 for n in dialled.values()),
+        "calls_accepted": len(dialled),
+        "accepted_twice": sum(n > 1 for n in dialled.values()),
         "callbacks_answered_200": sum(d["status_code"] == 200 for d in reported),
         "callbacks_not_answered_200": sum(d["status_code"] != 200 for d in reported),
         "outcomes_that_agree": len(agree),
@@ -106,27 +100,6 @@ def _provider(seen: Performance, calls: Sequence[Document]) -> dict[str, Any]:
 
 def _said_of(dialled: Iterable[Document], number: str) -> set[str]:
     return {_STATUS_OF[call["outcome"]] for call in dialled if call["number"] == number}
-
-
-def _overtaken(inbox: Sequence[Document], events: Sequence[Document]) -> int:
-    """How many outcomes came in before another of the same call that was earlier."""
-    received = {c["id"]: from_iso(c["received_at"]) for c in inbox}
-    outcomes: dict[str, list[Document]] = {}
-    for event in events:
-        if (
-            event["type"] == "status"
-            and event["callback"] in received
-            and event["status"] in _STATUS_OF.values()
-        ):
-            outcomes.setdefault(event["call"], []).append(event)
-    return sum(
-        any(
-            from_iso(b["at"]) < from_iso(a["at"]) and received[a["callback"]] < received[b["callback"]]
-            for b in group
-        )
-        for group in outcomes.values()
-        for a in group
-    )
 
 
 def _wanted(seen: Performance, summary: Document) -> Iterable[tuple[str, bool]]:
@@ -163,10 +136,10 @@ def _wanted(seen: Performance, summary: Document) -> Iterable[tuple[str, bool]]:
         provider["callbacks_answered_200"] == callbacks["received"],
     )
     yield "every callback is answered 200", provider["callbacks_not_answered_200"] == 0
-    yield "no number is dialled twice", provider["dialled_twice"] == 0
+    yield "no call is placed twice", provider["accepted_twice"] == 0
     yield (
         f"every outcome is what the provider dialled ({provider['outcomes_that_agree']} are)",
-        provider["outcomes_that_agree"] == provider["numbers_dialled"],
+        provider["outcomes_that_agree"] == provider["calls_accepted"],
     )
 
 
@@ -180,7 +153,7 @@ def _verdict(summary: Document, missing: Sequence[str]) -> str:
     return (
         f"{settled}; but not all of the story was seen."
         if missing
-        else f"{settled}; none lost, no number dialled twice."
+        else f"{settled}; none lost, no call placed twice."
     )
 
 
