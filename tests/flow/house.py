@@ -117,8 +117,9 @@ class House:
     ) -> dict[str, Any]:
         """The provider's default callback, which names no submission; its times are Indian."""
         end = self.clock() - timedelta(seconds=ago_s) + timedelta(hours=5, minutes=30)
+        start = end - timedelta(seconds=length_s)
         return {
             "bridge": int(BRIDGE), "from": 918919520002, "to": int(to.lstrip("+")), "source": "OBD",
-            "mid": "1234-1333-00004", "flow_id": 24, "start_at": f"{end - timedelta(seconds=length_s):%Y-%m-%d %H:%M:%S}",
+            "mid": "1234-1333-00004", "flow_id": 24, "start_at": f"{start:%Y-%m-%d %H:%M:%S}",
             "end_at": f"{end:%Y-%m-%d %H:%M:%S}", "duration": "0", "status": word, "recording_url": "", **more,
         }  # fmt: skip

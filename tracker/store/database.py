@@ -208,11 +208,15 @@ def _postgresql(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
         # an answered callback survives the loss of power, also on a server that is configured for speed
-        connection.execute(
-            "SELECT set_config('synchronous_commit', 'on', false)"
-            " WHERE current_setting('synchronous_commit') = 'off'"
-        )
-        connection.commit()
+        try:
+            connection.execute(
+                "SELECT set_config('synchronous_commit', 'on', false)"
+                " WHERE current_setting('synchronous_commit') = 'off'"
+            )
+            connection.commit()
+        except BaseException:  # nobody else has it yet
+            connection.close()
+            raise
 
     return engine
 

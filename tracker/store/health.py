@@ -69,7 +69,7 @@ def _of_postgresql(connection: Connection) -> list[str]:
         found.append(f"PostgreSQL {version} is too old; tracker needs {_OLDEST_POSTGRESQL} or newer")
     if (encoding := _show(connection, "server_encoding")) != "UTF8":
         found.append(f"The database's encoding is {encoding}; make it anew with UTF8")
-    for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+    for setting in ("fsync", "full_page_writes"):
         if _show(connection, setting) == "off":
             found.append(f"{setting} is off on the server, so a crash may lose callbacks that were answered")
     if _show(connection, "transaction_read_only") == "on":

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tracker.domain.calls import OPEN
+from tracker.domain.events import from_iso, iso
 from tracker.domain.matching import GIVE_UP_AFTER
 from tracker.domain.readings import Reading
 from tracker.store import jobs
@@ -18,6 +19,9 @@ from tracker.store import tables as t
 from tracker.store.digests import insert_unless_there
 from tracker.store.evidence import reading_to_json
 from tracker.store.inbox import Headers, pack_headers
+
+#: dials that may leave in one moment, however fast an account may dial
+_MOST_AT_ONCE: Final = 50
 
 
 def remember_request(
@@ -51,26 +55,30 @@ def take_turn(
 ) -> datetime | None:
     """Dial now (None), or the moment that is kept for this dial.
 
-    given: it comes at a moment that was kept for it before. Between two dials of an account, in whatever processes,
-    there is at least one gap of `1 / calls_per_second`; who must wait is given the next free moment, in the order of
-    asking.
+    given: it comes at a moment that was kept for it before. In no window of a second does an account dial more often
+    than `calls_per_second`, in whatever processes; who must wait is given the next free moment, in the order of asking.
     """
-    gap = timedelta(seconds=1 / calls_per_second)
+    most = min(max(1, int(calls_per_second)), _MOST_AT_ONCE)
+    window = timedelta(seconds=most / calls_per_second)
     p = t.pace.c
-    insert_unless_there(connection, t.pace, {"account": account, "next_at": now})
+    insert_unless_there(connection, t.pace, {"account": account, "dialled": [], "given": []})
     row = connection.execute(
-        sa.select(p.next_at, p.dialled_at).where(p.account == account).with_for_update()
+        sa.select(p.dialled, p.given).where(p.account == account).with_for_update()
     ).one()
-    too_soon = row.dialled_at is not None and now < row.dialled_at + gap
+    dialled, promised = [[from_iso(at) for at in texts] for texts in (row.dialled, row.given)]
+
+    def free(moments: list[datetime]) -> datetime:
+        return max(now, moments[-most] + window) if len(moments) >= most else now
+
+    moment = free(dialled)
+    if not given:
+        moment = max(moment, free(promised))
+        promised = [*promised, moment][-most:]
+    if moment <= now:
+        dialled = [*dialled, now][-most:]
     update = t.pace.update().where(p.account == account)
-    if given and too_soon:
-        return cast(datetime, row.dialled_at + gap)
-    if too_soon or (not given and row.next_at > now):
-        moment: datetime = max(row.next_at, now)
-        connection.execute(update.values(next_at=moment + gap))
-        return moment
-    connection.execute(update.values(dialled_at=now, next_at=max(row.next_at, now + gap)))
-    return None
+    connection.execute(update.values(dialled=[iso(at) for at in dialled], given=[iso(at) for at in promised]))
+    return moment if moment > now else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -314,13 +314,13 @@ class IdempotencyKeyRow(SQLModel, table=True):
 
 
 class PaceRow(SQLModel, table=True):
-    """The moments at which an account may dial: up to `next_at` they are given away."""
+    """The latest moments at which an account dialled, and those that were given away; ISO texts, rising."""
 
     __tablename__ = "pace"
 
     account: str = Field(primary_key=True)
-    next_at: datetime
-    dialled_at: datetime | None
+    dialled: list[Any] = Field(sa_type=sa.JSON)
+    given: list[Any] = Field(sa_type=sa.JSON)
 
 
 class CountRow(SQLModel, table=True):

@@ -160,8 +160,8 @@ def upgrade() -> None:
     op.create_table(
         "pace",
         sa.Column("account", sa.String(), nullable=False),
-        sa.Column("next_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("dialled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("dialled", sa.JSON(), nullable=False),
+        sa.Column("given", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("account", name=op.f("pk_pace")),
     )
     op.create_table(
