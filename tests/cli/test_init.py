@@ -136,7 +136,10 @@ def test_the_json_has_all_that_a_script_needs(cli: Cli) -> None:
 def test_on_a_terminal_it_asks_and_asks_again_for_what_is_wrong(cli: Cli) -> None:
     """A real process on a terminal of its own; the token is not echoed."""
     dialogue = [
-        ("access token (not shown; empty: not known yet): ", "tok-5f1e2"),  # typed earlier, it would be dropped
+        (
+            "access token (not shown; empty: not known yet): ",
+            "tok-5f1e2",
+        ),  # typed earlier, it would be dropped
         ("may be dialled", "91886713XXXX"),
         ("only digits", "89195 25224"),
         ("bridge", ""),
@@ -168,6 +171,10 @@ def test_on_a_terminal_it_asks_and_asks_again_for_what_is_wrong(cli: Cli) -> Non
         running.wait()
         os.close(terminal)
     account = load_settings().account_values()["thundersms"]
-    assert (account.access_token, account.allow_to, account.bridge) == ("tok-5f1e2", {NUMBER}, None)
+    assert (account.access_token, account.allow_to, account.bridge) == (
+        "tok-5f1e2",
+        frozenset({NUMBER}),
+        None,
+    )
     assert load_settings().server.public_url == "https://calls.example.com"
     assert "tok-5f1e2" not in said

@@ -147,7 +147,7 @@ def test_a_filter_that_cannot_be_is_wrong_usage(cli: Cli, placed: str, wrong: li
 
 def test_the_inbox_is_listed_with_what_was_made_of_it(cli: Cli, placed: str) -> None:
     [joined] = receive(record())
-    [orphan] = receive(record(id="another"))
+    [orphan] = receive(record(id="another", to="918867130003"))
     [unreadable] = receive(b"{")
     rows = {c["id"]: c for c in cli.json("inbox", "list")["data"]}
     assert {id: row["state"] for id, row in rows.items()} == {
@@ -170,7 +170,7 @@ def test_a_request_is_shown_as_it_came_and_acts_on_no_terminal(cli: Cli, placed:
 
 
 def test_a_callback_is_joined_and_ignored_by_hand(cli: Cli, placed: str) -> None:
-    [orphan] = receive(record("ANSWER", id="another"))
+    [orphan] = receive(record("ANSWER", id="another", to="918867130003"))
     submission = cli.json("show", placed)["submissions"][0]["id"]
     assert cli.json("inbox", "join", orphan, submission)["matched_by"] == "operator"
     assert cli.json("show", placed)["status"] == "completed"

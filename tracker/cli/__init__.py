@@ -74,3 +74,4 @@ from tracker.cli import init as _init  # noqa: E402, F401
 from tracker.cli import serve as _serve  # noqa: E402, F401
 from tracker.cli import show as _show  # noqa: E402, F401
 from tracker.cli import simulate as _simulate  # noqa: E402, F401
+from tracker.cli import status as _status  # noqa: E402, F401

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from tracker.cli import given
+from tracker.cli.standing import Facts
 from tracker.domain.calls import OUTCOMES, CallStatus
 from tracker.domain.documents import Document
 from tracker.domain.events import from_iso
-from tracker.store import inbox, inbox_queries, queries
+from tracker.store import inbox, inbox_queries, queries, standing
 from tracker.store.database import Connection
 from tracker.store.inbox_queries import CallbackFilter
 from tracker.store.queries import CallFilter
@@ -27,6 +28,25 @@ def call_and_timeline(c: Connection, call_id: str) -> tuple[Document, list[Docum
 def callbacks_of(c: Connection, call_id: str) -> list[Document]:
     """The callbacks of a call, newest first."""
     return inbox_queries.list_callbacks(c, CallbackFilter(call=call_id), limit=_MOST).data
+
+
+def facts(c: Connection, accounts: Iterable[str], now: datetime) -> Facts:
+    """How the work stands, for `standing.problems`."""
+    accounts = list(accounts)
+    newest, oldest_open = {}, {}
+    for state in inbox.STATES:
+        for callback in inbox_queries.list_callbacks(c, CallbackFilter(state=state), limit=1).data:
+            newest[state] = from_iso(callback["received_at"])
+    for account in accounts:
+        calls = queries.list_calls(
+            c, CallFilter(account=account, settled=False), order="created_at", limit=_MOST
+        )
+        submissions = [s for call in calls.data for s in call["submissions"] if s["outcome"] is None]
+        if sent := [from_iso(s["requested_at"]) for s in submissions if s["requested_at"]]:
+            oldest_open[account] = min(sent)
+    return Facts(
+        now=now, standing=standing.standing(c, accounts, now), newest=newest, oldest_open=oldest_open
+    )
 
 
 def call_filter(asked: Mapping[str, Any]) -> CallFilter:

@@ -1,0 +1,118 @@
+"""How the work stands: what is a problem, what is a note, and the exit status."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import NUMBER, Cli
+from tests.recording_provider import RecordingProvider, error
+from tracker.cli.context import configured, opened
+from tracker.cli.standing import Facts, notes, problems
+from tracker.store import inbox, workers
+from tracker.store.ids import new_id
+
+NOW = datetime(2026, 11, 23, 13, 30, tzinfo=UTC)
+
+
+def facts(
+    *, newest: dict[str, timedelta] | None = None, oldest_open: timedelta | None = None, **changed: Any
+) -> Facts:
+    """A house where all is well, changed; ages before NOW."""
+    account = {"last_callback_at": None, "silent_s": changed.pop("silent_s", 10.0), "open_submissions": 3}
+    standing = {
+        "workers": [{"id": "w", "seen_at": "2026-11-23T13:29:58Z"}], "lag_s": 0.0, "accounts": {"thundersms": account},
+        "callbacks": {"pending": 0, "orphaned": 0, "unreadable": 0, "quarantined": 0}, "unconfirmed_submissions": 0,
+        "jobs_due": {}, "oldest_job_overdue_s": 0.0, "counts": [], **changed,
+    }  # fmt: skip
+    return Facts(
+        now=NOW,
+        standing=standing,
+        newest={state: NOW - age for state, age in (newest or {}).items()},
+        oldest_open={"thundersms": NOW - oldest_open} if oldest_open else {},
+    )
+
+
+def test_all_is_well() -> None:
+    assert list(problems(facts())) == list(notes(facts())) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"workers": []}, ["tracker worker"]),
+        ({"lag_s": 90.0}, ["1 min 30 s", "read"]),
+        ({"oldest_job_overdue_s": 3600.0}, ["1 h", "due"]),
+        ({"unconfirmed_submissions": 2}, ["2 submissions", "--status unconfirmed"]),
+        ({"callbacks": {"orphaned": 1}, "newest": {"orphaned": timedelta(hours=1)}}, ["1 callback", "1 h ago"]),
+        ({"callbacks": {"quarantined": 2}, "newest": {"quarantined": timedelta(0)}}, ["2 callback", "_secrets"]),
+        ({"callbacks": {"unreadable": 2}, "newest": {"unreadable": timedelta(0)}}, ["unreadable"]),
+        ({"silent_s": None, "oldest_open": timedelta(hours=2)}, ["came ever", "thundersms", "2 h"]),
+        ({"silent_s": 3600.0, "oldest_open": timedelta(hours=2)}, ["for 1 h", "3 submissions are open"]),
+    ],
+)  # fmt: skip
+def test_each_problem_is_one_sentence(wrong: dict[str, Any], words: list[str]) -> None:
+    [sentence] = problems(facts(**wrong))
+    assert all(word in sentence for word in words), sentence
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    "fine",
+    [
+        {"lag_s": 1.0},
+        {"oldest_job_overdue_s": 5.0},
+        {"silent_s": None},
+        {"silent_s": None, "oldest_open": timedelta(minutes=5)},
+        {"silent_s": 60.0, "oldest_open": timedelta(hours=2)},
+    ],
+)
+def test_what_is_usual_is_no_problem(fine: dict[str, Any]) -> None:
+    assert list(problems(facts(**fine))) == []
+
+
+@pytest.mark.parametrize("state", ["orphaned", "unreadable", "quarantined"])
+def test_what_lies_there_for_days_is_a_note(state: str) -> None:
+    lying = facts(callbacks={state: 5}, newest={state: timedelta(days=2)})
+    assert list(problems(lying)) == []
+    [note] = notes(lying)
+    assert "5 callbacks" in note
+
+
+def test_the_exit_status_says_whether_something_is_wrong(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    provider.sends.append(error(500, "oops"))
+    cli("call", NUMBER, "--flow", "24")
+    told = cli.json("status", code=1)
+    assert told["ok"] is False
+    assert len(told["problems"]) == 2  # nobody works, and one submission is unconfirmed
+    assert told["unconfirmed_submissions"] == 1
+    out = cli("status").stdout
+    assert "No worker runs" in out
+    assert "account thundersms" in out
+
+
+def test_it_sees_the_worker_and_what_is_not_believed(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    now = datetime.now(UTC)
+    with opened(configured(), create=True) as database:
+        database.write(lambda c: workers.heartbeat(c, "a-worker", now))
+    assert cli.json("status")["ok"] is True
+    assert cli("status").stdout.startswith("All is well.")
+    with opened(configured()) as database:
+        stranger = inbox.NewCallback(
+            id=new_id("cb"), account="thundersms", lane=None, received_at=now, method="POST", path=b"/", query=b"",
+            headers=(), body=b"", size=0, remote=None, state=inbox.QUARANTINED,
+        )  # fmt: skip
+        database.write(lambda c: inbox.insert(c, [stranger]))
+    [problem] = cli.json("status", code=1)["problems"]
+    assert "secret" in problem
+
+
+def test_a_database_that_is_not_there_is_said_in_a_sentence(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    result = cli("status")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert len(result.stderr.splitlines()) == 1

@@ -1,0 +1,97 @@
+"""What is wrong with the way the work stands, one sentence for each thing. Pure: it judges what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from tracker.cli.rendering import length
+
+Document = Mapping[str, Any]
+
+#: seconds that a callback may wait for being read, and work for being done
+_READ_WITHIN_S: Final = 30.0
+_DONE_WITHIN_S: Final = 60.0
+#: an outcome is late after this
+_OUTCOME_WITHIN: Final = timedelta(minutes=15)
+#: what lies in the inbox is a problem of today, and a note afterwards
+_FRESH: Final = timedelta(hours=24)
+
+_LYING = {
+    "orphaned": "{n} belong to no known call{when}: look with `tracker inbox list --state orphaned`",
+    "quarantined": "{n} without the account's secret were not believed{when}: compare webhook_secrets with the "
+    "provider's webhook",
+    "unreadable": "{n} could not be read{when}: look with `tracker inbox list --state unreadable`",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is judged."""
+
+    now: datetime
+    #: of `store.standing`
+    standing: Document
+    #: state → when the newest such callback came
+    newest: Mapping[str, datetime]
+    #: account → when the oldest of its open submissions was sent
+    oldest_open: Mapping[str, datetime]
+
+
+def problems(facts: Facts) -> Iterator[str]:
+    """What somebody should do something about now."""
+    standing = facts.standing
+    lag, late = standing["lag_s"], standing["oldest_job_overdue_s"]
+    advice = "see the worker's log"
+    if not standing["workers"]:
+        advice = "start `tracker serve` or `tracker worker`"
+        yield f"No worker runs: {advice}"
+    if lag > _READ_WITHIN_S:
+        yield f"A callback waits for {length(lag)} to be read: {advice}"
+    if late > _DONE_WITHIN_S:
+        yield f"Work is due for {length(late)} and not done: {advice}"
+    if n := standing["unconfirmed_submissions"]:
+        yield (
+            f"{_many(n, 'submission is', 'submissions are')} unconfirmed, sent without a clear answer, and may have "
+            "rung: see `tracker calls --status unconfirmed`"
+        )
+    for account, told in standing["accounts"].items():
+        yield from _silence(facts, account, told)
+    yield from (sentence for sentence, fresh in _lying(facts) if fresh)
+
+
+def notes(facts: Facts) -> Iterator[str]:
+    """What lies there for longer."""
+    yield from (sentence for sentence, fresh in _lying(facts) if not fresh)
+
+
+def _silence(facts: Facts, account: str, told: Document) -> Iterator[str]:
+    sent = facts.oldest_open.get(account)
+    heard = told["silent_s"]
+    if sent is None or facts.now - sent < _OUTCOME_WITHIN:
+        return
+    if heard is not None and timedelta(seconds=heard) < _OUTCOME_WITHIN:
+        return
+    since = "ever" if heard is None else f"for {length(heard)}"
+    open_ = _many(told["open_submissions"], "submission is", "submissions are")
+    waits = length((facts.now - sent).total_seconds())
+    yield (
+        f"No callback came {since} for account {account}, whose {open_} open, the oldest for {waits}: "
+        "see `tracker doctor`"
+    )
+
+
+def _lying(facts: Facts) -> Iterator[tuple[str, bool]]:
+    for state, sentence in _LYING.items():
+        if not (n := facts.standing["callbacks"].get(state, 0)):
+            continue
+        at = facts.newest.get(state)
+        when = f", the latest {length((facts.now - at).total_seconds())} ago" if at else ""
+        told = sentence.format(n=_many(n, "callback", "callbacks"), when=when)
+        yield told, at is None or facts.now - at < _FRESH
+
+
+def _many(n: int, one: str, several: str) -> str:
+    return f"{n} {one if n == 1 else several}"

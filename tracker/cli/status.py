@@ -1,0 +1,84 @@
+"""`tracker status`: how the work stands, on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tracker.cli import app
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@app.command()
+def status(
+    utc: Annotated[bool, typer.Option("--utc", help="Show times in UTC.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say in a sentence each what is wrong, and how the work stands. Exit status 1 where something is wrong.
+
+    It reads the database, so no server is needed.
+    """
+    from datetime import UTC, datetime
+
+    from tracker.cli.context import configured, opened
+    from tracker.cli.reading import facts
+    from tracker.cli.standing import notes, problems
+    from tracker.cli.terminal import print_json, show
+
+    settings = configured()
+    with opened(settings) as database:
+        found = database.read(lambda c: facts(c, settings.accounts, datetime.now(UTC)))
+    wrong, noted = list(problems(found)), list(notes(found))
+    if json:
+        print_json({"ok": not wrong, "problems": wrong, "notes": noted, **found.standing})
+    else:
+        for sentence in wrong:
+            typer.echo(f"{sentence}.")
+        if not wrong:
+            typer.echo("All is well.")
+        for sentence in noted:
+            typer.echo(f"{sentence}.")
+        typer.echo()
+        show(_screen(found.standing, utc=utc))
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _screen(standing: Mapping[str, Any], *, utc: bool) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    from tracker.cli.rendering import length, short_time
+    from tracker.cli.terminal import harmless
+
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(no_wrap=True)
+    rows.add_column(overflow="fold")
+
+    def row(title: str, told: str) -> None:
+        rows.add_row(Text(harmless(title), "bold"), Text(harmless(told)))
+
+    living = standing["workers"]
+    row(
+        "workers",
+        f"{len(living)}"
+        + (f", the latest heard {short_time(living[0]['seen_at'], utc=utc)}" if living else ""),
+    )
+    inbox = ", ".join(f"{n} {state}" for state, n in standing["callbacks"].items())
+    row(
+        "inbox", inbox + (f", the oldest unread for {length(standing['lag_s'])}" if standing["lag_s"] else "")
+    )
+    row("due work", ", ".join(f"{n} to {kind}" for kind, n in sorted(standing["jobs_due"].items())) or "none")
+    row("unconfirmed", str(standing["unconfirmed_submissions"]))
+    for name, told in standing["accounts"].items():
+        heard = f"{length(told['silent_s'])} ago" if told["silent_s"] is not None else "never"
+        row(f"account {name}", f"last callback {heard}, {told['open_submissions']} submissions open")
+    for counted in standing["counts"]:
+        of = f" of {counted['account']}" if counted["account"] else ""
+        last = short_time(counted["last_at"], utc=utc)
+        row("not kept", f"{counted['count']} {counted['name']}{of}, the latest {last}")
+    return rows
