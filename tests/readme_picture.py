@@ -10,6 +10,7 @@ import asyncio
 import io
 import json
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from tests.flow.house import House, SettableClock
 from tests.recording_provider import RecordingProvider, accepted, callstatus
 from tracker.cli import rendering
 from tracker.cli.reading import call_and_timeline, callbacks_of
+from tracker.domain.documents import Document
 from tracker.logs import configure_logs
 from tracker.providers.base import Reply
 
@@ -33,17 +35,40 @@ class StoppedClock(SettableClock):
         return PLACED + self.ahead
 
 
-def picture() -> str:
-    """The text of the timeline; its ids are new ones every time."""
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """The documents of the interface at the end of the story."""
+
+    call: Document
+    events: list[Document]
+    callbacks: list[Document]
+
+
+def told() -> Told:
+    """Tell the story. The ids are new ones every time."""
     with TemporaryDirectory() as folder, RecordingProvider() as provider:
         house = House(f"sqlite:///{Path(folder) / 'tracker.db'}", provider.base_url)
         try:
-            return _told(house, provider)
+            call_id = _tell(house, provider)
+            call, events = house.database.read(lambda c: call_and_timeline(c, call_id))
+            callbacks = house.database.read(lambda c: callbacks_of(c, call_id))
         finally:
             house.close()
+    return Told(call=call, events=events, callbacks=callbacks)
 
 
-def _told(house: House, provider: RecordingProvider) -> str:
+def picture(story: Told) -> str:
+    """The story as `tracker show` shows it."""
+    repeats = {c["id"]: c["repeats"] for c in story.callbacks}
+    out = io.StringIO()
+    console = Console(file=out, width=WIDTH, highlight=False, markup=False, emoji=False)
+    console.print(rendering.header(story.call, utc=True))
+    console.print(rendering.timeline(story.call, story.events, utc=True, repeats=repeats))
+    # as on a pipe: no line ends with spaces
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _tell(house: House, provider: RecordingProvider) -> str:
     house.clock = StoppedClock()
     house.with_account()
     program, clock = house.program, house.clock
@@ -67,17 +92,9 @@ def _told(house: House, provider: RecordingProvider) -> str:
     record = {"start_at": "2026-03-02 10:57:46", "end_at": "2026-03-02 10:58:17", "status": "ANSWER"}
     provider.polls.append(callstatus({"id": ID, "mobile": "918919525224", "dtmf": "1", **record}))
     asyncio.run(program.asker.ask(placed.submission))
-    call, events = house.database.read(lambda c: call_and_timeline(c, placed.call))
-    repeats = {c["id"]: c["repeats"] for c in house.database.read(lambda c: callbacks_of(c, placed.call))}
-    out = io.StringIO()
-    console = Console(file=out, width=WIDTH, highlight=False, markup=False, emoji=False)
-    console.print(
-        rendering.header(call, utc=True), rendering.timeline(call, events, utc=True, repeats=repeats)
-    )
-    # as on a pipe: no line ends with spaces
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+    return placed.call
 
 
 if __name__ == "__main__":
     configure_logs(secrets=(), level="error")
-    sys.stdout.write(picture())
+    sys.stdout.write(picture(told()))
