@@ -31,12 +31,12 @@ from tracker.domain.matching import (
 from tracker.domain.readings import NotACall, Reading, Unreadable
 from tracker.errors import StorageUnavailable
 from tracker.flow.clock import Clock, system_clock
+from tracker.flow.gathering import gather
 from tracker.flow.recording import record
 from tracker.providers.base import Incoming
 from tracker.providers.registry import provider_named
 from tracker.store import evidence, inbox, jobs, records
 from tracker.store.database import Connection, Database
-from tracker.store.evidence import twin_text
 
 log = structlog.get_logger()
 
@@ -184,7 +184,7 @@ class Joiner:
         if not targets:
             return
         now = self._clock()
-        gathered = _gather(c, account, targets)
+        gathered = gather(c, account, targets)
         verdicts = match(gathered.receipts.values(), gathered.submissions.values())
         before = inbox.standings(c, gathered.targets)
         after = {
@@ -241,78 +241,6 @@ class Joiner:
             if isinstance(verdict, Unjoined) and verdict.reason == "ambiguous":
                 for submission in verdict.candidates:
                     jobs.plan(c, jobs.ASK, submission, account, now)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Gathered:
-    receipts: dict[str, Receipt]
-    submissions: dict[str, Submitted]
-    #: the receipts whose verdict may be written; the others only bear witness
-    targets: set[str]
-
-
-def _gather(c: Connection, account: str, targets: list[Receipt]) -> _Gathered:
-    receipts = {r.id: r for r in targets}
-    submissions = {s.id: s for s in _by_id(c, account, targets)}
-    first = match(receipts.values(), submissions.values())
-    sure = (
-        v
-        for v in first.items()
-        if isinstance(v[1], Join) and (v[1].matched_by.exact or receipts[v[0]].by_hand)
-    )
-    joined = {id: v.submission for id, v in sure if isinstance(v, Join)}
-
-    written = set(receipts)
-    twins = {twin for r in targets if r.id not in joined and (twin := twin_text(r.reading))}
-    for r in evidence.twin_receipts(c, account, twins) if twins else ():
-        if r.id not in receipts:
-            receipts[r.id] = r
-            if r.joined is None:
-                written.add(r.id)
-
-    # the numbers for which no id decides, and from when on
-    since: dict[str, datetime] = {}
-    numbers = {s.to for id in joined.values() if (s := submissions.get(id)) and s.requested_at}
-    if numbers:
-        earliest = min(s.requested_at for s in submissions.values() if s.requested_at)
-        for number in evidence.loose_numbers(c, account, numbers, earliest):
-            since[number] = min(
-                s.requested_at for s in submissions.values() if s.to == number and s.requested_at
-            )
-    for r in receipts.values():
-        if r.reading.to and r.id not in joined and r.joined is None:
-            since[r.reading.to] = min(since.get(r.reading.to, r.received_at), r.received_at)
-
-    if since:
-        start = min(since.values())
-        end = max(max(r.received_at for r in targets), start + GIVE_UP_AFTER)
-        for s in evidence.submitted_to(c, account, since, start - GIVE_UP_AFTER, end):
-            submissions.setdefault(s.id, s)
-        for r in evidence.loose_receipts(c, account, since, start, end):
-            if r.id not in receipts:
-                receipts[r.id] = r
-                written.add(r.id)
-        for r in evidence.exact_receipts(c, submissions.keys()):
-            receipts.setdefault(r.id, r)
-    stand = {r.by_hand for r in receipts.values() if r.by_hand}
-    stand |= {r.joined.submission for r in receipts.values() if r.joined}
-    for s in evidence.submitted_by_keys(c, account, (), (), stand - submissions.keys()):
-        submissions.setdefault(s.id, s)
-    return _Gathered(receipts=receipts, submissions=submissions, targets=written)
-
-
-def _by_id(c: Connection, account: str, receipts: Iterable[Receipt]) -> list[Submitted]:
-    full: set[str] = set()
-    base: set[str] = set()
-    own: set[str] = set()
-    for r in receipts:
-        for id in (*r.reading.ids, *((r.reading.mid,) if r.reading.mid else ())):
-            full.add(id_key(id))
-            base.add(base_key(id))
-        own |= set(r.reading.references)
-        if r.by_hand:
-            own.add(r.by_hand)
-    return evidence.submitted_by_keys(c, account, full, base, own)
 
 
 def _keys(reading: Reading, standing: inbox.Standing) -> set[str]:
