@@ -1,7 +1,7 @@
 """Gathering: everything that can matter for the match of some callbacks, so that it can be a pure function.
 
-An id decides by itself. Where none does, all submissions to the number in question matter, all receipts for it that no id
-has joined, and the records that are joined to those submissions surely; and whatever equals one of the receipts.
+An id decides by itself. Where none does, all submissions to the number in question matter, all receipts for it that no
+id has joined, and the records that are surely joined to those submissions; and whatever equals one of the receipts.
 """
 
 from __future__ import annotations
