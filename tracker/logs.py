@@ -28,8 +28,8 @@ from tracker.redaction import Redactor
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
-#: They log a line for every request, with the whole URL in it; at DEBUG also headers.
-_CHATTY = ("httpx", "httpcore", "httpcore.connection", "httpcore.http11", "asyncio")
+#: They log a line for every request, with the whole URL in it, at DEBUG also headers; or for every part of themselves.
+_CHATTY = ("httpx", "httpcore", "httpcore.connection", "httpcore.http11", "asyncio", "alembic.runtime.plugins")
 
 
 def configure_logs(

@@ -113,7 +113,9 @@ async def retry_call(request: AppRequest) -> Response:
     id, program = request.path_params["id"], request.state["program"]
     submission = await asyncio.to_thread(lambda: program.operator.retry(id, force=bool(fields.get("force"))))
     await _send(request, submission)
-    return _json(await _read(request, lambda c: queries.get_call(c, id)), 201)
+    call = await _read(request, lambda c: queries.get_call(c, id))
+    made = next(s for s in call["submissions"] if s["id"] == submission)
+    return _json({**made, "call": id}, 201)
 
 
 async def list_callbacks(request: AppRequest) -> Response:
