@@ -190,6 +190,8 @@ def _handshake_answer(
         return State.fail, (
             f"{url} refuses the account's webhook secret; restart `tracker serve` with this configuration"
         )
+    if result.status == 503:
+        return State.fail, f"{url} cannot store callbacks now (HTTP 503); see the log of `tracker serve`"
     if result.status != 200:
         return State.fail, (
             f"{url} answers HTTP {result.status}; the way from public_url to `tracker serve` must pass on /callbacks/"

@@ -161,6 +161,10 @@ def send_sample(
     id: Annotated[str | None, typer.Option(help="The provider's submission id; implies --composed.")] = None,
     to: Annotated[str | None, typer.Option(metavar="NUMBER", help="The number that was called.")] = None,
     mid: Annotated[str | None, typer.Option(help="The message id of the usual callback.")] = None,
+    flow: Annotated[
+        str | None, typer.Option(help="The flow's id, where the usual callback is to name it.")
+    ] = None,
+    bridge: Annotated[str | None, typer.Option(metavar="NUMBER", help="The number that called.")] = None,
     lane: Annotated[str | None, typer.Option(help="Send it to this lane of the account.")] = None,
     public: Annotated[
         bool, typer.Option("--public", help="By way of server.public_url, and not straight to this machine.")
@@ -176,7 +180,7 @@ def send_sample(
 
     from tracker.cli import samples
     from tracker.cli.context import configured
-    from tracker.cli.given import a_number
+    from tracker.cli.given import a_bridge, a_number
     from tracker.cli.sample_sending import post_sample, sample_account
     from tracker.cli.terminal import harmless, print_json
 
@@ -190,12 +194,13 @@ def send_sample(
     chosen = sample_account(settings, account)
     try:
         number = a_number(to) if to else None
+        caller = a_bridge(bridge) if bridge else None
     except ValueError as error:
-        raise typer.BadParameter(f"--to: {error}") from None
+        raise typer.BadParameter(f"--to, --bridge: {error}") from None
     sent = asyncio.run(
         post_sample(
-            settings, chosen, word, composed=composed or id is not None, id=id, to=number, mid=mid, lane=lane,
-            public=public,
+            settings, chosen, word, composed=composed or id is not None, id=id, to=number, mid=mid, flow=flow,
+            bridge=caller, lane=lane, public=public,
         )
     )  # fmt: skip
     if json:

@@ -28,7 +28,7 @@ def table(callbacks: Sequence[Mapping[str, Any]], *, utc: bool, titles: bool = T
     rows.add_column("callback", no_wrap=True, min_width=29)
     rows.add_column(f"received, {zone_name(utc=utc)}", no_wrap=True, width=20)
     rows.add_column("state", no_wrap=True, width=11)
-    rows.add_column("what was made of it", overflow="fold")
+    rows.add_column("consequence", overflow="fold")
     for callback in callbacks:
         state = callback["state"]
         rows.add_row(

@@ -34,12 +34,14 @@ async def post_sample(
     account: Account,
     word: str,
     *,
-    composed: bool,
-    id: str | None,
-    to: str | None,
-    mid: str | None,
-    lane: str | None,
-    public: bool,
+    composed: bool = False,
+    id: str | None = None,
+    to: str | None = None,
+    mid: str | None = None,
+    flow: str | None = None,
+    bridge: str | None = None,
+    lane: str | None = None,
+    public: bool = False,
 ) -> dict[str, Any]:
     """Post it; gives `url`, `body` as sent, and the `status` and text of the `answer`.
 
@@ -50,7 +52,7 @@ async def post_sample(
     if composed:
         fields = samples.composed(account, word, now, to=to, id=id)
     else:
-        fields = samples.default_push(account, word, now, to=to, mid=mid)
+        fields = samples.default_push(account, word, now, to=to, mid=mid, flow=flow, bridge=bridge)
     body = samples.written(fields)
     url = _address(settings, public=public) + f"/callbacks/{account.name}" + (f"/{lane}" if lane else "")
     headers = {"Content-Type": "application/json"}

@@ -30,17 +30,27 @@ _DOCUMENTED_CALLEE: Final = "918867130003"
 
 
 def default_push(
-    account: Account, word: str, now: datetime, *, to: str | None, mid: str | None
+    account: Account,
+    word: str,
+    now: datetime,
+    *,
+    to: str | None,
+    mid: str | None = None,
+    flow: str | None = None,
+    bridge: str | None = None,
 ) -> dict[str, Any]:
-    """The provider's usual callback: one record of a dial that ended just now. It names no submission."""
+    """The provider's usual callback: one record of a dial that ended just now. It names no submission.
+
+    Without a flow it has none, for with another one than the call's it would belong to another call.
+    """
     start, end, duration = _times(account, word, now)
     return {
-        "bridge": int(account.bridge or _DOCUMENTED_BRIDGE),
+        "bridge": int(bridge or account.bridge or _DOCUMENTED_BRIDGE),
         "from": 918919520002,
         "to": int((to or _DOCUMENTED_CALLEE).lstrip("+")),
         "source": "OBD",
         "mid": mid or "1234-1333-00004",
-        "flow_id": 123,
+        **({} if flow is None else {"flow_id": int(flow) if flow.isdecimal() else flow}),
         "start_at": start,
         "end_at": end,
         "duration": duration,

@@ -20,10 +20,9 @@ _OUTCOME_WITHIN: Final = timedelta(minutes=15)
 _FRESH: Final = timedelta(hours=24)
 
 _LYING = {
-    "orphaned": "{n} belong to no known call{when}: look with `tracker inbox list --state orphaned`",
-    "quarantined": "{n} without the account's secret were not believed{when}: compare webhook_secrets with the "
-    "provider's webhook",
-    "unreadable": "{n} could not be read{when}: look with `tracker inbox list --state unreadable`",
+    "orphaned": "{n} of no known call{when}: look with `tracker inbox list --state orphaned`",
+    "quarantined": "{n} without the account's secret, not believed{when}: compare webhook_secrets with the provider's",
+    "unreadable": "{n} that cannot be read{when}: look with `tracker inbox list --state unreadable`",
 }
 
 
