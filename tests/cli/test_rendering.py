@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from tracker.cli import rendering
+from tracker.cli.moments import length
 from tracker.cli.terminal import harmless
 
 START = datetime(2026, 11, 23, 18, 29, 40, 250000, tzinfo=UTC)
@@ -175,4 +176,4 @@ def test_lines_stay_where_they_are_wanted() -> None:
      (86400 + 60, "1 d"), (3 * 86400 + 7200, "3 d 2 h")],
 )  # fmt: skip
 def test_a_length_of_time_is_said_in_its_two_largest_units(seconds: float, said: str) -> None:
-    assert rendering.length(seconds) == said
+    assert length(seconds) == said

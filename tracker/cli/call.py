@@ -105,7 +105,7 @@ def call(
 
 def what_happened(call: Mapping[str, Any]) -> tuple[str, bool]:
     """One sentence about where a call stands that was just placed, and whether its request is or may be on its way."""
-    from tracker.cli.rendering import length, short_time
+    from tracker.cli.moments import length, short_time
     from tracker.cli.terminal import harmless
 
     id, status, reason = call["id"], call["status"], call.get("reason")

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from tracker.cli.inbox_rendering import raw_reply, raw_request
-from tracker.cli.rendering import short_time
+from tracker.cli.moments import short_time
 from tracker.cli.terminal import harmless
 
 

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tracker.cli.rendering import short_time, zone_name
+from tracker.cli.moments import short_time, zone_name
 from tracker.cli.terminal import harmless
 
 _STYLES: Final = {

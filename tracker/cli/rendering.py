@@ -7,7 +7,7 @@ itself said, why, and how we know.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
@@ -15,8 +15,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from tracker.cli.moments import gap_since, length, local, short_time, zone_name, zone_suffix
 from tracker.cli.terminal import harmless
-from tracker.domain.events import from_iso
 
 Document = Mapping[str, Any]
 
@@ -84,7 +84,7 @@ def timeline(
     shown = _Shown(after, utc)
     table = _grid()
     for event in events:
-        at = _at(event["at"], utc)
+        at = local(event["at"], utc)
         heads = list(_heads(event, shown, at, numbers))
         if heads and table.row_count:
             parts.append(table)
@@ -92,7 +92,7 @@ def timeline(
         parts += heads
         table.add_row(
             Text(f"{at:%H:%M:%S}", "dim" if event["type"] == "detail" else ""),
-            Text(_gap(shown.at, at), "dim"),
+            Text(gap_since(shown.at, at), "dim"),
             Text(_what(event), style_of_event(event)),
             Text(str(event["source"]), "dim"),
             Text(harmless(", ".join(_told(event, repeats or {}, utc)))),
@@ -107,7 +107,7 @@ class _Shown:
     """What the reader has read already."""
 
     def __init__(self, after: Document | None, utc: bool) -> None:
-        self.at: datetime | None = _at(after["at"], utc) if after else None
+        self.at: datetime | None = local(after["at"], utc) if after else None
         self.submission: str | None = after.get("submission") if after else None
 
 
@@ -125,8 +125,10 @@ def _heads(
     event: Document, shown: _Shown, at: datetime, numbers: Mapping[str, Document]
 ) -> Iterator[RenderableType]:
     if shown.at is None or shown.at.date() != at.date():
-        zone = _zone(at) if shown.at is None or shown.at.utcoffset() != at.utcoffset() else ""
-        yield Padding(Text(f"{at:%A, %-d %B %Y}{zone}", "bold"), (1 if shown.at is None else 0, 0, 0, 0))
+        zone = zone_suffix(at) if shown.at is None or shown.at.utcoffset() != at.utcoffset() else ""
+        yield Padding(
+            Text(f"{at:%A}, {at.day} {at:%B %Y}{zone}", "bold"), (1 if shown.at is None else 0, 0, 0, 0)
+        )
     new = event.get("submission")
     if len(numbers) > 1 and new and new != shown.submission and new in numbers:
         submission = numbers[new]
@@ -149,7 +151,7 @@ def style_of_event(event: Document) -> str:
 
 
 def style_of(call: Document) -> str:
-    return _STYLES.get(str(call["status"]), "bold")
+    return _STYLES.get(str(call.get("status")), "bold")
 
 
 def _told(event: Document, repeats: Mapping[str, int], utc: bool) -> Iterator[str]:
@@ -167,7 +169,7 @@ def _told(event: Document, repeats: Mapping[str, int], utc: bool) -> Iterator[st
         if name == "duration_s":
             yield length(float(value))
         elif name == "until":
-            at = _at(str(value), utc)
+            at = local(str(value), utc)
             yield f"{before}{at:%H:%M:%S}"
         elif (name, value) not in _NOT_WORTH_TELLING:
             yield f"{before}{value}"
@@ -209,55 +211,6 @@ def _became(call: Document, *, utc: bool) -> Iterator[str]:
 def _standing(call: Document) -> str:
     reason = call.get("reason")
     return f"{call['status']} ({reason})" if reason else str(call["status"])
-
-
-def length(seconds: float) -> str:
-    """A length of time in the two largest units that it has: 8 s, 1 min 15 s, 5 h 30 min, 3 d 2 h."""
-    rest = round(seconds)
-    if rest < 60:
-        return f"{rest} s"
-    units = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-    parts: list[tuple[int, str]] = []
-    for size, name in units:
-        if rest >= size or parts:
-            parts.append((rest // size, name))
-        rest %= size
-    return " ".join(f"{n} {name}" for n, name in parts[:2] if n)
-
-
-def _gap(before: datetime | None, at: datetime) -> str:
-    """How long after the event before; an event that the order of life puts later may be dated earlier."""
-    if before is None:
-        return ""
-    gap = at.replace(microsecond=0) - before.replace(microsecond=0)
-    if gap == timedelta(0):
-        return ""
-    told = length(abs(gap.total_seconds()))
-    if len(told) > len("59 min"):
-        told = told.replace(" min", "m").replace(" ", "")
-    return f"{'+' if gap > timedelta(0) else '-'} {told}"
-
-
-def short_time(text: str, *, utc: bool = False) -> str:
-    """A time in a sentence or a table: day, month, hours, minutes, seconds; with the year where it is not this one."""
-    at = _at(text, utc)
-    year = f" {at:%Y}" if at.year != datetime.now(at.tzinfo).year else ""
-    return f"{at:%-d %b}{year} {at:%H:%M:%S}"
-
-
-def zone_name(*, utc: bool) -> str:
-    """What times are shown in, such as UTC or UTC+05:30."""
-    return _zone(_at(datetime.now(UTC).isoformat(), utc)).strip(" ()")
-
-
-def _zone(at: datetime) -> str:
-    offset = at.strftime("%z")
-    return " (UTC)" if offset in ("+0000", "") else f" (UTC{offset[:3]}:{offset[3:5]})"
-
-
-def _at(text: str, utc: bool) -> datetime:
-    at = from_iso(text)
-    return at if utc else at.astimezone()
 
 
 def _text(value: Any, style: str = "") -> Text:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from tracker.cli.rendering import length
+from tracker.cli.moments import length
 
 Document = Mapping[str, Any]
 

@@ -52,7 +52,7 @@ def _screen(standing: Mapping[str, Any], *, utc: bool) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from tracker.cli.rendering import length, short_time
+    from tracker.cli.moments import length, short_time
     from tracker.cli.terminal import harmless
 
     rows = Table.grid(padding=(0, 2))
