@@ -81,6 +81,13 @@ class Child:
                 )
             time.sleep(_LOOK_S)
 
+    def complaints(self) -> list[str]:
+        """The lines of its log that are warnings or errors, each with its name in front."""
+        bad = (
+            line for line in self._lines() if _object(line).get("level") in ("warning", "error", "critical")
+        )
+        return [f"{self.name}: {line}" for line in bad]
+
     def _lines(self) -> list[str]:
         return [
             line
@@ -140,6 +147,10 @@ class House:
         """Raises ChildEnded if one of the processes does not run any more."""
         for child in self._children:
             child.check()
+
+    def complaints(self) -> list[str]:
+        """What both have logged as a warning or an error, one line each."""
+        return [line for child in self._children for line in child.complaints()]
 
     def end(self) -> None:
         """Ends both; comes back when they have ended."""

@@ -87,7 +87,7 @@ class Redrawn(Screen):
             words = Text(" → ".join(_words(scene.events)) or "placed", rendering.style_of(scene.call or {}))
             table.add_row(Text(_name(scene), "bold"), words)
         left = len(scenes) - told - len(waiting)
-        count = Text(f"{told} calls told, {len(waiting)} under way, {left} to come", "dim")
+        count = Text(f"{told} settled, {len(waiting)} under way, {left} to come", "dim")
         self._live.update(Group(Rule(style="dim"), table, count), refresh=True)
 
     def told(self, scene: Scene) -> None:

@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from typing import Final
 
 import typer
 
@@ -16,9 +17,12 @@ from tracker.cli.demo.performance import perform
 from tracker.cli.demo.processes import House, house
 from tracker.cli.demo.screen import screen, show_summary
 from tracker.cli.demo.signals import Interrupted, Signals
-from tracker.cli.demo.story import cast, simulator_flags
+from tracker.cli.demo.story import SPEED, cast, simulator_flags
 from tracker.cli.demo.summary import summarise
 from tracker.cli.terminal import print_json
+
+#: lines of the processes' logs that are shown where the story was not seen
+_COMPLAINTS: Final = 10
 
 
 def play(calls: int, *, once: bool, json: bool) -> bool:
@@ -43,6 +47,7 @@ def _play(home: House, calls: int, *, json: bool) -> bool:
         view.say("Everything here is simulated: no phone rings, and no account is needed.", "bold")
         view.say(f"A tracker and a simulated provider start in {home.directory},")
         view.say("which is removed at the end. No configuration of yours is read.")
+        view.say(f"Ringing and talking pass {SPEED:g} times faster than in life.")
         home.start(list(simulator_flags(parts)))
         api = Api(home)
         try:
@@ -55,6 +60,9 @@ def _play(home: House, calls: int, *, json: bool) -> bool:
         finally:
             api.close()
     summary = summarise(seen)
+    if not summary["complete"]:
+        for line in home.complaints()[-_COMPLAINTS:]:
+            typer.echo(line, err=True)
     if json:
         print_json(summary)
     else:
@@ -64,21 +72,21 @@ def _play(home: House, calls: int, *, json: bool) -> bool:
 
 def _stay(home: House) -> None:
     """Leaves the tracker up for the reader, until Interrupted."""
-    bearer = f'-H "Authorization: Bearer {home.api_token}"'
-    number = "+918919525999"
-    wish = f'{{"to": "{number}", "flow_id": "24"}}'
-    command = f"TRACKER_CONFIG={shlex.quote(str(home.configuration))} {_command()}"
+    tracker = _command()
     lines = (
         "",
-        "The tracker and the simulated provider stay up until Ctrl-C. Try:",
+        "The tracker and the simulated provider stay up until Ctrl-C. In another terminal, try:",
         "",
-        f'  curl {bearer} "{home.url}/api/v1/calls?outcome=busy"',
-        f"  curl {bearer} {home.url}/api/v1/calls -H 'Content-Type: application/json' -d '{wish}'",
-        f"  {command} calls",
-        f"  {command} inbox",
+        f"  export TRACKER_CONFIG={shlex.quote(str(home.configuration))}",
+        f"  {tracker} calls",
+        f"  {tracker} inbox",
+        f"  {tracker} call +918919525999 --flow 24 --wait",
         "",
-        f"API    {home.url}/api/v1",
-        f"token  {home.api_token}",
+        f"  API={home.url}/api/v1",
+        f"  TOKEN={home.api_token}",
+        '  curl -H "Authorization: Bearer $TOKEN" "$API/calls?outcome=busy"',
+        '  curl -H "Authorization: Bearer $TOKEN" "$API/callbacks?state=unreadable"',
+        "",
     )
     for line in lines:
         typer.echo(line)
@@ -89,9 +97,10 @@ def _stay(home: House) -> None:
 
 def _command() -> str:
     """How this reader can start tracker."""
-    script = Path(__file__).resolve().parents[3] / "scripts" / "tracker"
     if shutil.which("tracker"):
         return "tracker"
-    if script.exists():
-        return shlex.quote(os.path.relpath(script))
-    return f"{shlex.quote(sys.executable)} -m tracker"
+    script = Path(__file__).resolve().parents[3] / "scripts" / "tracker"
+    if not script.exists():
+        return f"{shlex.quote(sys.executable)} -m tracker"
+    near = os.path.relpath(script)
+    return shlex.quote(str(script) if near.startswith("..") else near)
