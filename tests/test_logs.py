@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -340,3 +341,21 @@ def test_an_entry_that_cannot_be_written_is_told_without_its_arguments() -> None
 def test_the_access_log_of_uvicorn_costs_nothing() -> None:
     """uvicorn asks hasHandlers() before it makes a line for a request."""
     assert run("print(logging.getLogger('uvicorn.access').hasHandlers())").stdout == "False\n"
+
+
+def test_a_log_that_cannot_be_written_stops_no_work() -> None:
+    """Its disk is full, or whoever read it is gone."""
+
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    stream = Full()
+    configure_logs(secrets=[], json=True, stream=stream)
+    structlog.get_logger().warning("callbacks.not_stored", count=1)
+    logging.getLogger("uvicorn.error").warning("of a library")
+    stream.close()
+    structlog.get_logger().warning("callbacks.not_stored", count=1)

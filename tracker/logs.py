@@ -16,8 +16,9 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, MutableMapping
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.processors import ExceptionRenderer, TimeStamper, add_log_level
@@ -56,7 +57,7 @@ def configure_logs(
     structlog.configure(
         processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Unfailing(stream))),
         # A cached logger would keep writing to the stream of the first configuration.
         cache_logger_on_first_use=False,
     )
@@ -129,6 +130,21 @@ def _plain(value: Any) -> Any:
 def _writable(line: str) -> str:
     """Lone surrogates can come in from the network, and no stream can write them."""
     return line.encode("utf-8", "backslashreplace").decode()
+
+
+class _Unfailing:
+    """A log that cannot be written, on a full disk or to a reader that is gone, stops no work."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # ValueError: it is closed
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 class _Handler(logging.StreamHandler[TextIO]):
