@@ -94,6 +94,7 @@ def test_every_callback_that_the_provider_sent_is_kept_and_joined_if_it_can_be_r
 ) -> None:
     callbacks, provider = summary["callbacks"], summary["provider"]
     assert callbacks["by_state"] == {"joined": 25, "unreadable": 1}
+    assert callbacks["orphaned"] == 0
     assert callbacks["received"] == provider["callbacks_answered_200"] == 26
     assert provider["callbacks_not_answered_200"] == 0
     assert sum(callbacks["matched_by"].values()) == callbacks["joined"]

@@ -183,8 +183,15 @@ class House:
         text = "# Of `tracker demo`: a simulated provider, no phone rings.\n"
         for section, values in sections.items():
             # A text of JSON is a text of TOML, where it has no control characters.
-            text += "\n".join([section, *(f"{k} = {json.dumps(v)}" for k, v in values.items())]) + "\n"
-        with open(os.open(self.configuration, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            text += (
+                "\n".join(
+                    [section, *(f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in values.items())]
+                )
+                + "\n"
+            )
+        with open(
+            os.open(self.configuration, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8"
+        ) as file:
             file.write(text)
 
 

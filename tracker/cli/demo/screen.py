@@ -100,7 +100,7 @@ def screen(*, visible: bool) -> Iterator[Screen]:
     out = console()
     if not visible:
         yield Screen()
-    elif out.is_terminal:
+    elif out.is_terminal and not out.is_dumb_terminal:
         with Live(console=out, auto_refresh=False, transient=True) as live:
             yield Redrawn(out, live)
     else:
