@@ -89,7 +89,9 @@ class Inbox:
         """Store a request that was not believed, if there is room; nobody waits for it."""
         assert self._loop is not None
         with self._wake:
-            if self._stopping or len(self._waiting) >= QUEUE_ROWS // 2:
+            # half of the queue is for those who are believed
+            full = len(self._waiting) >= QUEUE_ROWS // 2 or self._bytes + len(new.body) > QUEUE_BYTES // 2
+            if self._stopping or full:
                 self._counts["quarantined", new.account] = (
                     self._counts.get(("quarantined", new.account), 0) + 1
                 )
@@ -106,6 +108,11 @@ class Inbox:
         with self._wake:
             self._missed.add(account)
             self._wake.notify()
+
+    @property
+    def alive(self) -> bool:
+        """Whether anybody stores what is put in."""
+        return self._thread is not None and self._thread.is_alive()
 
     @property
     def depth(self) -> int:
@@ -142,6 +149,8 @@ class Inbox:
         except StorageUnavailable:
             with self._wake:
                 self._missed |= accounts
+        except Exception:  # a mistake of ours must not end the thread that stores callbacks
+            log.exception("callbacks.not_asked_about", accounts=sorted(accounts))
 
     def _store(
         self,

@@ -96,13 +96,19 @@ def unpack_headers(packed: bytes) -> Headers:
 def insert(connection: Connection, new: Sequence[NewCallback]) -> None:
     """Store requests. Of those for the quarantine only as many as its bounds allow; the others are counted."""
     kept = [n for n in new if n.state != QUARANTINED]
+    # of each account the first: they have come within one commit, and there is room for one a second
+    firsts: dict[str, NewCallback] = {}
+    over: dict[tuple[str, str], int] = {}
     for n in (n for n in new if n.state == QUARANTINED):
-        if _quarantine_has_room(connection, n) and not any(
-            k.state == QUARANTINED and k.account == n.account for k in kept
-        ):
+        if firsts.setdefault(n.account, n) is not n:
+            over["quarantined", n.account] = over.get(("quarantined", n.account), 0) + 1
+    for n in firsts.values():
+        if _quarantine_has_room(connection, n):
             kept.append(n)
         else:
-            count(connection, {("quarantined", n.account): 1}, n.received_at)
+            over["quarantined", n.account] = over.get(("quarantined", n.account), 0) + 1
+    if over:
+        count(connection, over, new[-1].received_at)
     if kept:
         connection.execute(t.callbacks.insert(), [_row(connection, n) for n in kept])
 

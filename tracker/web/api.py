@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 import orjson
 import structlog
@@ -12,11 +12,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tracker.domain.documents import Document
+from tracker.domain.events import from_iso
 from tracker.errors import FieldError, InvalidInput, StorageUnavailable
 from tracker.store import inbox_queries, paging, queries, records
 from tracker.store.database import Connection
 from tracker.store.paging import Page
-from tracker.web.auth import needs_token
+from tracker.web.auth import Endpoint, needs_token
 from tracker.web.doorkeeper import bearer, raw_headers
 from tracker.web.reading import (
     Parameters,
@@ -25,6 +26,7 @@ from tracker.web.reading import (
     idempotency_key,
     json_object,
     only,
+    path_id,
 )
 from tracker.web.state import AppRequest
 
@@ -41,6 +43,7 @@ _UNCLEAR: Final = ("pending", "submitting", "unconfirmed")
 
 async def place_call(request: AppRequest) -> Response:
     """POST /calls: place one call, send it at once, and wait for the recorded answer."""
+    Parameters(request).done()
     program = request.state["program"]
     key = idempotency_key(request)
     fields = await json_object(request)
@@ -49,10 +52,11 @@ async def place_call(request: AppRequest) -> Response:
     if not placed.replayed:
         await _send(request, placed.submission)
     call = await _read(request, lambda c: queries.get_call(c, placed.call))
-    location = {"Location": f"{request.scope.get('root_path', '')}{PREFIX}/calls/{placed.call}"}
+    location = {"Location": _address(request, placed.call)}
     if placed.replayed:
         return _json(call, 200, {**location, "Idempotency-Replayed": "true"})
-    clear = call["submissions"][0]["status"] not in _UNCLEAR
+    # `rejected` with a next attempt: the provider said "too many", and the same wish is sent again
+    clear = call["submissions"][-1]["status"] not in _UNCLEAR and call["next_attempt_at"] is None
     return _json(call, 201 if clear else 202, location)
 
 
@@ -73,7 +77,7 @@ async def list_calls(request: AppRequest) -> Response:
 async def get_call(request: AppRequest) -> Response:
     """GET /calls/{id}."""
     Parameters(request).done()
-    id = request.path_params["id"]
+    id = path_id(request)
     return _json(await _read(request, lambda c: queries.get_call(c, id)))
 
 
@@ -82,35 +86,37 @@ async def get_timeline(request: AppRequest) -> Response:
     parameters = Parameters(request)
     limit, cursor = parameters.page()
     parameters.done()
-    id = request.path_params["id"]
+    id = path_id(request)
     events = await _read(request, lambda c: queries.timeline(c, id))
     begin = _place_in(events, cursor, id)
     shown = events[begin : begin + limit]
     more = begin + limit < len(events)
-    after = paging.encode({"timeline": id}, _at(shown[-1]), shown[-1]["id"]) if more else None
+    after = paging.encode({"timeline": id}, from_iso(shown[-1]["at"]), shown[-1]["id"]) if more else None
     return _page(Page(data=shown, next_cursor=after))
 
 
 async def get_evidence(request: AppRequest) -> Response:
     """GET /calls/{id}/evidence: everything that the timeline rests on."""
     Parameters(request).done()
-    id = request.path_params["id"]
+    id = path_id(request)
     return _json(await _read(request, lambda c: queries.evidence(c, id)))
 
 
 async def cancel_call(request: AppRequest) -> Response:
     """POST /calls/{id}/cancel: 200 where nothing had left, 202 where the provider's outcome stands."""
+    Parameters(request).done()
     only(await json_object(request, may_be_empty=True), {})
-    id, program = request.path_params["id"], request.state["program"]
+    id, program = path_id(request), request.state["program"]
     canceled = await asyncio.to_thread(program.operator.cancel, id)
     return _json(await _read(request, lambda c: queries.get_call(c, id)), 200 if canceled else 202)
 
 
 async def retry_call(request: AppRequest) -> Response:
     """POST /calls/{id}/retry: another attempt by hand, sent at once; 201 with the new submission."""
+    Parameters(request).done()
     fields = await json_object(request, may_be_empty=True)
     only(fields, {"force": bool})
-    id, program = request.path_params["id"], request.state["program"]
+    id, program = path_id(request), request.state["program"]
     submission = await asyncio.to_thread(lambda: program.operator.retry(id, force=bool(fields.get("force"))))
     await _send(request, submission)
     call = await _read(request, lambda c: queries.get_call(c, id))
@@ -132,46 +138,58 @@ async def list_callbacks(request: AppRequest) -> Response:
 async def get_callback(request: AppRequest) -> Response:
     """GET /callbacks/{id}: with the raw request."""
     Parameters(request).done()
-    id = request.path_params["id"]
+    id = path_id(request)
     return _json(await _read(request, lambda c: inbox_queries.get_callback(c, id)))
 
 
 async def join_callback(request: AppRequest) -> Response:
     """POST /callbacks/{id}/join: by hand, to our submission or to the provider's id."""
+    Parameters(request).done()
     fields = await json_object(request)
     only(fields, {"submission": str, "submission_id": str})
     given = {name: value for name, value in fields.items() if value}
     if len(given) != 1:
         message = "is needed, or submission_id: give exactly one of them"
         raise InvalidInput([FieldError(field="submission", message=message)])
-    id, operator = request.path_params["id"], request.state["program"].operator
+    id, operator = path_id(request), request.state["program"].operator
     await asyncio.to_thread(lambda: operator.join(id, **given))
     return _json(await _read(request, lambda c: inbox_queries.get_callback(c, id)))
 
 
 async def ignore_callback(request: AppRequest) -> Response:
     """POST /callbacks/{id}/ignore: it is about nothing of ours."""
+    Parameters(request).done()
     only(await json_object(request, may_be_empty=True), {})
-    id, operator = request.path_params["id"], request.state["program"].operator
+    id, operator = path_id(request), request.state["program"].operator
     await asyncio.to_thread(operator.ignore, id)
     return _json(await _read(request, lambda c: inbox_queries.get_callback(c, id)))
 
 
+_ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = {
+    "/calls": {"GET": list_calls, "POST": place_call},
+    "/calls/{id}": {"GET": get_call},
+    "/calls/{id}/timeline": {"GET": get_timeline},
+    "/calls/{id}/evidence": {"GET": get_evidence},
+    "/calls/{id}/cancel": {"POST": cancel_call},
+    "/calls/{id}/retry": {"POST": retry_call},
+    "/callbacks": {"GET": list_callbacks},
+    "/callbacks/{id}": {"GET": get_callback},
+    "/callbacks/{id}/join": {"POST": join_callback},
+    "/callbacks/{id}/ignore": {"POST": ignore_callback},
+}
+
+
+def _by_method(endpoints: Mapping[str, Endpoint]) -> Endpoint:
+    async def endpoint(request: AppRequest) -> Response:
+        return await endpoints["GET" if request.method == "HEAD" else request.method](request)
+
+    return endpoint
+
+
+#: one route for each path, so that a 405 names all methods that it takes
 ROUTES: Final = [
-    Route(PREFIX + path, needs_token(endpoint), methods=[method])
-    for method, path, endpoint in (
-        ("POST", "/calls", place_call),
-        ("GET", "/calls", list_calls),
-        ("GET", "/calls/{id}", get_call),
-        ("GET", "/calls/{id}/timeline", get_timeline),
-        ("GET", "/calls/{id}/evidence", get_evidence),
-        ("POST", "/calls/{id}/cancel", cancel_call),
-        ("POST", "/calls/{id}/retry", retry_call),
-        ("GET", "/callbacks", list_callbacks),
-        ("GET", "/callbacks/{id}", get_callback),
-        ("POST", "/callbacks/{id}/join", join_callback),
-        ("POST", "/callbacks/{id}/ignore", ignore_callback),
-    )
+    Route(PREFIX + path, needs_token(_by_method(endpoints)), methods=list(endpoints))
+    for path, endpoints in _ENDPOINTS.items()
 ]
 
 
@@ -220,7 +238,5 @@ def _place_in(events: list[Document], cursor: str | None, id: str) -> int:
     )
 
 
-def _at(event: Document) -> Any:
-    from tracker.domain.events import from_iso
-
-    return from_iso(event["at"])
+def _address(request: AppRequest, call: str) -> str:
+    return f"{request.scope.get('root_path', '')}{PREFIX}/calls/{call}"

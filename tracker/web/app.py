@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -34,6 +35,8 @@ log = structlog.get_logger()
 
 #: seconds that requests and sends may take to end
 GRACE_S: Final = 10.0
+#: for the database: more than the steps of the worker need, and fewer than it has connections
+_THREADS: Final = 24
 
 
 def create_app(settings: Settings, *, run_worker: bool = True, clock: Clock = system_clock) -> Starlette:
@@ -45,6 +48,7 @@ def create_app(settings: Settings, *, run_worker: bool = True, clock: Clock = sy
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "database"))
         database = Database(settings.database_url)
         try:
             await asyncio.to_thread(prepare, database, create=True)
@@ -84,7 +88,8 @@ def create_app(settings: Settings, *, run_worker: bool = True, clock: Clock = sy
     app = Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(LogLines), Middleware(Prefix, prefix=_path_of(settings.server.public_url))],
+        # the prefix first: it hands on a scope of its own, in which the route is found that the log names
+        middleware=[Middleware(Prefix, prefix=_path_of(settings.server.public_url)), Middleware(LogLines)],
         exception_handlers={**problems.HANDLERS, Unparsable: _unparsable, bodies.TooLarge: _too_large},
     )
     app.router.redirect_slashes = False

@@ -6,6 +6,7 @@ which they are made.
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 from typing import Final
 
@@ -33,6 +34,8 @@ METHODS: Final = ("POST", "PUT", "GET")
 STORE_WITHIN_S: Final = 2.5
 _HANDSHAKE_BYTES: Final = 4 * 1024
 _QUARANTINE_BYTES: Final = 64 * 1024
+#: how long the body of somebody who is not believed is waited for
+_STRANGERS_WAIT_S: Final = 2.5
 _OK: Final = b'{"ok":true}'
 
 
@@ -43,7 +46,7 @@ async def receive(request: AppRequest) -> Response:
     account = state["program"].accounts.get(name)
     if account is None:
         # 404: this address was never given to anybody; the provider repeats it and gives up
-        nearest = difflib.get_close_matches(name, state["program"].accounts, n=1, cutoff=0.5)
+        nearest = difflib.get_close_matches(name[:100], state["program"].accounts, n=1, cutoff=0.5)
         log.warning("callback.unknown_account", account=name[:100], nearest=nearest[0] if nearest else None)
         state["inbox"].count("unknown-account", "")
         return problem(404, "There is no such account.")
@@ -54,14 +57,20 @@ async def receive(request: AppRequest) -> Response:
     headers = raw_headers(request)
     provider = provider_named(account.provider)
     presented = provider.presented_secrets(headers)
-    believed = account.allow_unsigned or any(same(p, account.webhook_secrets) for p in presented)
-    if not believed and not (account.webhook_token and _may_be_handshake(request)):
-        return await _quarantine(request, account, lane, presented, b"", 0)
+    has_secret = any(same(p, account.webhook_secrets) for p in presented)
+    believed = has_secret or account.allow_unsigned
+    arriving = bodies.Arriving(request)
     try:
-        body = await bodies.read(request, bodies.MOST_BYTES if believed else _HANDSHAKE_BYTES)
-    except bodies.TooLarge:
+        if believed:
+            body = await arriving.whole(bodies.MOST_BYTES)
+        elif account.webhook_token:
+            async with asyncio.timeout(_STRANGERS_WAIT_S):
+                body = await arriving.whole(_HANDSHAKE_BYTES)
+        else:
+            return await _quarantine(request, account, lane, presented, arriving)
+    except (bodies.TooLarge, TimeoutError):
         if not believed:
-            return await _quarantine(request, account, lane, presented, b"", 0)
+            return await _quarantine(request, account, lane, presented, arriving)
         # 413: no documented callback is nearly as large; it is refused while it arrives
         log.warning("callback.too_large", account=account.name)
         state["inbox"].count("too-large", account.name)
@@ -74,22 +83,16 @@ async def receive(request: AppRequest) -> Response:
         headers=headers,
         body=body,
     )
-    if len(body) <= _HANDSHAKE_BYTES:
+    if has_secret or len(body) <= _HANDSHAKE_BYTES:
         handshake = provider.read_handshake(incoming)
         if handshake is not None and _token_is_known(account, handshake):
             return await _shake_hands(request, account, lane, incoming, handshake)
     if not believed:
-        return await _quarantine(request, account, lane, presented, body, len(body))
+        return await _quarantine(request, account, lane, presented, arriving)
     if lane is not None and account.lanes and lane not in account.lanes:
         log.warning("callback.unknown_lane", account=account.name, lane=lane[:100])
     # 200 {"ok":true}, whatever it holds, once it is committed. 503 makes the provider repeat it, and us ask.
     return await _store(request, account, _new(request, account, lane, incoming), _OK)
-
-
-def _may_be_handshake(request: AppRequest) -> bool:
-    """By the headers alone: it may carry a challenge, and is small."""
-    declared = request.headers.get("content-length", "")
-    return not (declared.isdigit() and int(declared) > _HANDSHAKE_BYTES)
 
 
 def _token_is_known(account: Account, handshake: Handshake) -> bool:
@@ -112,26 +115,25 @@ async def _quarantine(
     account: Account,
     lane: str | None,
     presented: tuple[bytes, ...],
-    body: bytes,
-    size: int,
+    arriving: bodies.Arriving,
 ) -> Response:
-    """401: it is not believed. What came is kept aside, within bounds, so that a wrong secret can be mended."""
-    if not body and not size:
-        body, size = await bodies.read_beginning(request, _QUARANTINE_BYTES)
+    """401: it is not believed. What came is kept aside, within bounds, so that a wrong secret can be mended; the answer
+    does not wait for that."""
     incoming = Incoming(
         method=request.method,
         path=_path(request),
         query=request.scope["query_string"],
         headers=raw_headers(request),
-        body=body[:_QUARANTINE_BYTES],
+        body=await arriving.beginning(_QUARANTINE_BYTES, patience_s=_STRANGERS_WAIT_S),
     )
     cause = "wrong-secret" if presented else "no-secret"
-    new = _new(request, account, lane, incoming, state=inbox.QUARANTINED, reason=cause, size=size)
+    new = _new(request, account, lane, incoming, state=inbox.QUARANTINED, reason=cause, size=arriving.size)
     log.warning("callback.not_believed", account=account.name, cause=cause)
     request.state["inbox"].set_aside(new, b"\n".join(presented))
-    return problem(
-        401, "The secret of this webhook is missing or wrong.", headers={"WWW-Authenticate": "Bearer"}
-    )
+    headers = {"WWW-Authenticate": "Bearer"}
+    if not arriving.complete:
+        headers["Connection"] = "close"
+    return problem(401, "The secret of this webhook is missing or wrong.", headers=headers)
 
 
 async def _store(request: AppRequest, account: Account, new: inbox.NewCallback, answer: bytes) -> Response:
@@ -162,16 +164,12 @@ def _new(
         # what was presented may be somebody's secret, though it is none of ours: its fingerprint is enough
         headers = tuple((k, b"***" if k == b"authorization" else v) for k, v in headers)
     return inbox.NewCallback(
-        id=new_id("cb"), account=account.name, lane=_storable(lane), received_at=request.state["program"].clock(),
+        id=new_id("cb"), account=account.name, lane=keeper.lane(lane), received_at=request.state["program"].clock(),
         method=incoming.method, path=keeper.without_secrets(incoming.path),
         query=keeper.without_secrets(incoming.query), headers=headers, body=keeper.without_secrets(incoming.body),
         size=len(incoming.body) if size is None else size, remote=keeper.remote(request.scope), state=state,
         reason=reason,
     )  # fmt: skip
-
-
-def _storable(lane: str | None) -> str | None:
-    return None if lane is None else lane.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[:200]
 
 
 def _path(request: AppRequest) -> bytes:

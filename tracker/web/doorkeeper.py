@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
@@ -48,7 +50,7 @@ class Doorkeeper:
         known = {s for s in secrets if len(s) >= _SHORTEST_REPLACED}
         for account in accounts.values():
             known |= {s for s in account.secrets if len(s) >= _SHORTEST_REPLACED}
-        spelled = {form for s in known for form in (s, quote(s), quote(s, safe=""), quote_plus(s))}
+        spelled = {form for s in known for form in _spellings(s)}
         # longer ones first: one secret may be the beginning of another
         self._spelled = sorted((s.encode() for s in spelled), key=len, reverse=True)
 
@@ -60,7 +62,14 @@ class Doorkeeper:
         return data
 
     def headers_without_secrets(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-        return tuple((name, self.without_secrets(value)) for name, value in headers)
+        return tuple((self.without_secrets(name), self.without_secrets(value)) for name, value in headers)
+
+    def lane(self, lane: str | None) -> str | None:
+        """A lane as it is stored: whoever calls chose its text."""
+        if lane is None:
+            return None
+        storable = self.without_secrets(lane.replace("\x00", "\ufffd").encode("utf-8", "replace"))
+        return storable.decode("utf-8", "replace")[:200]
 
     def remote(self, scope: Scope) -> str | None:
         """The caller's address: the peer's, or what a trusted proxy says of it (the last entry that is no proxy)."""
@@ -71,25 +80,33 @@ class Doorkeeper:
         forwarded = b",".join(v for k, v in scope["headers"] if k == b"x-forwarded-for").decode("latin-1")
         for entry in reversed([e.strip() for e in forwarded.split(",") if e.strip()]):
             host = entry.removeprefix("[").partition("]")[0] if entry.startswith("[") else entry
-            if not _is_address(host):
+            if _address(host) is None:
                 return address
             address = host
             if not self._is_trusted(host):
                 break
         return address
 
-    def _is_trusted(self, address: str) -> bool:
-        return _is_address(address) and any(
-            ipaddress.ip_address(address) in network for network in self._trusted
-        )
+    def _is_trusted(self, text: str) -> bool:
+        address = _address(text)
+        return address is not None and any(address in network for network in self._trusted)
 
 
-def _is_address(text: str) -> bool:
+def _spellings(secret: str) -> set[str]:
+    """The secret as it is, and as it stands in a URL, a form and JSON."""
+    quoted = {quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    quoted |= {re.sub("%[0-9A-F]{2}", lambda m: m[0].lower(), each) for each in quoted}
+    escaped = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    return {secret, *quoted, *escaped, *(each.replace("/", "\\/") for each in escaped)}
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
+    # a server that listens on :: sees a caller by IPv4 as ::ffff:a.b.c.d
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def raw_headers(request: Request[Any]) -> Headers:

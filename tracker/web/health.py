@@ -30,6 +30,8 @@ async def readyz(request: AppRequest) -> Response:
         problems.append("the database did not take a write within 2.5 seconds")
     except TrackerError as error:
         problems.append(str(error))
+    if not request.state["inbox"].alive:
+        problems.append("the thread that stores callbacks has ended; see the log, and start the server again")
     worker = request.state["worker"]
     if worker is not None and worker.failed:
         problems.append("the worker of this process has ended; see the log, and start it again")

@@ -12,7 +12,7 @@ import orjson
 from tracker.domain.calls import CallStatus
 from tracker.domain.events import from_iso
 from tracker.domain.numbers import InvalidNumber, parse_number
-from tracker.errors import FieldError, InvalidInput, TrackerError
+from tracker.errors import FieldError, InvalidInput, NotFound, TrackerError
 from tracker.store.inbox import STATES
 from tracker.store.inbox_queries import CallbackFilter
 from tracker.store.queries import ORDERS, CallFilter
@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 DEFAULT_LIMIT: Final = 50
 LARGEST_LIMIT: Final = 500
+_ID: Final = re.compile(r"[0-9A-Za-z_]{1,100}")
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -53,6 +54,14 @@ def idempotency_key(request: AppRequest) -> str | None:
     return key
 
 
+def path_id(request: AppRequest) -> str:
+    """The id in the path. Raises NotFound for what can be none, and what a database would not compare."""
+    id: str = request.path_params["id"]
+    if not _ID.fullmatch(id):
+        raise NotFound
+    return id
+
+
 def only(fields: Mapping[str, Any], known: Mapping[str, type]) -> None:
     """Raises InvalidInput for fields that are not known, or not of their type; None stands for a missing one."""
     names = ", ".join(known) or "none"
@@ -64,6 +73,11 @@ def only(fields: Mapping[str, Any], known: Mapping[str, type]) -> None:
         FieldError(field=n, message=f"must be {words[kind]}")
         for n, kind in known.items()
         if fields.get(n) is not None and not isinstance(fields[n], kind)
+    ]
+    errors += [
+        FieldError(field=n, message="must be a text of 1 to 500 characters")
+        for n, value in fields.items()
+        if n in known and isinstance(value, str) and not is_text(value)
     ]
     if errors:
         raise InvalidInput(errors)
@@ -137,8 +151,13 @@ def callback_filter(parameters: Parameters) -> CallbackFilter:
     )
 
 
+def is_text(value: str) -> bool:
+    """Whether a database can compare it."""
+    return 1 <= len(value) <= 500 and "\x00" not in value
+
+
 def _text(value: str) -> str:
-    if not value or len(value) > 500 or "\x00" in value:
+    if not is_text(value):
         raise ValueError("must be a text of 1 to 500 characters")
     return value
 

@@ -11,6 +11,8 @@ import uvicorn
 
 from tracker.errors import ConfigurationError
 from tracker.settings import Settings
+from tracker.store.database import Database
+from tracker.store.schema import prepare
 from tracker.web.app import GRACE_S, create_app
 
 log = structlog.get_logger()
@@ -33,9 +35,11 @@ class _Server(uvicorn.Server):
 
 
 def run(settings: Settings, *, host: str, port: int, run_worker: bool) -> None:
-    """Serve until a signal. Raises ConfigurationError, before the database is touched, if it cannot listen."""
+    """Serve until a signal. Raises ConfigurationError, before the database is touched, if it cannot listen; then
+    SchemaMismatch and StorageUnavailable."""
     listening = _listen(host, port)
     try:
+        _prepare(settings.database_url)
         config = uvicorn.Config(
             create_app(settings, run_worker=run_worker),
             access_log=False,
@@ -52,6 +56,15 @@ def run(settings: Settings, *, host: str, port: int, run_worker: bool) -> None:
         listening.close()
     if not server.started:
         raise ConfigurationError("The server could not start; the log above says why.")
+
+
+def _prepare(url: str) -> None:
+    """Make sure of the database here, where a refusal is a sentence; inside uvicorn it would be a traceback."""
+    database = Database(url)
+    try:
+        prepare(database, create=True)
+    finally:
+        database.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:
