@@ -83,6 +83,8 @@ class Sender:
     def answered(self, claim: Claim, result: Reply | Failure, requested_at: datetime) -> None:
         """Record what came back, then look for callbacks that were earlier."""
         answer = provider_named(claim.account.provider).read_answer(claim.account, result)
+        if answer.message is not None:  # an error may quote the variable that it does not like
+            answer = replace(answer, message=without(answer.message.encode(), _hidden(claim)).decode())
         submission = self._recorded(claim, answer, result, requested_at)
         if answer.submission_id is not None or submission.refused:
             self._joiner.look_for(submission)
@@ -157,14 +159,12 @@ class Sender:
         self, claim: Claim, answer: Answer, result: Reply | Failure, requested_at: datetime
     ) -> Submission:
         told = provider_named(claim.account.provider).redacted_request(claim.account, claim.dial)
-        secret = [v for n, v in claim.dial.variables.items() if n in claim.account.secret_variables]
-        hidden = (*claim.account.secrets, *secret)
         now = self._clock()
         kept = sending.Exchange(
             id=new_id("send"), kind="send", call=claim.dial.call, submission=claim.submission.id,
             requested_at=requested_at, answered_at=now, method=told.method, url=told.url,
             request_headers=tuple((k.encode(), v.encode()) for k, v in told.headers.items()), request_body=told.body,
-            **reply_fields(result, hidden),
+            **reply_fields(result, _hidden(claim)),
         )  # fmt: skip
         submission = self._database.write(lambda c: self._record(c, claim, answer, kept, now))
         log.info(
@@ -227,6 +227,12 @@ class Sender:
         new = new_submission(c, call, number=refused.number + 1, trigger=Trigger.resend, now=now, due_at=now)
         add = [Teller(new, now).decision("made", Reason.rate_limited, {"decision": "new-submission"})]
         record(c, {call.id: call}, add=add, now=now)
+
+
+def _hidden(claim: Claim) -> tuple[str, ...]:
+    """What is taken out of all that the provider says: the account's secrets and the call's secret variables."""
+    names = claim.account.secret_variables
+    return (*claim.account.secrets, *(v for n, v in claim.dial.variables.items() if n in names))
 
 
 def _series(submissions: Sequence[Submission]) -> list[str]:
