@@ -115,7 +115,7 @@ def test_each_attempt_has_its_line_where_there_are_several() -> None:
 def test_decisions_and_warnings_say_what_and_why() -> None:
     wait = {"decision": "wait", "until": "2026-11-24T03:30:00Z", "checked": {}}
     read = told(event(0, type="decision", status=None, reason="not-before", detail=wait))
-    assert "wait        sender   not-before, until 03:30:00" in read
+    assert "wait        sender   not-before, until 24 Nov 03:30:00" in read
     assert "! zone" in told(event(0, type="warning", status=None, reason="zone", source="callback"))
 
 
@@ -177,3 +177,14 @@ def test_lines_stay_where_they_are_wanted() -> None:
 )  # fmt: skip
 def test_a_length_of_time_is_said_in_its_two_largest_units(seconds: float, said: str) -> None:
     assert length(seconds) == said
+
+
+def test_nothing_is_said_twice_and_nothing_empty_is_said() -> None:
+    by_hand = told(event(0, status="canceled", source="operator", reason="operator", detail={}))
+    assert by_hand.count("operator") == 1
+    refused = told(event(0, status="rejected", detail={"http_status": 429, "message": "HTTP 429; Too many"}))
+    assert refused.count("429") == 1
+    unanswered = told(event(0, status="busy", source="callback", detail={"duration_s": 0}))
+    assert "0 s" not in unanswered
+    again = told(event(0, type="decision", status=None, detail={"decision": "new-submission"}))
+    assert "again" in again

@@ -45,6 +45,8 @@ _DETAILS: Final = (
 )
 
 
+#: decisions whose names are longer than their column
+_SHORT: Final = {"new-submission": "again"}
 _NOT_WORTH_TELLING: Final = (("http_status", 200), ("try", 1))
 
 
@@ -140,7 +142,8 @@ def _what(event: Document) -> str:
     if event["type"] == "status" and event["status"]:
         return str(event["status"])
     if event["type"] == "decision":
-        return str((event.get("detail") or {}).get("decision") or "decision")[:12]
+        decision = str((event.get("detail") or {}).get("decision") or "decision")
+        return _SHORT.get(decision, decision)
     return str(event["type"])
 
 
@@ -160,17 +163,21 @@ def _told(event: Document, repeats: Mapping[str, int], utc: bool) -> Iterator[st
         yield "! " + str(event.get("reason") or "look at this")
     if event.get("provider_status"):
         yield f'"{event["provider_status"]}"'
-    if event.get("reason") and event["type"] != "warning":
+    if event.get("reason") not in (None, event["source"]) and event["type"] != "warning":
         yield str(event["reason"])
     for name, before in _DETAILS:
         value = detail.get(name)
         if value is None or value == "" or (name == "message" and event.get("status") == "queued"):
             continue
+        if name == "http_status" and f"HTTP {value}" in str(detail.get("message")):
+            continue
         if name == "duration_s":
-            yield length(float(value))
+            if value or event.get("status") == "completed":
+                yield length(float(value))
         elif name == "until":
             at = local(str(value), utc)
-            yield f"{before}{at:%H:%M:%S}"
+            same_day = at.date() == local(event["at"], utc).date()
+            yield f"{before}{at:%H:%M:%S}" if same_day else f"{before}{short_time(str(value), utc=utc)}"
         elif (name, value) not in _NOT_WORTH_TELLING:
             yield f"{before}{value}"
     if event.get("at_source") == "received" and event["source"] != "sender":
