@@ -1,0 +1,141 @@
+"""Who is at the door, and what of a request may be stored."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from tracker.domain.accounts import Account
+from tracker.web.doorkeeper import Doorkeeper, bearer, same
+
+SECRET = 'p/ss "wörd" +1'
+
+
+def keeper(*trusted: str, secrets: tuple[str, ...] = (SECRET,)) -> Doorkeeper:
+    return Doorkeeper({}, secrets, trusted)
+
+
+def scope(peer: str | None, *forwarded: str) -> dict[str, Any]:
+    headers = [(b"x-forwarded-for", each.encode()) for each in forwarded]
+    return {"client": (peer, 4711) if peer else None, "headers": headers}
+
+
+# secrets
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        SECRET,
+        quote(SECRET),
+        quote(SECRET, safe=""),
+        quote_plus(SECRET),
+        quote(SECRET, safe="").lower(),
+        json.dumps(SECRET)[1:-1],
+        json.dumps(SECRET, ensure_ascii=False)[1:-1],
+        json.dumps(SECRET)[1:-1].replace("/", "\\/"),
+    ],
+)
+def test_a_secret_is_replaced_however_it_is_spelled(spelled: str) -> None:
+    assert keeper().without_secrets(f"<{spelled}><{spelled}>".encode()) == b"<***><***>"
+
+
+def test_every_secret_of_every_account_is_replaced() -> None:
+    account = Account(
+        name="a", access_token="access", webhook_token="validation", webhook_secrets=("one!", "two!")
+    )
+    found = Doorkeeper({"a": account}, ["the-api-token"], [])
+    data = b"access validation one! two! the-api-token rest"
+    assert found.without_secrets(data) == b"*** *** *** *** *** rest"
+
+
+def test_of_a_secret_that_begins_with_another_nothing_is_left() -> None:
+    assert keeper(secrets=("secret", "secret-of-tomorrow")).without_secrets(b"secret-of-tomorrow") == b"***"
+
+
+def test_a_secret_of_three_letters_does_not_tear_holes_into_numbers() -> None:
+    assert keeper(secrets=("919",)).without_secrets(b"918919525224") == b"918919525224"
+
+
+def test_names_and_values_of_headers_lose_secrets() -> None:
+    headers = ((b"x-secret", b"a secret"), (b"authorization", b"Bearer secret"))
+    told = keeper(secrets=("secret",)).headers_without_secrets(headers)
+    assert told == ((b"x-***", b"a ***"), (b"authorization", b"Bearer ***"))
+
+
+@pytest.mark.parametrize(
+    ("lane", "kept"),
+    [(None, None), ("a", "a"), ("a-secret", "a-***"), ("\x00\ud800", "\ufffd?"), ("x" * 201, "x" * 200)],
+)
+def test_a_lane_is_kept_as_a_text_that_every_database_takes(lane: str | None, kept: str | None) -> None:
+    assert keeper(secrets=("secret",)).lane(lane) == kept
+
+
+@pytest.mark.parametrize(
+    ("presented", "known", "is_one"),
+    [
+        (b"one", ["one", "two"], True),
+        (b"two", ["one", "two"], True),
+        (b"three", ["one", "two"], False),
+        (b"", ["", None], False),
+        (b"None", [None], False),
+        ("wörd".encode(), ["wörd"], True),
+        ("wörd".encode("latin-1"), ["wörd"], False),
+    ],
+)
+def test_a_presented_secret_is_one_of_the_known_or_none(
+    presented: bytes, known: list[str | None], is_one: bool
+) -> None:
+    assert same(presented, known) is is_one
+
+
+@pytest.mark.parametrize(
+    ("headers", "token"),
+    [
+        ([(b"authorization", b"Bearer abc")], b"abc"),
+        ([(b"Authorization", b"  bearer   abc ")], b"abc"),
+        ([(b"authorization", b"Basic abc")], None),
+        ([(b"authorization", b"abc")], None),
+        ([(b"x-authorization", b"Bearer abc")], None),
+        ([], None),
+    ],
+)
+def test_the_token_stands_in_the_authorization(
+    headers: list[tuple[bytes, bytes]], token: bytes | None
+) -> None:
+    assert bearer(headers) == token
+
+
+# addresses
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "remote"),
+    [
+        ("203.0.113.9", [], "203.0.113.9"),
+        # only a trusted proxy's word counts
+        ("203.0.113.9", ["198.51.100.1"], "203.0.113.9"),
+        ("127.0.0.1", ["198.51.100.1"], "198.51.100.1"),
+        # what stands left of the first stranger was written by that stranger
+        ("127.0.0.1", ["6.6.6.6, 198.51.100.1"], "198.51.100.1"),
+        ("127.0.0.1", ["6.6.6.6, 198.51.100.1, 10.1.2.3"], "198.51.100.1"),
+        ("127.0.0.1", ["6.6.6.6", "198.51.100.1"], "198.51.100.1"),
+        ("127.0.0.1", ["10.0.0.1, 10.0.0.2"], "10.0.0.1"),
+        ("::ffff:127.0.0.1", ["198.51.100.1"], "198.51.100.1"),
+        ("127.0.0.1", ["2001:db8::1"], "2001:db8::1"),
+        ("127.0.0.1", ["[2001:db8::1]:443"], "2001:db8::1"),
+        # what is no address ends the chain
+        ("127.0.0.1", ["198.51.100.1, unknown"], "127.0.0.1"),
+        ("127.0.0.1", [""], "127.0.0.1"),
+        ("127.0.0.1", [], "127.0.0.1"),
+        ("a-unix-socket", ["198.51.100.1"], "a-unix-socket"),
+        (None, ["198.51.100.1"], None),
+    ],
+)
+def test_the_callers_address_is_the_last_one_that_is_no_trusted_proxy(
+    peer: str | None, forwarded: list[str], remote: str | None
+) -> None:
+    assert keeper("127.0.0.1", "10.0.0.0/8").remote(scope(peer, *forwarded)) == remote
