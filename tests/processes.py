@@ -32,7 +32,9 @@ _EVENTUALLY_S = 60.0
 class Process:
     """One `tracker` process; what it writes goes to files."""
 
-    def __init__(self, name: str, folder: Path, arguments: tuple[str, ...], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, folder: Path, arguments: tuple[str, ...], environ: Mapping[str, str]
+    ) -> None:
         self.name = name
         self._out, self._err = folder / f"{name}.out", folder / f"{name}.err"
         with self._out.open("ab") as out, self._err.open("ab") as err:

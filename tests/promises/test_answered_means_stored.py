@@ -32,8 +32,6 @@ from tests.recording_provider import RecordingProvider
 from tests.wire import Wire
 
 NUMBERS = [f"+9189195252{n:02}" for n in range(8)]
-#: seconds after which a callback that cannot be stored is answered 503; nothing is measured by it
-REFUSED_AFTER_S = 2.5
 
 
 def bodies(house: House) -> list[Any]:
@@ -81,23 +79,23 @@ def test_what_was_answered_before_a_kill_is_there_after_it(
         calls = {house.provider_id(call): call for call in map(house.place, NUMBERS)}
     ids = list(calls)
 
-    def say(round: int, n: int) -> dict[str, Any]:
+    def say(life: int, n: int) -> dict[str, Any]:
         id = f"nobody-knows-{n}" if n % 5 == 0 else ids[n % len(ids)]
         return {
-            "marker": f"{round}-{n}", "id": id, "to": "", "status": "BUSY",
+            "marker": f"{life}-{n}", "id": id, "to": "", "status": "BUSY",
             "start_at": "2026-01-05 10:00:00", "end_at": "2026-01-05 10:00:09",
         }  # fmt: skip
 
     answered: list[str] = []
     with Processes(tmp_path, database_url, provider.base_url) as processes:
-        for round in range(4):
+        for life in range(4):
             server = processes.serve()
-            with Burst(server.url, lambda n, round=round: say(round, n)) as running:  # type: ignore[misc]
+            with Burst(server.url, lambda n, life=life: say(life, n)) as running:  # type: ignore[misc]
                 running.more(5)
                 time.sleep(moments.uniform(0, 0.4))
                 server.kill()
             assert not running.surprises
-            answered += [f"{round}-{n}" for n in running.answered]
+            answered += [f"{life}-{n}" for n in running.answered]
         server = processes.serve()
         with server.client() as client:
             eventually(
@@ -105,9 +103,7 @@ def test_what_was_answered_before_a_kill_is_there_after_it(
                 "all that was stored should be read",
             )
             shown = {call: client.get(f"/api/v1/calls/{call}").json() for call in calls.values()}
-            timelines = {
-                call: client.get(f"/api/v1/calls/{call}/timeline").json()["data"] for call in shown
-            }
+            timelines = {call: client.get(f"/api/v1/calls/{call}/timeline").json()["data"] for call in shown}
         assert server.terminate() == 0
 
     with closing(House(database_url, provider.base_url)) as house:
@@ -122,7 +118,7 @@ def test_what_was_answered_before_a_kill_is_there_after_it(
         if call and row.repeat_of is None:
             assert call not in first
             first[call] = row.id
-    for body, row in there:
+    for _, row in there:
         if row.call_id and row.repeat_of is not None:
             assert row.repeat_of == first[row.call_id]
     for call, callback in first.items():
@@ -177,12 +173,12 @@ def test_a_full_disk(tmp_path: Path) -> None:
             with burst(server, f"burst-{most}") as running, server.client() as client:
                 running.more()
                 full(most)
-                eventually(lambda: len(running.refused) >= 12, "callbacks should be refused")  # noqa: B023
+                eventually(lambda: len(running.refused) >= 12, "callbacks should be refused")
                 assert client.get("/readyz").status_code == 503
                 assert client.get("/healthz").status_code == 200
                 full(room[0])
                 running.more(20)
-                eventually(lambda: client.get("/readyz").status_code == 200, "it should be ready again")  # noqa: B023
+                eventually(lambda: client.get("/readyz").status_code == 200, "it should be ready again")
             nothing_is_lost(url, running, f"burst-{most}")
         assert server.log("callbacks.not_stored")[0]["error"].startswith("The database cannot be used now: ")
         assert server.log("server.not_ready")
@@ -216,9 +212,7 @@ def test_a_database_server_that_takes_no_writes(
     def read_only(word: str) -> None:
         with psycopg.connect(postgres_server.url, autocommit=True) as admin:
             admin.execute(f'alter database "{name}" set default_transaction_read_only = {word}'.encode())
-            admin.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name]
-            )
+            admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
 
     with Processes(tmp_path, postgres_database) as processes:
         server = processes.serve()

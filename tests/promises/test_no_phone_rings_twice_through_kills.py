@@ -1,9 +1,9 @@
 """Promise: no phone rings twice by accident, told with real processes that are killed again and again.
 
 Clients place calls with an Idempotency-Key and repeat a request until they have an answer, through servers that die in
-the middle of it; the provider is slow, fails, drops connections, and says "too many". At the end every key has one call,
-every submission reached the provider at most once, and a call got a further submission only where the provider had
-refused the one before.
+the middle of it; the provider is slow, fails, drops connections, and says "too many". At the end every key has one
+call, every submission reached the provider at most once, and a call got a further submission only where the provider
+had refused the one before.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ class Client:
         return not self._thread.is_alive()
 
     def _place_all(self) -> None:
-        with httpx.Client(headers={"Authorization": f"Bearer {API_TOKEN}"}, trust_env=False, timeout=20) as http:
+        with httpx.Client(
+            headers={"Authorization": f"Bearer {API_TOKEN}"}, trust_env=False, timeout=20
+        ) as http:
             for key, fields in self._calls.items():
                 self._place(http, key, fields)
                 self._place(http, key, fields)  # and once more, for it did not look well at the answer
@@ -136,7 +138,9 @@ def no_phone_rang_twice(house: House, provider: RecordingProvider, clients: list
     assert all(len(calls) == 1 for calls in told.values())
     rows = house.database.read(
         lambda c: c.execute(
-            sa.text('select id, call_id, "number", status, reason, outcome from submissions order by "number"')
+            sa.text(
+                'select id, call_id, "number", status, reason, outcome from submissions order by "number"'
+            )
         ).all()
     )
     by_call: dict[str, list[Any]] = defaultdict(list)
