@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tracker.cli.config_file import Wanted
 
-#: the fields of a composed webhook, under the names that need no callback_keys; which of the ids equals the submission's
-#: is not documented, so all of them are asked for
+#: the fields of a composed webhook, under the names that need no callback_keys; which of the ids equals the
+#: submission's is not documented, so all of them are asked for
 COMPOSED_FIELDS = {
     "id": "{{id}}",
     "outgoing.id": "{{outgoing.id}}",
