@@ -11,6 +11,7 @@ import os
 import random
 import resource
 import signal
+import socket
 import sqlite3
 import time
 from collections import Counter
@@ -286,3 +287,19 @@ def _answers(url: str) -> bool:
     except psycopg.OperationalError:
         return False
     return True
+
+
+def test_a_database_server_that_vanished_without_a_word(postgres_database: str) -> None:
+    """Nothing ever comes back from a machine that died. The kernel would try for a quarter of an hour, and all that time
+    nothing could be stored; so it is told to give up sooner."""
+    with closing(House(postgres_database, "http://127.0.0.1:9/")) as house:
+
+        def options(c: sa.Connection) -> tuple[int, int]:
+            driver: Any = c.connection.driver_connection
+            with socket.socket(fileno=os.dup(driver.fileno())) as end:
+                return (
+                    end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+                    end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
+                )
+
+        assert house.database.read(options) == (1, 10_000)

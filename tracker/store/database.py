@@ -200,6 +200,11 @@ def _postgresql(url: URL) -> Engine:
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": 5,
+            # a server that vanished without a word, as a machine that died does, is noticed within seconds
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 2,
             "options": "-c TimeZone=UTC -c lock_timeout=5000 -c statement_timeout=30000"
             " -c idle_in_transaction_session_timeout=30000",
         },
