@@ -32,7 +32,7 @@ WEBHOOK_TOKEN = "the-validation-key-of-the-webhook"
 CALL = {"to": NUMBER, "flow_id": "24"}
 
 #: what is asked without a token, beside what the provider sends
-OPEN = {"/healthz", "/readyz", "/callbacks/{account}", "/callbacks/{account}/{lane}"}
+OPEN = {"/healthz", "/readyz", "/callbacks/{account}", "/callbacks/{account}/{lane:path}"}
 
 NOT_THE_SECRET = {
     "none": [],

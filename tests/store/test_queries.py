@@ -179,7 +179,7 @@ FOUND: list[tuple[dict[str, Any], str]] = [
     ({"account": "another"}, ""),
     ({"campaign": "spring"}, "busy answered"),
     ({"reference": "order-1"}, "queued answered"),
-    ({"to": NUMBERS[0]}, "again answered"),
+    ({"to": (NUMBERS[0],)}, "again answered"),
     ({"submission_id": "aaaa-1:1"}, "answered"),
     ({"submission_id": "AAAA-1:2"}, "busy"),
     ({"submission_id": "Aaaa-1"}, "busy answered"),

@@ -81,7 +81,10 @@ def test_a_handshake_with_a_known_token_is_answered(
     ):
         response = tokened.callback(body, path + query, secret=secret)
         assert response.status_code == 200
-        assert response.json() == {"challenge": "a234qwe", "validation_key": body.get("validation_key", TOKEN)}
+        assert response.json() == {
+            "challenge": "a234qwe",
+            "validation_key": body.get("validation_key", TOKEN),
+        }
 
     kept = tokened.kept()
     assert {(k["state"], k["reason"], k["lane"]) for k in kept} == {("ignored", "handshake", lane)}
@@ -184,7 +187,6 @@ def test_the_same_wrong_secret_has_the_same_fingerprint(plain: Serving) -> None:
     for secret in ("one-secret", "one-secret", "another"):
         plain.callback({"a": 1}, secret=secret)
         plain.clock.forward(seconds=2)
-    # several commits may come at once: then only the first of them has room
     found = eventually(lambda: len(k := plain.kept()) == 3 and k, "not all are kept")
     one, same, two = (each["fingerprint"] for each in found)
     assert one == same != two

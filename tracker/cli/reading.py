@@ -56,7 +56,7 @@ def call_filter(asked: Mapping[str, Any]) -> CallFilter:
         if name in wanted:
             wanted[name] = tuple(_one_of(name, word.strip(), allowed) for word in wanted[name].split(","))
     if "to" in wanted:
-        wanted["to"] = given.a_number(wanted["to"])
+        wanted["to"] = (given.a_number(wanted["to"]),)
     for name in ("created_after", "created_before", "updated_after"):
         if name in wanted:
             wanted[name] = _moment(wanted[name])

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -18,7 +20,7 @@ import structlog
 from tracker.errors import InboxFull, StorageUnavailable
 from tracker.flow.clock import Clock, system_clock
 from tracker.store import inbox, sending
-from tracker.store.database import Connection, Database
+from tracker.store.database import Database
 
 log = structlog.get_logger()
 
@@ -29,6 +31,10 @@ QUEUE_BYTES: Final = 64 * 1024 * 1024
 _BATCH: Final = 1_000
 #: seconds between tries to plan the asking for what was missed
 _MISSED_PAUSE_S: Final = 1.0
+#: seconds between commits of counts
+_COUNTS_PAUSE_S: Final = 1.0
+
+_Waiting = tuple[inbox.NewCallback, asyncio.Future[None]]
 
 
 class Inbox:
@@ -39,9 +45,13 @@ class Inbox:
     ) -> None:
         """stored: called after each commit, from the writing thread; wakes whoever joins."""
         self._database, self._stored, self._clock = database, stored, clock
-        self._waiting: deque[tuple[inbox.NewCallback, asyncio.Future[None]]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
+        #: by name and account; and the moment (monotonic) from which on they may be written again
         self._counts: dict[tuple[str, str], int] = {}
+        self._counts_due = 0.0
+        #: when an account's last request was set aside
+        self._aside: dict[str, datetime] = {}
         self._missed: set[str] = set()
         self._wake = threading.Condition()
         self._stopping = False
@@ -69,38 +79,35 @@ class Inbox:
         with self._wake:
             if self._stopping:
                 raise StorageUnavailable("The server is stopping; send it again.")
-            if len(self._waiting) >= QUEUE_ROWS or self._bytes + new.size > QUEUE_BYTES:
+            if len(self._waiting) >= QUEUE_ROWS or self._bytes + _weight(new) > QUEUE_BYTES:
                 raise InboxFull
-            self._waiting.append((new, done))
-            self._bytes += len(new.body)
-            self._wake.notify()
+            self._append(new, done)
         try:
             await asyncio.wait_for(done, timeout_s)
         except TimeoutError:
             raise StorageUnavailable("The database did not take it in time; send it again.") from None
 
     def count(self, name: str, account: str) -> None:
-        """Count something that is not kept; written with the next commit."""
+        """Count something that is not kept; written soon."""
         with self._wake:
             self._counts[name, account] = self._counts.get((name, account), 0) + 1
             self._wake.notify()
 
     def set_aside(self, new: inbox.NewCallback, presented: bytes) -> None:
-        """Store a request that was not believed, if there is room; nobody waits for it."""
+        """Store a request that was not believed, if there is room, else count it; nobody waits for either."""
         assert self._loop is not None
         with self._wake:
-            # half of the queue is for those who are believed
-            full = len(self._waiting) >= QUEUE_ROWS // 2 or self._bytes + len(new.body) > QUEUE_BYTES // 2
-            if self._stopping or full:
-                self._counts["quarantined", new.account] = (
-                    self._counts.get(("quarantined", new.account), 0) + 1
-                )
+            # half of the queue is for those who are believed, and one of an account's is enough for a second
+            full = len(self._waiting) >= QUEUE_ROWS // 2 or self._bytes + _weight(new) > QUEUE_BYTES // 2
+            last = self._aside.get(new.account)
+            soon = last is not None and timedelta(0) <= new.received_at - last < inbox.QUARANTINE_PAUSE
+            if not (self._stopping or full or soon):
+                self._aside[new.account] = new.received_at
+                unheard: asyncio.Future[None] = self._loop.create_future()
+                unheard.add_done_callback(lambda done: done.cancelled() or done.exception())
+                self._append(replace(new, presented=presented), unheard)
                 return
-            unheard: asyncio.Future[None] = self._loop.create_future()
-            unheard.add_done_callback(lambda done: done.cancelled() or done.exception())
-            self._waiting.append((replace(new, presented=presented), unheard))
-            self._bytes += len(new.body)
-            self._wake.notify()
+        self.count("quarantined", new.account)
 
     def missed(self, account: str) -> None:
         """A callback of this account was refused because it could not be stored: once something can be, have the
@@ -119,18 +126,27 @@ class Inbox:
         """How many requests wait for a commit."""
         return len(self._waiting)
 
+    def _append(self, new: inbox.NewCallback, done: asyncio.Future[None]) -> None:
+        self._waiting.append((new, done))
+        self._bytes += _weight(new)
+        self._wake.notify()
+
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not (self._waiting or self._counts or self._stopping):
-                    if not self._wake.wait(_MISSED_PAUSE_S if self._missed else None):
+                while not (self._waiting or self._stopping):
+                    pause = self._until_counts_are_due() if self._counts else None
+                    if pause is not None and pause <= 0:
+                        break
+                    if not self._wake.wait(_MISSED_PAUSE_S if self._missed else pause):
                         break
                 batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-                self._bytes -= sum(len(new.body) for new, _ in batch)
-                counts, self._counts = self._counts, {}
-                last = self._stopping and not batch and not counts
+                self._bytes -= sum(_weight(new) for new, _ in batch)
+                last = self._stopping and not self._waiting
             # whoever stopped waiting was told 503 and will send again
-            self._store([(new, done) for new, done in batch if not done.cancelled()], counts)
+            self._store([(new, done) for new, done in batch if not done.cancelled()])
+            if self._counts and (last or self._until_counts_are_due() <= 0):
+                self._store_counts()
             if self._missed:
                 self._plan_asking()
             if last:
@@ -152,22 +168,18 @@ class Inbox:
         except Exception:  # a mistake of ours must not end the thread that stores callbacks
             log.exception("callbacks.not_asked_about", accounts=sorted(accounts))
 
-    def _store(
-        self,
-        batch: Sequence[tuple[inbox.NewCallback, asyncio.Future[None]]],
-        counts: dict[tuple[str, str], int],
-    ) -> None:
-        if not batch and not counts:
+    def _store(self, batch: Sequence[_Waiting]) -> None:
+        if not batch:
             return
         try:
-            self._write([new for new, _ in batch], counts)
+            self._database.write(lambda c: inbox.insert(c, [new for new, _ in batch]))
         except StorageUnavailable as error:
             log.warning("callbacks.not_stored", count=len(batch), error=str(error))
             self._tell(batch, error)
         except Exception as error:
             if len(batch) > 1:  # one of them cannot be stored; it costs only itself
                 for one in batch:
-                    self._store([one], {})
+                    self._store([one])
                 return
             log.exception("callback.not_stored")
             self._tell(batch, StorageUnavailable(f"It cannot be stored: {type(error).__name__}"))
@@ -175,17 +187,26 @@ class Inbox:
             self._tell(batch, None)
             self._stored()
 
-    def _write(self, new: Sequence[inbox.NewCallback], counts: dict[tuple[str, str], int]) -> None:
-        def work(c: Connection) -> None:
-            inbox.insert(c, new)
-            if counts:
-                inbox.count(c, counts, self._clock())
+    def _until_counts_are_due(self) -> float:
+        return self._counts_due - time.monotonic()
 
-        self._database.write(work)
+    def _store_counts(self) -> None:
+        """Apart from callbacks, which no count may hold up; thousands who are turned away cost one commit a second."""
+        with self._wake:
+            counts, self._counts = self._counts, {}
+        self._counts_due = time.monotonic() + _COUNTS_PAUSE_S
+        try:
+            self._database.write(lambda c: inbox.count(c, counts, self._clock()))
+        except StorageUnavailable:
+            with self._wake:
+                for what, n in counts.items():
+                    self._counts[what] = self._counts.get(what, 0) + n
+        except Exception:
+            log.exception("callbacks.not_counted")
 
     def _tell(
         self,
-        batch: Sequence[tuple[inbox.NewCallback, asyncio.Future[None]]],
+        batch: Sequence[_Waiting],
         error: StorageUnavailable | None,
     ) -> None:
         def settle() -> None:
@@ -202,3 +223,8 @@ class Inbox:
             self._loop.call_soon_threadsafe(settle)
         except RuntimeError:  # the loop is closed: nobody waits for the answer any more
             log.warning("callbacks.unanswered", count=len(batch))
+
+
+def _weight(new: inbox.NewCallback) -> int:
+    """The bytes that a waiting request holds, about."""
+    return len(new.body) + len(new.path) + len(new.query) + sum(len(k) + len(v) for k, v in new.headers)

@@ -26,7 +26,7 @@ STATES: Final = (PENDING, JOINED, ORPHANED, UNREADABLE, IGNORED, QUARANTINED)
 
 #: rows of quarantine per account; one a second, the rest is counted
 QUARANTINE_ROWS: Final = 1000
-_QUARANTINE_PAUSE: Final = timedelta(seconds=1)
+QUARANTINE_PAUSE: Final = timedelta(seconds=1)
 #: any number that no other program takes for its advisory lock
 _JOINING_LOCK: Final = 0x7472_6B72_6A6F
 
@@ -96,14 +96,11 @@ def unpack_headers(packed: bytes) -> Headers:
 def insert(connection: Connection, new: Sequence[NewCallback]) -> None:
     """Store requests. Of those for the quarantine only as many as its bounds allow; the others are counted."""
     kept = [n for n in new if n.state != QUARANTINED]
-    # of each account the first: they have come within one commit, and there is room for one a second
-    firsts: dict[str, NewCallback] = {}
+    rooms: dict[str, _Room] = {}
     over: dict[tuple[str, str], int] = {}
     for n in (n for n in new if n.state == QUARANTINED):
-        if firsts.setdefault(n.account, n) is not n:
-            over["quarantined", n.account] = over.get(("quarantined", n.account), 0) + 1
-    for n in firsts.values():
-        if _quarantine_has_room(connection, n):
+        room = rooms.get(n.account) or rooms.setdefault(n.account, _room(connection, n.account))
+        if room.take(n.received_at):
             kept.append(n)
         else:
             over["quarantined", n.account] = over.get(("quarantined", n.account), 0) + 1
@@ -122,11 +119,26 @@ def _row(connection: Connection, n: NewCallback) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _quarantine_has_room(connection: Connection, n: NewCallback) -> bool:
+@dataclass
+class _Room:
+    """What an account's quarantine holds, and when the last of it came."""
+
+    held: int
+    last: datetime | None
+
+    def take(self, at: datetime) -> bool:
+        """Whether one that came then is kept."""
+        if self.held >= QUARANTINE_ROWS or (self.last and at - self.last < QUARANTINE_PAUSE):
+            return False
+        self.held, self.last = self.held + 1, at
+        return True
+
+
+def _room(connection: Connection, account: str) -> _Room:
     c = t.callbacks.c
-    mine = sa.and_(c.state == QUARANTINED, c.account == n.account)
+    mine = sa.and_(c.state == QUARANTINED, c.account == account)
     held, last = connection.execute(sa.select(sa.func.count(), sa.func.max(c.received_at)).where(mine)).one()
-    return held < QUARANTINE_ROWS and (last is None or n.received_at - last >= _QUARANTINE_PAUSE)
+    return _Room(held, last)
 
 
 def count(connection: Connection, counts: Mapping[tuple[str, str], int], now: datetime) -> None:

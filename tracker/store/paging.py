@@ -6,10 +6,11 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import sqlalchemy as sa
 
@@ -17,6 +18,8 @@ from tracker.domain.events import from_iso, iso
 from tracker.errors import FieldError, InvalidInput
 
 T = TypeVar("T")
+
+_ID: Final = re.compile(r"[0-9A-Za-z_]{1,100}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,7 @@ def decode(asked: Mapping[str, Any], cursor: str) -> tuple[datetime, str]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         bound_to, at, id = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if bound_to == fingerprint(asked) and isinstance(id, str) and len(id) < 100:
+        if bound_to == fingerprint(asked) and isinstance(id, str) and _ID.fullmatch(id):
             return from_iso(at), id
     except (ValueError, TypeError, binascii.Error, OverflowError, RecursionError):
         pass

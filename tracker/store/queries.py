@@ -40,8 +40,8 @@ class CallFilter:
     disputed: bool | None = None
     account: str | None = None
     campaign: str | None = None
-    #: E.164 with "+"
-    to: str | None = None
+    #: E.164 with "+"; any of them
+    to: tuple[str, ...] | None = None
     reference: str | None = None
     #: the provider's, in any case, with or without its suffix
     submission_id: str | None = None
@@ -137,11 +137,11 @@ def _must_exist(connection: Connection, id: str) -> None:
 def _conditions(which: CallFilter) -> list[Any]:
     c, s = t.calls.c, t.submissions.c
     found: list[Any] = []
-    for name in ("settled", "answered", "disputed", "account", "campaign", "to", "reference"):
+    for name in ("settled", "answered", "disputed", "account", "campaign", "reference"):
         value = getattr(which, name)
         if value is not None:
             found.append(c[name].is_(value) if isinstance(value, bool) else c[name] == value)
-    for name in ("status", "outcome"):
+    for name in ("status", "outcome", "to"):
         values = getattr(which, name)
         if values is not None:
             found.append(c[name].in_(list(values)))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tracker.domain.events import iso
+from tracker.errors import StorageUnavailable
 from tracker.store import inbox, jobs, workers
 from tracker.store import tables as t
 from tracker.store.database import Database
+from tracker.store.digests import insert_unless_there
+from tracker.store.ids import new_id
+
+#: bytes; a callback may have 1 MiB, and the log of the database needs as much again
+_LEAST_FREE: Final = 16 * 1024 * 1024
 
 
 def standing(connection: Connection, accounts: Iterable[str], now: datetime) -> dict[str, Any]:
@@ -69,13 +76,27 @@ def standing(connection: Connection, accounts: Iterable[str], now: datetime) -> 
     }
 
 
-def try_to_write(database: Database, now: datetime) -> None:
-    """Write a little and take it back. Raises StorageUnavailable where the database takes no write."""
+def try_to_store(database: Database, now: datetime) -> None:
+    """Store a callback and take it back, and commit when that was. Raises StorageUnavailable where the database takes
+    no write or the disk is (nearly) full."""
+    path = database.path
+    if path is not None and (free := shutil.disk_usage(path.absolute().parent).free) < _LEAST_FREE:
+        raise StorageUnavailable(f"The disk of the database is full: {free // 1024} KiB are left.")
 
     def work(connection: Connection) -> None:
         trial = connection.begin_nested()
-        connection.execute(t.settings.insert(), {"name": f"trial-{now.timestamp()}", "value": "x" * 4096})
+        new = inbox.NewCallback(
+            id=new_id("cb"), account="", lane=None, received_at=now, method="POST", path=b"", query=b"", headers=(),
+            body=b"x" * 4096, size=4096, remote=None,
+        )  # fmt: skip
+        inbox.insert(connection, [new])
         trial.rollback()
+        # what is rolled back never reaches the disk, so something is committed, too
+        tried = {"name": "last-trial", "value": iso(now)}
+        if not insert_unless_there(connection, t.settings, tried):
+            connection.execute(
+                t.settings.update().where(t.settings.c.name == tried["name"]).values(value=tried["value"])
+            )
 
     database.write(work)
 

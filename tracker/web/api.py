@@ -37,6 +37,8 @@ T = TypeVar("T")
 PREFIX: Final = "/api/v1"
 #: beyond the account's `timeout_s`, for recording what came back
 _RECORDING_S: Final = 5.0
+#: once the server stops; the send itself goes on a little longer
+_LAST_WORD_S: Final = 3.0
 #: the states of a submission that are clear; the others may still become anything
 _UNCLEAR: Final = ("pending", "submitting", "unconfirmed")
 
@@ -64,8 +66,7 @@ async def list_calls(request: AppRequest) -> Response:
     """GET /calls."""
     parameters = Parameters(request)
     accounts = request.state["program"].accounts.values()
-    region = next((a.region for a in accounts), "IN")
-    which, order = call_filter(parameters, region)
+    which, order = call_filter(parameters, {a.region for a in accounts})
     limit, cursor = parameters.page()
     parameters.done()
     page = await _read(
@@ -210,7 +211,15 @@ async def _send(request: AppRequest, submission: str) -> None:
     task.add_done_callback(sends.discard)
     found = await _read(request, lambda c: records.find_submission(c, submission))
     account = program.accounts.get(found.account) if found else None
-    await asyncio.wait([task], timeout=(account.timeout_s if account else 0.0) + _RECORDING_S)
+    stopping = asyncio.create_task(request.state["stopping"].wait())
+    await asyncio.wait(
+        [task, stopping],
+        timeout=(account.timeout_s if account else 0.0) + _RECORDING_S,
+        return_when=asyncio.FIRST_COMPLETED,
+    )
+    if stopping.done() and not task.done():
+        await asyncio.wait([task], timeout=_LAST_WORD_S)
+    stopping.cancel()
 
 
 async def _read(request: AppRequest, work: Callable[[Connection], T]) -> T:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -29,22 +29,32 @@ from tracker.web.doorkeeper import Doorkeeper
 from tracker.web.log_lines import LogLines
 from tracker.web.reading import Unparsable
 from tracker.web.state import State
+from tracker.web.trial import Trial
 from tracker.worker import Worker
 
 log = structlog.get_logger()
 
-#: seconds that requests and sends may take to end
-GRACE_S: Final = 10.0
+#: seconds that requests may take to be answered once the server stops, and then sends to end
+REQUESTS_GRACE_S: Final = 8
+GRACE_S: Final = 12.0
 #: for the database: more than the steps of the worker need, and fewer than it has connections
 _THREADS: Final = 24
 
 
-def create_app(settings: Settings, *, run_worker: bool = True, clock: Clock = system_clock) -> Starlette:
+def create_app(
+    settings: Settings,
+    *,
+    run_worker: bool = True,
+    clock: Clock = system_clock,
+    stopping: asyncio.Event | None = None,
+) -> Starlette:
     """The server's application. Raises ConfigurationError; its lifespan raises SchemaMismatch, StorageUnavailable.
 
-    run_worker: whether due steps are run in this process, too.
+    run_worker: whether due steps are run in this process, too. stopping: set it when the server begins to stop, before
+    the lifespan ends: requests that wait for the provider are then answered.
     """
     accounts = settings.account_values()
+    stopping = stopping or asyncio.Event()
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:
@@ -57,6 +67,7 @@ def create_app(settings: Settings, *, run_worker: bool = True, clock: Clock = sy
             inbox = Inbox(database, stored=worker.wake if worker else lambda: None, clock=clock)
             inbox.start()
             working = asyncio.create_task(_work(worker)) if worker else None
+            until_stopping = asyncio.create_task(_stop_with(stopping, worker))
             sends: set[asyncio.Task[None]] = set()
             yield {
                 "program": program,
@@ -64,36 +75,49 @@ def create_app(settings: Settings, *, run_worker: bool = True, clock: Clock = sy
                 "doorkeeper": Doorkeeper(accounts, settings.secrets(), settings.server.trusted_proxies),
                 "worker": worker,
                 "sends": sends,
+                "stopping": stopping,
+                "trial": Trial(database, clock),
                 "api_token": settings.api_token,
             }
             # what was accepted is finished: sends that are under way, callbacks that wait for their commit
-            if sends:
-                await asyncio.wait(set(sends), timeout=GRACE_S)
-            await inbox.stop()
-            if worker and working:
+            stopping.set()
+            if worker:
                 worker.stop()
-                await asyncio.wait([working], timeout=GRACE_S)
+            if left := {*sends, *([working] if working else [])}:
+                await asyncio.wait(left, timeout=GRACE_S)
+            await inbox.stop()
+            await until_stopping
         finally:
             database.close()
 
-    routes: list[Any] = [
+    routes: list[Route] = [
         Route("/healthz", health.healthz, methods=["GET"]),
         Route("/readyz", health.readyz, methods=["GET"]),
         Route("/statusz", health.statusz, methods=["GET"]),
         *api.ROUTES,
     ]
     callbacks = _EveryMethod(receive)
-    for template in ("/callbacks/{account}", "/callbacks/{account}/{lane}"):
+    for template in ("/callbacks/{account}", "/callbacks/{account}/{lane:path}"):
         routes.append(Route(template, callbacks))
     app = Starlette(
         routes=routes,
         lifespan=lifespan,
         # the prefix first: it hands on a scope of its own, in which the route is found that the log names
-        middleware=[Middleware(Prefix, prefix=_path_of(settings.server.public_url)), Middleware(LogLines)],
+        middleware=[
+            Middleware(Prefix, prefix=_path_of(settings.server.public_url), routes=routes),
+            Middleware(LogLines),
+        ],
         exception_handlers={**problems.HANDLERS, Unparsable: _unparsable, bodies.TooLarge: _too_large},
     )
     app.router.redirect_slashes = False
     return app
+
+
+async def _stop_with(stopping: asyncio.Event, worker: Worker | None) -> None:
+    """From the signal on the worker begins nothing new, while requests are still answered."""
+    await stopping.wait()
+    if worker is not None:
+        worker.stop()
 
 
 async def _work(worker: Worker) -> None:
@@ -118,13 +142,16 @@ class _EveryMethod:
 class Prefix:
     """A proxy in front may strip the path prefix of `server.public_url`, or leave it: both arrive here."""
 
-    def __init__(self, app: ASGIApp, prefix: str) -> None:
+    def __init__(self, app: ASGIApp, prefix: str, routes: Sequence[Route]) -> None:
         self._app, self._prefix = app, prefix
+        # a prefix may look like the beginning of an address of ours: what is left must be one
+        self._firsts = {route.path.split("/")[1] for route in routes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         prefix = self._prefix
         if prefix and scope["type"] == "http" and scope["path"].startswith(prefix + "/"):
-            scope = {**scope, "root_path": prefix}
+            first = scope["path"].removeprefix(prefix).split("/")[1]
+            scope = {**scope, "root_path": prefix} if first in self._firsts else scope
         await self._app(scope, receive, send)
 
 

@@ -23,7 +23,8 @@ from tracker.providers.registry import provider_named
 from tracker.store import inbox
 from tracker.store.ids import new_id
 from tracker.web import bodies
-from tracker.web.doorkeeper import Headers, raw_headers, same
+from tracker.web.doorkeeper import Doorkeeper, Headers, raw_headers, same
+from tracker.web.masking import MASK
 from tracker.web.problems import RETRY_AFTER_S, problem
 from tracker.web.state import AppRequest
 
@@ -34,20 +35,23 @@ METHODS: Final = ("POST", "PUT", "GET")
 STORE_WITHIN_S: Final = 2.5
 _HANDSHAKE_BYTES: Final = 4 * 1024
 _QUARANTINE_BYTES: Final = 64 * 1024
-#: how long the body of somebody who is not believed is waited for
-_STRANGERS_WAIT_S: Final = 2.5
+#: and of its headers; its path and query are short, or it does not get this far
+_QUARANTINE_HEADERS: Final = 16 * 1024
+#: how long the body of somebody who is not believed is waited for: where it may be the handshake, and else
+_HANDSHAKE_WAIT_S: Final = 1.0
+_QUARANTINE_WAIT_S: Final = 0.25
 _OK: Final = b'{"ok":true}'
 
 
 async def receive(request: AppRequest) -> Response:
     """Take one callback in."""
     state = request.state
-    name, lane = request.path_params["account"], request.path_params.get("lane")
+    name, lane = request.path_params["account"], request.path_params.get("lane") or None
     account = state["program"].accounts.get(name)
     if account is None:
         # 404: this address was never given to anybody; the provider repeats it and gives up
         nearest = difflib.get_close_matches(name[:100], state["program"].accounts, n=1, cutoff=0.5)
-        log.warning("callback.unknown_account", account=name[:100], nearest=nearest[0] if nearest else None)
+        log.warning("callback.unknown_account", nearest=nearest[0] if nearest else None)
         state["inbox"].count("unknown-account", "")
         return problem(404, "There is no such account.")
     if request.method not in METHODS:
@@ -64,7 +68,7 @@ async def receive(request: AppRequest) -> Response:
         if believed:
             body = await arriving.whole(bodies.MOST_BYTES)
         elif account.webhook_token:
-            async with asyncio.timeout(_STRANGERS_WAIT_S):
+            async with asyncio.timeout(_HANDSHAKE_WAIT_S):
                 body = await arriving.whole(_HANDSHAKE_BYTES)
         else:
             return await _quarantine(request, account, lane, presented, arriving)
@@ -90,7 +94,7 @@ async def receive(request: AppRequest) -> Response:
     if not believed:
         return await _quarantine(request, account, lane, presented, arriving)
     if lane is not None and account.lanes and lane not in account.lanes:
-        log.warning("callback.unknown_lane", account=account.name, lane=lane[:100])
+        log.warning("callback.unknown_lane", account=account.name)
     # 200 {"ok":true}, whatever it holds, once it is committed. 503 makes the provider repeat it, and us ask.
     return await _store(request, account, _new(request, account, lane, incoming), _OK)
 
@@ -106,7 +110,7 @@ async def _shake_hands(
     new = _new(request, account, lane, incoming, state=inbox.IGNORED, reason="handshake")
     key = handshake.validation_key or next(iter(handshake.tokens), None)
     answer = orjson.dumps({"challenge": handshake.challenge, "validation_key": key})
-    log.info("callback.handshake", account=account.name, lane=lane)
+    log.info("callback.handshake", account=account.name)
     return await _store(request, account, new, answer)
 
 
@@ -123,8 +127,8 @@ async def _quarantine(
         method=request.method,
         path=_path(request),
         query=request.scope["query_string"],
-        headers=raw_headers(request),
-        body=await arriving.beginning(_QUARANTINE_BYTES, patience_s=_STRANGERS_WAIT_S),
+        headers=_first(raw_headers(request), _QUARANTINE_HEADERS),
+        body=await arriving.beginning(_QUARANTINE_BYTES, patience_s=_QUARANTINE_WAIT_S),
     )
     cause = "wrong-secret" if presented else "no-secret"
     new = _new(request, account, lane, incoming, state=inbox.QUARANTINED, reason=cause, size=arriving.size)
@@ -158,11 +162,11 @@ def _new(
     reason: str | None = None,
     size: int | None = None,
 ) -> inbox.NewCallback:
-    keeper = request.state["doorkeeper"]
-    headers: Headers = keeper.headers_without_secrets(incoming.headers)
+    keeper: Doorkeeper = request.state["doorkeeper"]
+    headers = keeper.headers_without_secrets(incoming.headers)
     if state == inbox.QUARANTINED:
         # what was presented may be somebody's secret, though it is none of ours: its fingerprint is enough
-        headers = tuple((k, b"***" if k == b"authorization" else v) for k, v in headers)
+        headers = tuple((k, MASK if k == b"authorization" else v) for k, v in headers)
     return inbox.NewCallback(
         id=new_id("cb"), account=account.name, lane=keeper.lane(lane), received_at=request.state["program"].clock(),
         method=incoming.method, path=keeper.without_secrets(incoming.path),
@@ -170,6 +174,17 @@ def _new(
         size=len(incoming.body) if size is None else size, remote=keeper.remote(request.scope), state=state,
         reason=reason,
     )  # fmt: skip
+
+
+def _first(headers: Headers, most: int) -> Headers:
+    """The first headers, as many as have so many bytes together."""
+    kept = []
+    for name, value in headers:
+        most -= len(name) + len(value)
+        if most < 0:
+            break
+        kept.append((name, value))
+    return tuple(kept)
 
 
 def _path(request: AppRequest) -> bytes:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import quote, quote_plus
 
 from starlette.requests import Request
 from starlette.types import Scope
 
 from tracker.domain.accounts import Account
+from tracker.web.masking import Masking
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-MASK: Final = b"***"
-#: a secret that is shorter would tear holes into numbers and ids
-_SHORTEST_REPLACED: Final = 4
+#: an address of IPv4 and a port, as some proxies write it
+_WITH_PORT: Final = re.compile(r"([0-9.]+):[0-9]+", re.ASCII)
 
 
 def same(presented: bytes, known: Iterable[str | None]) -> bool:
@@ -47,19 +45,11 @@ class Doorkeeper:
         self, accounts: Mapping[str, Account], secrets: Iterable[str], trusted_proxies: Iterable[str]
     ) -> None:
         self._trusted = [ipaddress.ip_network(each, strict=False) for each in trusted_proxies]
-        known = {s for s in secrets if len(s) >= _SHORTEST_REPLACED}
-        for account in accounts.values():
-            known |= {s for s in account.secrets if len(s) >= _SHORTEST_REPLACED}
-        spelled = {form for s in known for form in _spellings(s)}
-        # longer ones first: one secret may be the beginning of another
-        self._spelled = sorted((s.encode() for s in spelled), key=len, reverse=True)
+        self._masking = Masking([*secrets, *(s for a in accounts.values() for s in a.secrets)])
 
     def without_secrets(self, data: bytes) -> bytes:
         """The data with every occurrence of a configured secret replaced."""
-        for secret in self._spelled:
-            if secret in data:
-                data = data.replace(secret, MASK)
-        return data
+        return self._masking(data)
 
     def headers_without_secrets(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
         return tuple((self.without_secrets(name), self.without_secrets(value)) for name, value in headers)
@@ -79,7 +69,10 @@ class Doorkeeper:
             return address
         forwarded = b",".join(v for k, v in scope["headers"] if k == b"x-forwarded-for").decode("latin-1")
         for entry in reversed([e.strip() for e in forwarded.split(",") if e.strip()]):
-            host = entry.removeprefix("[").partition("]")[0] if entry.startswith("[") else entry
+            if entry.startswith("["):
+                host = entry[1:].partition("]")[0]
+            else:
+                host = with_port[1] if (with_port := _WITH_PORT.fullmatch(entry)) else entry
             if _address(host) is None:
                 return address
             address = host
@@ -92,18 +85,12 @@ class Doorkeeper:
         return address is not None and any(address in network for network in self._trusted)
 
 
-def _spellings(secret: str) -> set[str]:
-    """The secret as it is, and as it stands in a URL, a form and JSON."""
-    quoted = {quote(secret), quote(secret, safe=""), quote_plus(secret)}
-    quoted |= {re.sub("%[0-9A-F]{2}", lambda m: m[0].lower(), each) for each in quoted}
-    escaped = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
-    return {secret, *quoted, *escaped, *(each.replace("/", "\\/") for each in escaped)}
-
-
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
+        return None
+    if getattr(address, "scope_id", None):  # any text may stand there
         return None
     # a server that listens on :: sees a caller by IPv4 as ::ffff:a.b.c.d
     return getattr(address, "ipv4_mapped", None) or address

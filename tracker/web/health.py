@@ -8,8 +8,7 @@ import orjson
 import structlog
 from starlette.responses import Response
 
-from tracker.errors import TrackerError
-from tracker.store import schema, standing
+from tracker.store import standing
 from tracker.web.auth import needs_token
 from tracker.web.state import AppRequest
 
@@ -23,13 +22,7 @@ async def healthz(request: AppRequest) -> Response:
 
 async def readyz(request: AppRequest) -> Response:
     """This process can store a callback: the database takes a write, has our schema, and has room."""
-    problems: list[str] = []
-    try:
-        await asyncio.wait_for(asyncio.to_thread(_try, request), 2.5)
-    except TimeoutError:
-        problems.append("the database did not take a write within 2.5 seconds")
-    except TrackerError as error:
-        problems.append(str(error))
+    problems = await request.state["trial"].problems()
     if not request.state["inbox"].alive:
         problems.append("the thread that stores callbacks has ended; see the log, and start the server again")
     worker = request.state["worker"]
@@ -38,12 +31,6 @@ async def readyz(request: AppRequest) -> Response:
     if problems:
         log.warning("server.not_ready", problems=problems)
     return _json({"ok": not problems, "problems": problems}, 503 if problems else 200)
-
-
-def _try(request: AppRequest) -> None:
-    database = request.state["program"].database
-    schema.prepare(database, create=False)
-    standing.try_to_write(database, request.state["program"].clock())
 
 
 @needs_token

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger()
+
+#: an id of ours; a path may hold anything else in its place, also a number
+_ID: Final = re.compile(r"[a-z]{2,4}_[0-9a-z]{1,40}", re.ASCII)
 
 
 class LogLines:
@@ -22,7 +26,8 @@ class LogLines:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        status = 0
+        # what is not answered is a mistake of ours, and answered behind this by a 500
+        status = 500
 
         async def note(message: Message) -> None:
             nonlocal status
@@ -45,5 +50,10 @@ class LogLines:
                 route=template,
                 status=status,
                 took_ms=round((time.perf_counter() - began) * 1000, 1),
-                id=(scope.get("path_params") or {}).get("id"),
+                id=_id_in(scope),
             )
+
+
+def _id_in(scope: Scope) -> str | None:
+    id = (scope.get("path_params") or {}).get("id")
+    return id if isinstance(id, str) and _ID.fullmatch(id) else None

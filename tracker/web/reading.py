@@ -122,7 +122,7 @@ class Parameters:
             raise InvalidInput(self._errors)
 
 
-def call_filter(parameters: Parameters, region: str) -> tuple[CallFilter, str]:
+def call_filter(parameters: Parameters, regions: Collection[str]) -> tuple[CallFilter, str]:
     """The filters and the order of a list of calls."""
     p = parameters
     which = CallFilter(
@@ -133,7 +133,7 @@ def call_filter(parameters: Parameters, region: str) -> tuple[CallFilter, str]:
         disputed=p.optional("disputed", _bool),
         account=p.optional("account", _text),
         campaign=p.optional("campaign", _text),
-        to=p.optional("to", lambda v: _number(v, region)),
+        to=p.optional("to", lambda v: _numbers(v, regions)),
         reference=p.optional("reference", _text),
         submission_id=p.optional("submission_id", _text),
         created_after=p.optional("created_after", _time),
@@ -190,12 +190,19 @@ def _outcomes(value: str) -> tuple[str, ...]:
     return tuple(_one_of(each.strip(), known) for each in value.split(","))
 
 
-def _number(value: str, region: str) -> str:
-    try:
-        # a + that was not encoded arrives as a space
-        return parse_number(value.strip(), region)
-    except InvalidNumber as error:
-        raise ValueError(str(error)) from None
+def _numbers(value: str, regions: Collection[str]) -> tuple[str, ...]:
+    """All that a number may mean: in E.164 without its +, or as it is dialled in the accounts' regions."""
+    # a + that was not encoded arrives as a space
+    text, found, wrong = value.strip(), set(), ""
+    for spelling in {text, text if text.startswith("+") else "+" + text}:
+        for region in regions or ("IN",):
+            try:
+                found.add(parse_number(spelling, region))
+            except InvalidNumber as error:
+                wrong = str(error)
+    if not found:
+        raise ValueError(wrong)
+    return tuple(sorted(found))
 
 
 def _time(value: str) -> datetime:

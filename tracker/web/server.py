@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 from types import FrameType
@@ -13,13 +14,17 @@ from tracker.errors import ConfigurationError
 from tracker.settings import Settings
 from tracker.store.database import Database
 from tracker.store.schema import prepare
-from tracker.web.app import GRACE_S, create_app
+from tracker.web.app import REQUESTS_GRACE_S, create_app
 
 log = structlog.get_logger()
 
 
 class _Server(uvicorn.Server):
-    """Ends with 0 after a signal, and says where it listens."""
+    """Ends with 0 after a signal, says where it listens, and tells the application when it begins to stop."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
@@ -33,6 +38,10 @@ class _Server(uvicorn.Server):
             shown = f"[{host}]" if ":" in host else host
             log.info("server.listening", url=f"http://{shown}:{port}")
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping.set()
+        await super().shutdown(sockets)
+
 
 def run(settings: Settings, *, host: str, port: int, run_worker: bool) -> None:
     """Serve until a signal. Raises ConfigurationError, before the database is touched, if it cannot listen; then
@@ -40,17 +49,18 @@ def run(settings: Settings, *, host: str, port: int, run_worker: bool) -> None:
     listening = _listen(host, port)
     try:
         _prepare(settings.database_url)
+        stopping = asyncio.Event()
         config = uvicorn.Config(
-            create_app(settings, run_worker=run_worker),
+            create_app(settings, run_worker=run_worker, stopping=stopping),
             access_log=False,
             log_config=None,
             proxy_headers=False,
             server_header=False,
-            timeout_graceful_shutdown=int(GRACE_S),
+            timeout_graceful_shutdown=REQUESTS_GRACE_S,
             timeout_keep_alive=30,
             lifespan="on",
         )
-        server = _Server(config)
+        server = _Server(config, stopping)
         server.run(sockets=[listening])
     finally:
         listening.close()

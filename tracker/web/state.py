@@ -10,6 +10,7 @@ from starlette.requests import Request
 from tracker.flow.program import Program
 from tracker.flow.receiving import Inbox
 from tracker.web.doorkeeper import Doorkeeper
+from tracker.web.trial import Trial
 from tracker.worker import Worker
 
 
@@ -20,6 +21,10 @@ class State(TypedDict):
     worker: Worker | None
     #: sends that were begun by a request and outlive it
     sends: set[asyncio.Task[None]]
+    #: set when the server begins to stop
+    stopping: asyncio.Event
+    #: tells whether a callback can be stored
+    trial: Trial
     api_token: str | None
 
 
