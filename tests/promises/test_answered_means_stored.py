@@ -290,8 +290,8 @@ def _answers(url: str) -> bool:
 
 
 def test_a_database_server_that_vanished_without_a_word(postgres_database: str) -> None:
-    """Nothing ever comes back from a machine that died. The kernel would try for a quarter of an hour, and all that time
-    nothing could be stored; so it is told to give up sooner."""
+    """Nothing ever comes back from a machine that died. The kernel would try for a quarter of an hour, and all that
+    time nothing could be stored; so it is told to give up sooner."""
     with closing(House(postgres_database, "http://127.0.0.1:9/")) as house:
 
         def options(c: sa.Connection) -> tuple[int, int]:
