@@ -138,7 +138,10 @@ class Worker:
     async def _until_due(self, kinds: Collection[str]) -> float:
         """Seconds until work of these kinds is due that nobody works on; looked up without a write."""
         now = self._program.clock()
-        due = await asyncio.to_thread(self._program.database.read, lambda c: jobs.next_due(c, kinds, now))
+        accounts = self._program.accounts.keys()
+        due = await asyncio.to_thread(
+            self._program.database.read, lambda c: jobs.next_due(c, kinds, accounts, now)
+        )
         return (due - now).total_seconds() if due else _DUE_POLL
 
     async def _ask(self) -> None:
@@ -181,11 +184,13 @@ class Worker:
         now = self._program.clock()
         return await asyncio.to_thread(
             self._program.database.write,
-            lambda c: jobs.claim(c, kind, owner=self.id, now=now, lease=_JOB_LEASE, limit=limit),
+            lambda c: jobs.claim(
+                c, kind, self._program.accounts, owner=self.id, now=now, lease=_JOB_LEASE, limit=limit
+            ),
         )
 
     async def _finish(self, job: jobs.Job) -> None:
-        await asyncio.to_thread(self._program.database.write, lambda c: jobs.finish(c, job, owner=self.id))
+        await asyncio.to_thread(self._program.database.write, lambda c: jobs.finish(c, job))
 
 
 def _threaded(step: Callable[[], object]) -> Callable[[], Awaitable[None]]:

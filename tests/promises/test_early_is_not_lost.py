@@ -17,7 +17,7 @@ from tests.flow.house import House
 from tests.recording_provider import accepted
 from tracker.domain import matching
 from tracker.flow.program import assemble
-from tracker.flow.sending import Claim
+from tracker.flow.claiming import Claim
 from tracker.providers.base import Reply
 
 ID = "3b69aca9-3b55-4e2d-bfe0-02b910dbe156"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.flow.house import House
 from tests.recording_provider import accepted
-from tracker.flow.sending import Claim
+from tracker.flow.claiming import Claim
 from tracker.providers.base import Reply
 
 NUMBERS = ("+918919525224", "+917619360003")

@@ -43,6 +43,8 @@ class Standing:
     timeline: Timeline
     #: this submission, and those before it that it sends again
     series: Collection[str]
+    #: the variables that it could not be sent again with: only their digests are left
+    erased: Collection[str]
     now: datetime
 
     @property
@@ -126,9 +128,14 @@ def _rate_limited(at: Standing, say: Teller, answer: Answer, told: Mapping[str, 
     else:
         until = at.now + _RATE_LIMIT_PAUSES[min(before, len(_RATE_LIMIT_PAUSES) - 1)]
         over = until > at.gives_up_at
-    if over or (at.call.not_after is not None and until > at.call.not_after):
+    stop: Event | None = None
+    if at.erased:
+        detail: dict[str, Any] = {"decision": Decided.stop, "variables": sorted(at.erased)}
+        stop = say.next_decision("stop", Reason.secrets_erased, detail)
+    elif over or (at.call.not_after is not None and until > at.call.not_after):
         detail = {"decision": Decided.stop, "gives_up_at": iso(at.gives_up_at)}
         stop = say.next_decision("stop", Reason.rate_limited, detail)
+    if stop is not None:
         return Consequence(events=[*refused.events, stop], columns=refused.columns)
     plan = {"decision": Decided.resend, "until": iso(until), "retry_after_s": answer.retry_after_s}
     events = [*refused.events, say.next_decision("resend", Reason.rate_limited, plan)]

@@ -11,14 +11,15 @@ import structlog
 from tracker.domain.accounts import Account
 from tracker.domain.readings import Poll
 from tracker.errors import Conflict, NotFound, ProviderError
+from tracker.flow.claiming import locked_submission
 from tracker.flow.clock import Clock, system_clock
+from tracker.flow.exchanges import reply_fields
 from tracker.flow.joining import Joiner
 from tracker.flow.recording import record
-from tracker.flow.sending import locked_submission, reply_fields
 from tracker.providers.base import Failure, Outgoing
 from tracker.providers.registry import provider_named
 from tracker.providers.transport import exchange
-from tracker.store import records, sending
+from tracker.store import inbox, records, sending
 from tracker.store.database import Connection, Database
 from tracker.store.ids import new_id
 
@@ -65,6 +66,7 @@ class Asker:
         return poll
 
     def _record(self, c: Connection, kept: sending.Exchange, poll: Poll) -> None:
+        inbox.lock_joining(c)  # before any call, as every joiner does
         found = locked_submission(c, kept.submission)
         if found is None:
             return

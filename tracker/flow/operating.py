@@ -16,6 +16,7 @@ from tracker.flow.clock import Clock, system_clock
 from tracker.flow.joining import Joiner
 from tracker.flow.placing import new_submission
 from tracker.flow.recording import record
+from tracker.flow.secrecy import erased
 from tracker.flow.telling import Teller
 from tracker.store import evidence, inbox, jobs, records
 from tracker.store.database import Connection, Database
@@ -65,10 +66,10 @@ class Operator:
         timeline = record(c, calls, now=now)[call_id]
         if timeline.settled:
             raise Conflict(f"The call is settled: {timeline.outcome}. Nothing is left to cancel.")
-        latest = records.submissions_of(c, [call_id])[-1]
+        *earlier, latest = records.submissions_of(c, [call_id])
         say = Teller(latest, now, Source.operator)
         stop = say.next_decision("cancel", Reason.operator, {"decision": Decided.cancel})
-        waits_for_resend = timeline.submissions and timeline.submissions[-1].outcome is not None
+        waits_for_resend = latest.outcome is not None and timeline.next_attempt_at is not None
         if latest.status is CallStatus.pending or waits_for_resend:
             jobs.drop(c, jobs.SEND, latest.id)
             jobs.drop(c, jobs.RESEND, latest.id)
@@ -76,7 +77,7 @@ class Operator:
             canceled = say.status(CallStatus.canceled, Reason.operator, key="canceled-by-operator")
             record(c, calls, add=[stop, canceled], now=now)
             log.info("call.canceled", call=call_id)
-            return True
+            return all(s.outcome is not None for s in earlier)
         record(c, calls, add=[stop], now=now)
         log.info("call.cancel_requested", call=call_id)
         return False
@@ -97,10 +98,7 @@ class Operator:
             )
         if timeline.answered and not force:
             raise Conflict('The call was answered; to dial again all the same, send {"force": true}.')
-        account = self._accounts.get(call.account)
-        needed = {n for n in call.variables if account and n in account.secret_variables}
-        if needed and not records.secrets_of(c, call_id):
-            names = ", ".join(sorted(needed))
+        if names := ", ".join(erased(c, call)):
             raise Conflict(
                 f"The secret variables ({names}) were erased when they were sent; place a new call."
             )

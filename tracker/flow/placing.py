@@ -16,6 +16,7 @@ from tracker.domain.timeline import fold
 from tracker.errors import IdempotencyConflict
 from tracker.flow.clock import Clock, system_clock
 from tracker.flow.requests import NewCall, read_request
+from tracker.flow.secrecy import masked
 from tracker.store import jobs, records, sending
 from tracker.store.database import Connection, Database
 from tracker.store.digests import digest as digest_of
@@ -73,12 +74,12 @@ class Placer:
         if key is not None and (seen := sending.find_request(c, scope=scope, key=key)):
             return self._replay(c, seen, digest)
         secret = {n: v for n, v in wish.variables.items() if n in wish.account.secret_variables}
-        masked = {n: f"digest:{digest_of(c, v.encode())}" for n, v in secret.items()}
         call = Call(
             id=new_id("call"), account=wish.account.name, to=wish.to, bridge=wish.bridge, flow_id=wish.flow_id,
-            audio=wish.audio, variables={**wish.variables, **masked}, metadata=wish.metadata, name=wish.name,
-            interval=wish.interval, webhook_id=wish.webhook_id, campaign=wish.campaign, reference=wish.reference,
-            rule=wish.rule, policy=None, not_before=wish.not_before, not_after=wish.not_after, created_at=now,
+            audio=wish.audio, variables=masked(c, wish.variables, secret.keys()), metadata=wish.metadata,
+            name=wish.name, interval=wish.interval, webhook_id=wish.webhook_id, campaign=wish.campaign,
+            reference=wish.reference, rule=wish.rule, policy=None, not_before=wish.not_before,
+            not_after=wish.not_after, created_at=now,
         )  # fmt: skip
         records.insert_call(c, call, secret, fold([]))
         if key is not None:

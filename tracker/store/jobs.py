@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from secrets import token_hex
 from typing import Final
 
 import sqlalchemy as sa
@@ -30,6 +31,8 @@ class Job:
     due_at: datetime
     paced: bool
     tries: int
+    #: whose it is by this one claim
+    owner: str
 
 
 def plan(
@@ -46,9 +49,17 @@ def plan(
     connection.execute(
         insert.on_conflict_do_update(
             index_elements=["kind", "subject"],
-            set_={"due_at": due_at, "paced": paced, "owner": None, "lease_until": None},
+            set_={"due_at": due_at, "paced": paced, "tries": 0, "owner": None, "lease_until": None},
         )
     )
+
+
+def plan_all(
+    connection: Connection, kind: str, subjects: Collection[str], account: str, due_at: datetime
+) -> None:
+    """Have this work due for each of these; in the order of keys, so that nobody waits for whoever waits for them."""
+    for subject in sorted(set(subjects)):
+        plan(connection, kind, subject, account, due_at)
 
 
 def is_paced(connection: Connection, kind: str, subject: str) -> bool:
@@ -63,60 +74,67 @@ def drop(connection: Connection, kind: str, subject: str) -> None:
 
 
 def claim(
-    connection: Connection, kind: str, *, owner: str, now: datetime, lease: timedelta, limit: int
+    connection: Connection,
+    kind: str,
+    accounts: Collection[str],
+    *,
+    owner: str,
+    now: datetime,
+    lease: timedelta,
+    limit: int,
 ) -> list[Job]:
-    """Take up to `limit` pieces of due work that nobody else holds, oldest first."""
+    """Take up to `limit` pieces of these accounts' due work that nobody else holds, oldest first."""
     j = t.jobs.c
-    free = sa.or_(j.lease_until.is_(None), j.lease_until < now)
     due = (
         sa.select(j.id)
-        .where(j.kind == kind, j.due_at <= now, free)
+        .where(j.kind == kind, j.due_at <= now, j.account.in_(sorted(accounts)), _free(now))
         .order_by(j.due_at, j.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
+    # the same worker may claim it anew while it still works on it: each claim is told apart
+    claimed_by = f"{owner}/{token_hex(6)}"
     taken = connection.execute(
         t.jobs.update()
         .where(j.id.in_(due.scalar_subquery()))
-        .values(owner=owner, lease_until=now + lease, tries=j.tries + 1)
-        .returning(j.id, j.kind, j.subject, j.account, j.due_at, j.paced, j.tries)
+        .values(owner=claimed_by, lease_until=now + lease, tries=j.tries + 1)
+        .returning(j.id, j.kind, j.subject, j.account, j.due_at, j.paced, j.tries, j.owner)
     )
-    found = [
-        Job(
-            id=r.id,
-            kind=r.kind,
-            subject=r.subject,
-            account=r.account,
-            due_at=r.due_at,
-            paced=r.paced,
-            tries=r.tries,
-        )
-        for r in taken
-    ]
-    return sorted(found, key=lambda job: (job.due_at, job.id))
+    return sorted((Job(**row._mapping) for row in taken), key=lambda job: (job.due_at, job.id))
 
 
-def finish(connection: Connection, job: Job, *, owner: str) -> None:
-    """It is done; unless it was planned anew meanwhile, it goes."""
-    j = t.jobs.c
-    connection.execute(t.jobs.delete().where(j.id == job.id, j.owner == owner))
+def finish(connection: Connection, job: Job) -> None:
+    """It is done; unless it was planned or claimed anew meanwhile, it goes."""
+    connection.execute(t.jobs.delete().where(_still(job)))
 
 
 def postpone(connection: Connection, job: Job, due_at: datetime) -> None:
-    """Not now; at that time again."""
-    connection.execute(
-        t.jobs.update().where(t.jobs.c.id == job.id).values(due_at=due_at, owner=None, lease_until=None)
-    )
+    """Not now; at that time again, unless it was planned or claimed anew meanwhile."""
+    connection.execute(t.jobs.update().where(_still(job)).values(due_at=due_at, owner=None, lease_until=None))
 
 
-def next_due(connection: Connection, kinds: Collection[str], now: datetime) -> datetime | None:
-    """When the next piece of work of these kinds is due that nobody works on."""
+def next_due(
+    connection: Connection, kinds: Collection[str], accounts: Collection[str], now: datetime
+) -> datetime | None:
+    """When the next piece of these accounts' work of these kinds is due that nobody works on."""
     j = t.jobs.c
-    free = sa.or_(j.lease_until.is_(None), j.lease_until < now)
     due: datetime | None = connection.scalar(
-        sa.select(sa.func.min(j.due_at)).where(j.kind.in_(list(kinds)), free)
+        sa.select(sa.func.min(j.due_at)).where(
+            j.kind.in_(sorted(kinds)), j.account.in_(sorted(accounts)), _free(now)
+        )
     )
     return due
+
+
+def _free(now: datetime) -> sa.ColumnElement[bool]:
+    j = t.jobs.c
+    return sa.or_(j.lease_until.is_(None), j.lease_until < now)
+
+
+def _still(job: Job) -> sa.ColumnElement[bool]:
+    # not by its number: SQLite gives the number of a removed row to the next one
+    j = t.jobs.c
+    return sa.and_(j.kind == job.kind, j.subject == job.subject, j.owner == job.owner)
 
 
 def waiting(connection: Connection, now: datetime) -> dict[str, int]:

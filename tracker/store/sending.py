@@ -67,6 +67,15 @@ def take_turn(
     ).one()
     dialled, promised = [[from_iso(at) for at in texts] for texts in (row.dialled, row.given)]
 
+    # after the clock was set back: what lies before us has happened, so it happened at the latest now
+    dialled = [min(at, now) for at in dialled]
+    # moments that were given to dials which were canceled since are free again
+    j = t.jobs.c
+    last_kept = connection.scalar(
+        sa.select(sa.func.max(j.due_at)).where(j.kind == jobs.SEND, j.account == account, j.paced)
+    )
+    promised = [at for at in promised if last_kept is not None and at <= last_kept]
+
     def free(moments: list[datetime]) -> datetime:
         return max(now, moments[-most] + window) if len(moments) >= most else now
 
@@ -103,6 +112,12 @@ class Exchange:
     readings: Sequence[Reading] | None = None
 
 
+def is_stored(connection: Connection, exchange_id: str) -> bool:
+    """Whether this exchange was recorded already."""
+    x = t.exchanges.c
+    return connection.scalar(sa.select(x.id).where(x.id == exchange_id)) is not None
+
+
 def insert_exchange(connection: Connection, x: Exchange) -> None:
     connection.execute(
         t.exchanges.insert(),
@@ -126,6 +141,5 @@ def ask_about_open(connection: Connection, account: str, now: datetime) -> int:
         s.status.in_([status.value for status in OPEN]),
     )
     ids = list(connection.scalars(query))
-    for id in ids:
-        jobs.plan(connection, jobs.ASK, id, account, now)
+    jobs.plan_all(connection, jobs.ASK, ids, account, now)
     return len(ids)
