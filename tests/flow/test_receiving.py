@@ -185,8 +185,8 @@ def test_too_many_that_wait_are_refused_at_once(database: Held, monkeypatch: pyt
 
 
 def test_bytes_that_wait_are_bounded_too(database: Held, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiving, "QUEUE_BYTES", 100)
-    large = request(body=b"x" * 80, size=80)
+    monkeypatch.setattr(receiving, "QUEUE_BYTES", 300)
+    large = request(body=b"x" * 160, size=160)
 
     async def what(box: Inbox) -> None:
         database.open.clear()
