@@ -185,7 +185,10 @@ class Inbox:
             self._tell(batch, StorageUnavailable(f"It cannot be stored: {type(error).__name__}"))
         else:
             self._tell(batch, None)
-            self._stored()
+            try:
+                self._stored()
+            except Exception:  # what others do with it must not end this thread
+                log.exception("callbacks.not_told", count=len(batch))
 
     def _until_counts_are_due(self) -> float:
         return self._counts_due - time.monotonic()
