@@ -7,6 +7,7 @@ whoever makes it `submitting`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from datetime import timedelta
 from typing import Any, Final
@@ -50,7 +51,10 @@ class Worker:
 
     def wake(self) -> None:
         """There is something in the inbox. From any thread."""
-        if self._loop is not None and not self._loop.is_closed():
+        if self._loop is None:
+            return
+        # the loop may be closed meanwhile: then nobody needs waking
+        with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._inbox.set)
 
     def stop(self) -> None:

@@ -24,6 +24,9 @@ from tracker.errors import ConfigurationError, StorageUnavailable
 
 T = TypeVar("T")
 
+#: a process may use so many threads for the database: more than the steps of a worker need, fewer than the connections
+THREADS: Final = 24
+
 #: SQLSTATEs after which the same transaction may succeed: serialisation failure, deadlock
 _REPEAT: Final = {"40001", "40P01"}
 _REPEATS: Final = 5

@@ -21,7 +21,7 @@ from tracker.flow.clock import Clock, system_clock
 from tracker.flow.program import assemble
 from tracker.flow.receiving import Inbox
 from tracker.settings import Settings
-from tracker.store.database import Database
+from tracker.store.database import THREADS, Database
 from tracker.store.schema import prepare
 from tracker.web import api, bodies, health, problems
 from tracker.web.callbacks import receive
@@ -37,8 +37,6 @@ log = structlog.get_logger()
 #: seconds that requests may take to be answered once the server stops, and then sends to end
 REQUESTS_GRACE_S: Final = 8
 GRACE_S: Final = 12.0
-#: for the database: more than the steps of the worker need, and fewer than it has connections
-_THREADS: Final = 24
 
 
 def create_app(
@@ -58,7 +56,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "database"))
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "database"))
         database = Database(settings.database_url)
         try:
             await asyncio.to_thread(prepare, database, create=True)
