@@ -138,9 +138,13 @@ class Serving:
 
     def settled(self, call: str) -> dict[str, Any]:
         """The call, once it is settled."""
-        found: dict[str, Any] = eventually(
-            lambda: next((c for c in [self.get(f"/calls/{call}")] if c["settled"]), None), "it is not settled"
-        )
+
+        def read() -> dict[str, Any] | None:
+            document: dict[str, Any] = self.get(f"/calls/{call}")
+            return document if document["settled"] else None
+
+        found = eventually(read, "it is not settled")
+        assert found is not None
         return found
 
 

@@ -173,7 +173,7 @@ def test_a_wrong_or_missing_secret_is_401_and_set_aside(
         assert response.headers["www-authenticate"] == "Bearer"
         plain.clock.forward(seconds=2)
 
-    found = eventually(lambda: len(k := plain.kept()) == 3 and k, "they are not kept")
+    found = eventually(lambda: k if len(k := plain.kept()) == 3 else [], "they are not kept")
     assert [k["method"] for k in found] == ["POST", "PUT", "GET"]
     for kept in found:
         assert (kept["state"], kept["reason"], kept["call"]) == ("quarantined", cause, None)
@@ -187,7 +187,7 @@ def test_the_same_wrong_secret_has_the_same_fingerprint(plain: Serving) -> None:
     for secret in ("one-secret", "one-secret", "another"):
         plain.callback({"a": 1}, secret=secret)
         plain.clock.forward(seconds=2)
-    found = eventually(lambda: len(k := plain.kept()) == 3 and k, "not all are kept")
+    found = eventually(lambda: k if len(k := plain.kept()) == 3 else [], "not all are kept")
     one, same, two = (each["fingerprint"] for each in found)
     assert one == same != two
 
