@@ -11,9 +11,6 @@ from tracker.cli import app
 if TYPE_CHECKING:
     from tracker.settings import Settings
 
-#: threads of a worker that may use the database at once
-_THREADS = 32
-
 LogFormat = Annotated[
     Literal["auto", "json", "console"],
     typer.Option(help="How the log is written to standard error; auto: for people at a terminal, else JSON."),
@@ -65,7 +62,6 @@ def worker(log_format: LogFormat = "auto", log_level: LogLevel = "info") -> None
         working = Worker(assemble(database, settings.account_values()))
         loop = asyncio.get_running_loop()
         # as in the server: the default is a few threads for each processor, and fifty sends may wait for the database
-        loop.set_default_executor(ThreadPoolExecutor(_THREADS, "database"))
         loop.set_default_executor(ThreadPoolExecutor(THREADS, "database"))
         for sign in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sign, working.stop)
