@@ -150,7 +150,9 @@ def no_phone_rang_twice(house: House, provider: RecordingProvider, clients: list
     assert by_call.keys() == {call for calls in told.values() for call in calls}
     assert len(by_call) == len(told)
 
-    requests = Counter(seen.json()["custom"] for seen in provider.sent)
+    # of some only the beginning came, for their sender was killed while it wrote: those ring nowhere
+    whole = [seen for seen in provider.sent if len(seen.body) == int(seen.headers["Content-Length"])]
+    requests = Counter(seen.json()["custom"] for seen in whole)
     assert requests.keys() <= {row.id for row in rows}
     assert set(requests.values()) == {1}
     for submissions in by_call.values():
