@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tracker.domain.calls import CallStatus, Reason
@@ -18,6 +18,7 @@ from tracker.domain.events import AtSource, Event, EventType, MatchedBy, Source,
 from tracker.domain.readings import Reading
 
 _QUARTER = timedelta(minutes=15)
+_SOME_QUARTER = datetime(2000, 1, 1, tzinfo=UTC)
 _FARTHEST_ZONE = timedelta(hours=14)
 #: minutes; the offsets from UTC that are in use, beside the whole hours
 _ODD_OFFSETS = (210, 270, 330, 345, 390, 525, 570, 630, 765)
@@ -98,23 +99,38 @@ def _clusters(ordered: Sequence[Evidence], *, redials: bool) -> list[list[Eviden
     for e in ordered:
         r = e.reading
         by_record.setdefault((word_key(r.word), r.started_at, r.ended_at), []).append(e)
-    clusters: list[list[Evidence]] = []
-    for group in by_record.values():
-        if not redials:
-            # joined transitively, so that the result does not depend on who came first
-            near = [c for c in clusters if any(_same_record(e, group[0]) for e in c)]
-            for c in near:
-                clusters.remove(c)
-                group = sorted([*c, *group], key=lambda e: (e.received_at, e.id))
-        clusters.append(group)
+    groups = list(by_record.values()) if redials else _but_for_a_zone(by_record.values())
+    clusters = [sorted(group, key=lambda e: (e.received_at, e.id)) for group in groups]
     return sorted(clusters, key=lambda c: (c[0].received_at, c[0].id))
 
 
-def _same_record(a: Evidence, b: Evidence) -> bool:
-    return (
-        word_key(a.reading.word) == word_key(b.reading.word)
-        and same_moments(a.reading, b.reading) is not None
-    )
+def _but_for_a_zone(records: Iterable[list[Evidence]]) -> list[list[Evidence]]:
+    """Records put together that are one but for a time zone (`same_moments`), transitively, so that the result does
+    not depend on who came first.
+
+    Only records with the same word, the same length and the same place within their quarter of an hour can be one;
+    among those it is enough to hold each against the next later one.
+    """
+    alike: dict[tuple[Any, ...], list[list[Evidence]]] = {}
+    for group in records:
+        r = group[0].reading
+        at, length = r.ended_at or r.started_at, None
+        if r.started_at is not None and r.ended_at is not None:
+            length = r.ended_at - r.started_at
+        within = (at - _SOME_QUARTER) % _QUARTER if at is not None else None
+        key = (word_key(r.word), r.started_at is None, r.ended_at is None, length, within)
+        alike.setdefault(key, []).append(group)
+    found: list[list[Evidence]] = []
+    for groups in alike.values():
+        groups.sort(key=lambda g: g[0].reading.ended_at or g[0].reading.started_at or _SOME_QUARTER)
+        joined = groups[:1]
+        for group in groups[1:]:
+            if same_moments(joined[-1][-1].reading, group[0].reading) is None:
+                joined.append(group)
+            else:
+                joined[-1].extend(group)
+        found += joined
+    return found
 
 
 class _Maker:

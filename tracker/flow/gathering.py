@@ -6,11 +6,21 @@ id has joined, and the records that are surely joined to those submissions; and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tracker.domain.matching import GIVE_UP_AFTER, Join, Receipt, Submitted, base_key, id_key, match
+from tracker.domain.matching import (
+    GIVE_UP_AFTER,
+    Join,
+    Receipt,
+    Submitted,
+    Unjoined,
+    Verdict,
+    base_key,
+    id_key,
+    match,
+)
 from tracker.store import evidence
 from tracker.store.database import Connection
 from tracker.store.evidence import twin_text
@@ -70,6 +80,26 @@ def gather(c: Connection, account: str, targets: Sequence[Receipt]) -> Gathered:
     for s in evidence.submitted_by_keys(c, account, (), (), stand - submissions.keys()):
         submissions.setdefault(s.id, s)
     return Gathered(receipts=receipts, submissions=submissions, targets=written)
+
+
+def worth_asking(gathered: Gathered, verdicts: Mapping[str, Verdict], ids: Iterable[str]) -> set[str]:
+    """The candidates of these ambiguous receipts about which the provider can tell us something new.
+
+    One that it has named no id for cannot be asked about; one that an id has given its only record has no other.
+    """
+    said = {
+        join.submission
+        for id, join in verdicts.items()
+        if isinstance(join, Join) and join.sure and _is_over(gathered.receipts[id])
+    }
+    named = {s for id in ids if isinstance(v := verdicts[id], Unjoined) for s in v.candidates}
+    return {
+        id for id in named if (s := gathered.submissions[id]).provider_id and (s.interval or id not in said)
+    }
+
+
+def _is_over(r: Receipt) -> bool:
+    return r.reading.status is not None and r.reading.status.is_outcome
 
 
 def _by_id(c: Connection, account: str, receipts: Iterable[Receipt]) -> list[Submitted]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Final
 
 import structlog
@@ -22,7 +23,6 @@ from tracker.domain.matching import (
     Join,
     Receipt,
     Submitted,
-    Unjoined,
     Verdict,
     base_key,
     id_key,
@@ -31,7 +31,7 @@ from tracker.domain.matching import (
 from tracker.domain.readings import NotACall, Reading, Unreadable
 from tracker.errors import StorageUnavailable
 from tracker.flow.clock import Clock, system_clock
-from tracker.flow.gathering import gather
+from tracker.flow.gathering import gather, worth_asking
 from tracker.flow.recording import record
 from tracker.providers.base import Incoming
 from tracker.providers.registry import provider_named
@@ -45,6 +45,12 @@ _LOOKS: Final = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 2160
 #: what we did not place is given up after this
 FOREIGN_AFTER: Final = timedelta(days=7)
 _BATCH: Final = 500
+_LOOKS_AT_ONCE: Final = 100
+_SMALLEST_BATCH: Final = 20
+#: seconds; SQLite's one writer is busy with a batch for about so long, and who stores callbacks waits for it
+_BATCH_TAKES_S: Final = 0.25
+#: ids and references that are weighed of one callback; a record has one or two, a joke has thousands
+_MOST_IDS: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +67,24 @@ class Joiner:
         self, database: Database, accounts: Mapping[str, Account], clock: Clock = system_clock
     ) -> None:
         self._database, self._accounts, self._clock = database, accounts, clock
+        self._batch = _BATCH
 
-    def join_pending(self, limit: int = _BATCH) -> int:
+    def join_pending(self) -> int:
         """Read and join the oldest callbacks that nobody has read; gives how many there were."""
-        raw = self._database.read(lambda c: inbox.pending(c, self._accounts.keys(), limit))
+        raw = self._database.read(lambda c: inbox.pending(c, self._accounts.keys(), self._batch))
         read = [self._read(r) for r in raw]
         if read:
+            began = monotonic()
             self._join(read)
+            self._suit(len(read), monotonic() - began)
         return len(raw)
+
+    def _suit(self, count: int, took_s: float) -> None:
+        """Have the next batch take about as long as one should."""
+        if took_s > _BATCH_TAKES_S:
+            self._batch = max(_SMALLEST_BATCH, int(count * _BATCH_TAKES_S / took_s))
+        elif count == self._batch:
+            self._batch = min(_BATCH, 2 * self._batch)
 
     def _join(self, read: Sequence[_Read]) -> None:
         """Join these; one that cannot be joined costs only itself."""
@@ -108,9 +124,33 @@ class Joiner:
 
         self._database.write(work)
 
-    def look_again(self, limit: int = _BATCH) -> int:
+    def look_again(self, limit: int = _LOOKS_AT_ONCE) -> int:
         """Look once more at orphans whose time has come; gives how many there were."""
-        return self._database.write(lambda c: self._look_again(c, limit))
+        due = self._database.read(
+            lambda c: inbox.due_for_a_look(c, self._accounts.keys(), self._clock(), limit)
+        )
+        try:
+            if due:
+                self._database.write(lambda c: self._look_again(c, due))
+        except StorageUnavailable:
+            raise
+        except Exception:
+            # whichever it is, it must not keep the others from being looked at
+            log.exception("callbacks.not_looked_at", count=len(due))
+            self._database.write(
+                lambda c: inbox.put_off(c, [id for _, id in due], self._clock() + _LOOKS[-1])
+            )
+            for one in due:
+                self._look_alone(one)
+        return len(due)
+
+    def _look_alone(self, one: tuple[str, str]) -> None:
+        try:
+            self._database.write(lambda c: self._look_again(c, [one]))
+        except StorageUnavailable:
+            raise
+        except Exception:
+            log.exception("callback.not_looked_at", callback=one[1])
 
     def weigh_again(self, connection: Connection, account: str, ids: Collection[str]) -> None:
         """Match these callbacks anew, in the caller's transaction, and write what changed."""
@@ -131,11 +171,14 @@ class Joiner:
         incoming = Incoming(
             method=raw.method, path=raw.path, query=raw.query, headers=raw.headers, body=raw.body
         )
-        return _Read(
-            id=raw.id,
-            account=raw.account,
-            said=provider_named(account.provider).read_callback(account, incoming),
-        )
+        try:
+            said = provider_named(account.provider).read_callback(account, incoming)
+        except Exception as error:  # one that we stumble over must not stop those behind it
+            log.exception("callback.not_read", callback=raw.id)
+            said = Unreadable(reason=f"our own error: {type(error).__name__}")
+        if isinstance(said, Reading):
+            said = replace(said, ids=said.ids[:_MOST_IDS], references=said.references[:_MOST_IDS])
+        return _Read(id=raw.id, account=raw.account, said=said)
 
     def _take(self, c: Connection, read: Iterable[_Read]) -> None:
         inbox.lock_joining(c)
@@ -156,10 +199,9 @@ class Joiner:
             self._weigh(c, account, group)
         log.info("callbacks.read", count=len(still), not_calls=len(closed))
 
-    def _look_again(self, c: Connection, limit: int) -> int:
+    def _look_again(self, c: Connection, due: Iterable[tuple[str, str]]) -> None:
         now = self._clock()
         inbox.lock_joining(c)
-        due = inbox.due_for_a_look(c, self._accounts.keys(), now, limit)
         by_account: dict[str, list[str]] = {}
         for account, id in due:
             by_account.setdefault(account, []).append(id)
@@ -177,7 +219,6 @@ class Joiner:
                     if s.state == inbox.ORPHANED
                 ],
             )
-        return len(due)
 
     def _weigh(self, c: Connection, account: str, targets: list[Receipt]) -> None:
         """Match these receipts, and all others whose match they may change; write what changed. The lock is held."""
@@ -191,8 +232,7 @@ class Joiner:
             id: self._standing(gathered.receipts[id], verdicts[id], gathered.submissions, before[id], now)
             for id in gathered.targets
         }
-        fresh = {r.id for r in targets}
-        changed = {id: s for id, s in after.items() if id in fresh or replace(s, reading=None) != before[id]}
+        changed = {id: s for id, s in after.items() if replace(s, reading=None) != before[id]}
         touched = {s.submission for id in changed for s in (after[id], before[id]) if s.submission}
         moved = {id: s for id, s in changed.items() if s.submission != before[id].submission}
 
@@ -201,9 +241,8 @@ class Joiner:
         inbox.write(c, list(changed.values()))
         inbox.wait_for(c, account, {id: _keys(gathered.receipts[id].reading, s) for id, s in changed.items()})
         record(c, calls, rederive=touched, now=now)
-        self._ask_about(
-            c, account, {id: verdicts[id] for id in changed if before[id].reason != "ambiguous"}, now
-        )
+        ambiguous = [id for id, s in changed.items() if s.reason == "ambiguous" != before[id].reason]
+        jobs.plan_all(c, jobs.ASK, worth_asking(gathered, verdicts, ambiguous), account, now)
         for id, s in moved.items():
             log.debug(
                 "callback.joined", callback=id, call=s.call, submission=s.submission, matched_by=s.matched_by
@@ -234,13 +273,6 @@ class Joiner:
             return replace(base, state=inbox.IGNORED, reason=before.reason)
         again = before.look_again_at if before.state == inbox.ORPHANED else now + _LOOKS[0]
         return replace(base, reason=verdict.reason, look_again_at=again)
-
-    def _ask_about(self, c: Connection, account: str, verdicts: Mapping[str, Verdict], now: datetime) -> None:
-        """Among several submissions the provider can tell: have each candidate asked for."""
-        for verdict in verdicts.values():
-            if isinstance(verdict, Unjoined) and verdict.reason == "ambiguous":
-                for submission in verdict.candidates:
-                    jobs.plan(c, jobs.ASK, submission, account, now)
 
 
 def _keys(reading: Reading, standing: inbox.Standing) -> set[str]:

@@ -9,7 +9,7 @@ import structlog
 from tracker.domain.accounts import Account
 from tracker.domain.calls import CallStatus, Reason, Trigger
 from tracker.domain.events import Source
-from tracker.domain.matching import base_key, id_key
+from tracker.domain.matching import Submitted, base_key, id_key
 from tracker.domain.timeline import Decided
 from tracker.errors import Conflict, NotFound
 from tracker.flow.clock import Clock, system_clock
@@ -118,13 +118,7 @@ class Operator:
         inbox.lock_joining(c)
         standing = self._readable(c, callback_id)
         account = evidence.receipts_any(c, [callback_id])[0].account
-        targets = evidence.submitted_by_keys(
-            c,
-            account,
-            [id_key(submission_id)] if submission_id else [],
-            [base_key(submission_id)] if submission_id else [],
-            [submission] if submission else [],
-        )
+        targets = self._meant(c, account, submission, submission_id)
         if len(targets) != 1:
             asked = submission or submission_id
             raise NotFound(
@@ -137,6 +131,17 @@ class Operator:
             if id and (touched := records.find_submission(c, id)):
                 self._joiner.weigh_number(c, touched)
         log.info("callback.joined_by_hand", callback=callback_id, submission=targets[0].id)
+
+    def _meant(
+        self, c: Connection, account: str, submission: str | None, submission_id: str | None
+    ) -> list[Submitted]:
+        """The submissions that an operator may mean: by an id as it was given, else by it without its suffix."""
+        if submission:
+            return evidence.submitted_by_keys(c, account, (), (), [submission])
+        id = submission_id or ""
+        return evidence.submitted_by_keys(c, account, [id_key(id)], (), ()) or evidence.submitted_by_keys(
+            c, account, (), [base_key(id)], ()
+        )
 
     def _ignore(self, c: Connection, callback_id: str) -> None:
         inbox.lock_joining(c)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from math import isfinite
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -23,6 +24,7 @@ REFERENCE_LENGTH: Final = 200
 _TEXT_LENGTH: Final = 200
 _VARIABLE_LENGTH: Final = 2_000
 _METADATA_DEPTH: Final = 8
+_LARGEST_WHOLE: Final = 2**63
 _VARIABLE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
@@ -205,6 +207,10 @@ def _metadata(value: Any) -> dict[str, Any]:
 def _storable(value: Any, depth: int) -> None:
     if depth < 0:
         raise _Wrong(f"must not be nested deeper than {_METADATA_DEPTH}")
+    if isinstance(value, float) and not isfinite(value):
+        raise _Wrong("must not contain NaN or Infinity")
+    if isinstance(value, int) and abs(value) >= _LARGEST_WHOLE:
+        raise _Wrong("must not contain whole numbers of more than 64 bits")
     if isinstance(value, str) and _UNSTORABLE.search(value):
         raise _Wrong("must not contain NUL or half of a surrogate pair")
     if isinstance(value, dict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -16,12 +16,16 @@ from tracker.domain.matching import Join, Receipt, Submitted, twin_key
 from tracker.domain.readings import Reading
 from tracker.domain.records import Evidence
 from tracker.store import tables as t
+from tracker.store.parts import parts
 
 #: what `by_hand` says where an operator wants a callback ignored
 IGNORE = "ignore"
 
 _DEFAULTS = Reading()
 _SURE = [m.value for m in (*EXACT, MatchedBy.operator)]
+# without the request itself, which may have a megabyte
+_C = t.callbacks.c
+_RECEIPT = (_C.id, _C.account, _C.lane, _C.received_at, _C.reading, _C.by_hand)
 _TIMES = ("started_at", "ended_at")
 
 
@@ -62,9 +66,9 @@ def evidence_of(connection: Connection, submission_ids: Collection[str]) -> dict
     found: dict[str, list[Evidence]] = {id: [] for id in submission_ids}
     c, x = t.callbacks.c, t.exchanges.c
     joined = sa.select(c.id, c.received_at, c.reading, c.matched_by, c.submission_id).where(
-        c.submission_id.in_(list(submission_ids)), c.state == "joined"
+        c.state == "joined"
     )
-    for row in connection.execute(joined):
+    for row in _each(connection, joined, c.submission_id, submission_ids):
         found[row.submission_id].append(
             Evidence(
                 id=row.id,
@@ -74,10 +78,8 @@ def evidence_of(connection: Connection, submission_ids: Collection[str]) -> dict
                 matched_by=MatchedBy(row.matched_by),
             )
         )
-    polls = sa.select(x.id, x.answered_at, x.readings, x.submission_id).where(
-        x.submission_id.in_(list(submission_ids)), x.kind == "ask"
-    )
-    for poll in connection.execute(polls):
+    polls = sa.select(x.id, x.answered_at, x.readings, x.submission_id).where(x.kind == "ask")
+    for poll in _each(connection, polls, x.submission_id, submission_ids):
         found[poll.submission_id] += [
             Evidence(
                 id=f"{poll.id}/{n}",
@@ -125,9 +127,8 @@ def submitted_by_keys(
     s = t.submissions.c
     found: dict[str, Submitted] = {}
     for column, keys in ((s.provider_key, full), (s.provider_base, base), (s.id, own)):
-        if keys:
-            query = sa.select(t.submissions).where(column.in_(list(keys)), s.account == account)
-            found |= {row.id: submitted_of(row) for row in connection.execute(query)}
+        query = sa.select(t.submissions).where(s.account == account)
+        found |= {row.id: submitted_of(row) for row in _each(connection, query, column, keys)}
     return list(found.values())
 
 
@@ -137,22 +138,18 @@ def submitted_to(
     """The submissions of an account to these numbers that were requested in that time."""
     s = t.submissions.c
     query = sa.select(t.submissions).where(
-        s.account == account, s.to.in_(list(numbers)), s.requested_at >= since, s.requested_at <= until
+        s.account == account, s.requested_at >= since, s.requested_at <= until
     )
-    return [submitted_of(row) for row in connection.execute(query)]
+    return [submitted_of(row) for row in _each(connection, query, s.to, numbers)]
 
 
 def loose_numbers(
     connection: Connection, account: str, numbers: Collection[str], since: datetime
-) -> dict[str, tuple[datetime, datetime]]:
-    """Of these numbers, those with receipts that no id has joined, and when the first and the last came."""
+) -> set[str]:
+    """Of these numbers, those with receipts since then that no id has joined."""
     c = t.callbacks.c
-    query = (
-        sa.select(c.loose_number, sa.func.min(c.received_at), sa.func.max(c.received_at))
-        .where(c.loose_number.in_(list(numbers)), c.account == account, c.received_at >= since)
-        .group_by(c.loose_number)
-    )
-    return {number: (first, last) for number, first, last in connection.execute(query)}
+    query = sa.select(c.loose_number).where(c.account == account, c.received_at >= since).distinct()
+    return {row.loose_number for row in _each(connection, query, c.loose_number, numbers)}
 
 
 def loose_receipts(
@@ -160,26 +157,19 @@ def loose_receipts(
 ) -> list[Receipt]:
     """The receipts for these numbers in that time that no id has joined."""
     c = t.callbacks.c
-    query = sa.select(t.callbacks).where(
-        c.loose_number.in_(list(numbers)),
-        c.account == account,
-        c.received_at >= since,
-        c.received_at <= until,
-    )
-    return [receipt_of(row) for row in connection.execute(query)]
+    query = sa.select(*_RECEIPT).where(c.account == account, c.received_at >= since, c.received_at <= until)
+    return [receipt_of(row) for row in _each(connection, query, c.loose_number, numbers)]
 
 
 def exact_receipts(connection: Connection, submission_ids: Collection[str]) -> list[Receipt]:
     """Callbacks and rows of polls that an id or an operator has joined to these submissions."""
     c, x = t.callbacks.c, t.exchanges.c
-    query = sa.select(t.callbacks).where(
-        c.submission_id.in_(list(submission_ids)), c.state == "joined", c.matched_by.in_(_SURE)
-    )
-    found = [receipt_of(row) for row in connection.execute(query)]
+    query = sa.select(*_RECEIPT).where(c.state == "joined", c.matched_by.in_(_SURE))
+    found = [receipt_of(row) for row in _each(connection, query, c.submission_id, submission_ids)]
     polls = sa.select(x.id, x.answered_at, x.readings, x.submission_id, t.submissions.c.account).where(
-        x.submission_id.in_(list(submission_ids)), x.kind == "ask", t.submissions.c.id == x.submission_id
+        x.kind == "ask", t.submissions.c.id == x.submission_id
     )
-    for row in connection.execute(polls):
+    for row in _each(connection, polls, x.submission_id, submission_ids):
         found += [
             Receipt(
                 id=f"{row.id}/{n}",
@@ -197,8 +187,8 @@ def exact_receipts(connection: Connection, submission_ids: Collection[str]) -> l
 def twin_receipts(connection: Connection, account: str, twins: Collection[str]) -> list[Receipt]:
     """The receipts that equal one of these; where one is joined, its join stands."""
     c = t.callbacks.c
-    query = sa.select(t.callbacks).where(
-        c.twin.in_(list(twins)), c.account == account, c.state.in_(("joined", "orphaned"))
+    query = sa.select(*_RECEIPT, c.state, c.submission_id, c.matched_by).where(
+        c.account == account, c.state.in_(("joined", "orphaned"))
     )
     return [
         dataclasses.replace(
@@ -206,20 +196,27 @@ def twin_receipts(connection: Connection, account: str, twins: Collection[str]) 
         )
         if r.state == "joined"
         else receipt_of(r)
-        for r in connection.execute(query)
+        for r in _each(connection, query, c.twin, twins)
     ]
 
 
 def receipts(connection: Connection, ids: Collection[str]) -> list[Receipt]:
     """These receipts, as far as they are readable and nobody said to ignore them."""
     c = t.callbacks.c
-    query = sa.select(t.callbacks).where(
-        c.id.in_(list(ids)), c.reading.is_not(None), c.state != "quarantined"
-    )
-    return [receipt_of(row) for row in connection.execute(query) if row.by_hand != IGNORE]
+    query = sa.select(*_RECEIPT).where(c.reading.is_not(None), c.state != "quarantined")
+    return [receipt_of(row) for row in _each(connection, query, c.id, ids) if row.by_hand != IGNORE]
 
 
 def receipts_any(connection: Connection, ids: Collection[str]) -> list[Receipt]:
     """These receipts, as far as they are readable, whatever anybody said of them."""
-    query = sa.select(t.callbacks).where(t.callbacks.c.id.in_(list(ids)), t.callbacks.c.reading.is_not(None))
-    return [receipt_of(row) for row in connection.execute(query)]
+    c = t.callbacks.c
+    query = sa.select(*_RECEIPT).where(c.reading.is_not(None))
+    return [receipt_of(row) for row in _each(connection, query, c.id, ids)]
+
+
+def _each(
+    connection: Connection, query: sa.Select[Any], column: sa.ColumnElement[Any], values: Collection[str]
+) -> Iterator[Row[Any]]:
+    """The rows whose column has one of these values, however many values there are."""
+    for part in parts(values):
+        yield from connection.execute(query.where(column.in_(part)))

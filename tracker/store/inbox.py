@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from tracker.domain.readings import Reading
 from tracker.store import tables as t
 from tracker.store.digests import digest
 from tracker.store.evidence import IGNORE, reading_to_json, twin_text
+from tracker.store.parts import parts
 
 PENDING: Final = "pending"
 JOINED: Final = "joined"
@@ -29,6 +31,9 @@ QUARANTINE_ROWS: Final = 1000
 QUARANTINE_PAUSE: Final = timedelta(seconds=1)
 #: any number that no other program takes for its advisory lock
 _JOINING_LOCK: Final = 0x7472_6B72_6A6F
+
+#: of the bodies that are read at once
+_MOST_BYTES: Final = 8 * 1024 * 1024
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -166,7 +171,7 @@ def pending(connection: Connection, accounts: Collection[str], limit: int) -> li
         sa.select(c.id, c.account, c.method, c.path, c.query, c.headers, c.body)
         .where(c.state == PENDING, c.account.in_(list(accounts)))
         .order_by(c.id)
-        .limit(limit)
+        .limit(_fitting(connection, accounts, limit))
     )
     return [
         RawCallback(
@@ -177,11 +182,23 @@ def pending(connection: Connection, accounts: Collection[str], limit: int) -> li
     ]  # fmt: skip
 
 
+def _fitting(connection: Connection, accounts: Collection[str], limit: int) -> int:
+    """How many of the oldest pending callbacks fit into memory together; at least one."""
+    c = t.callbacks.c
+    query = sa.select(c.size).where(c.state == PENDING, c.account.in_(list(accounts)))
+    sizes = list(connection.scalars(query.order_by(c.id).limit(limit)))
+    return max(1, len([total for total in accumulate(sizes) if total <= _MOST_BYTES]))
+
+
 def still_pending(connection: Connection, ids: Collection[str]) -> dict[str, tuple[str | None, datetime]]:
     """Of these, those that nobody else has read meanwhile: their lane and time of receipt."""
     c = t.callbacks.c
-    query = sa.select(c.id, c.lane, c.received_at).where(c.id.in_(list(ids)), c.state == PENDING)
-    return {r.id: (r.lane, r.received_at) for r in connection.execute(query)}
+    query = sa.select(c.id, c.lane, c.received_at).where(c.state == PENDING)
+    return {
+        r.id: (r.lane, r.received_at)
+        for part in parts(ids)
+        for r in connection.execute(query.where(c.id.in_(part)))
+    }
 
 
 def standings(connection: Connection, ids: Collection[str]) -> dict[str, Standing]:
@@ -189,13 +206,14 @@ def standings(connection: Connection, ids: Collection[str]) -> dict[str, Standin
     c = t.callbacks.c
     query = sa.select(
         c.id, c.state, c.reason, c.loose_number, c.matched_by, c.submission_id, c.call_id, c.look_again_at
-    ).where(c.id.in_(list(ids)))
+    )
     return {
         r.id: Standing(
             id=r.id, state=r.state, reason=r.reason, loose=r.loose_number is not None, matched_by=r.matched_by,
             submission=r.submission_id, call=r.call_id, look_again_at=r.look_again_at,
         )
-        for r in connection.execute(query)
+        for part in parts(ids)
+        for r in connection.execute(query.where(c.id.in_(part)))
     }  # fmt: skip
 
 
@@ -226,8 +244,12 @@ def write(connection: Connection, standings: Sequence[Standing]) -> None:
 def write_repeats(connection: Connection, repeat_of: Mapping[str, str | None]) -> None:
     """Record which callbacks say again what another said first."""
     c = t.callbacks.c
-    rows = connection.execute(sa.select(c.id, c.repeat_of).where(c.id.in_(list(repeat_of))))
-    known = {row.id: row.repeat_of for row in rows}
+    query = sa.select(c.id, c.repeat_of)
+    known = {
+        row.id: row.repeat_of
+        for part in parts(repeat_of)
+        for row in connection.execute(query.where(c.id.in_(part)))
+    }
     changed = [
         {"b_id": id, "repeat_of": of}
         for id, of in sorted(repeat_of.items())
@@ -239,8 +261,8 @@ def write_repeats(connection: Connection, repeat_of: Mapping[str, str | None]) -
 
 def wait_for(connection: Connection, account: str, keys: Mapping[str, Collection[str]]) -> None:
     """Have these callbacks found again by these keys (callback id → keys); whatever they waited for before goes."""
-    if keys:
-        connection.execute(t.waiting_keys.delete().where(t.waiting_keys.c.callback_id.in_(list(keys))))
+    for part in parts(keys):
+        connection.execute(t.waiting_keys.delete().where(t.waiting_keys.c.callback_id.in_(part)))
     rows = [
         {"account": account, "key": k, "callback_id": id} for id, ks in keys.items() for k in sorted(set(ks))
     ]
@@ -267,6 +289,13 @@ def due_for_a_look(
         .limit(limit)
     )
     return [(r.account, r.id) for r in connection.execute(query)]
+
+
+def put_off(connection: Connection, ids: Collection[str], until: datetime) -> None:
+    """Look at these orphans no sooner than then."""
+    c = t.callbacks.c
+    for part in parts(ids):
+        connection.execute(t.callbacks.update().where(c.id.in_(part)).values(look_again_at=until))
 
 
 def looked(connection: Connection, ids: Collection[str]) -> dict[str, tuple[int, datetime]]:

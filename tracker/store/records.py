@@ -18,6 +18,7 @@ from tracker.domain.events import AtSource, Event, EventType, MatchedBy, Source
 from tracker.domain.timeline import SubmissionState, Timeline
 from tracker.store import tables as t
 from tracker.store.ids import new_id
+from tracker.store.parts import parts
 
 
 def insert_call(connection: Connection, call: Call, secrets: Mapping[str, str], timeline: Timeline) -> None:
@@ -79,10 +80,12 @@ def insert_submission(connection: Connection, submission: Submission) -> None:
 
 def lock_calls(connection: Connection, ids: Collection[str]) -> dict[str, Call]:
     """The calls of these ids, their rows locked in the order of ids until the transaction ends."""
-    if not ids:
-        return {}
-    query = sa.select(t.calls).where(t.calls.c.id.in_(sorted(ids))).order_by(t.calls.c.id).with_for_update()
-    return {row.id: call_of(row) for row in connection.execute(query)}
+    query = sa.select(t.calls).order_by(t.calls.c.id).with_for_update()
+    return {
+        row.id: call_of(row)
+        for part in parts(ids)
+        for row in connection.execute(query.where(t.calls.c.id.in_(part)))
+    }
 
 
 def call_of(row: Row[Any]) -> Call:
@@ -96,12 +99,13 @@ def call_of(row: Row[Any]) -> Call:
 
 def submissions_of(connection: Connection, call_ids: Collection[str]) -> list[Submission]:
     """All submissions of these calls, by number."""
-    query = (
-        sa.select(t.submissions)
-        .where(t.submissions.c.call_id.in_(list(call_ids)))
-        .order_by(t.submissions.c.number)
-    )
-    return [submission_of(row) for row in connection.execute(query)]
+    query = sa.select(t.submissions)
+    found = [
+        submission_of(row)
+        for part in parts(call_ids)
+        for row in connection.execute(query.where(t.submissions.c.call_id.in_(part)))
+    ]
+    return sorted(found, key=lambda s: s.number)
 
 
 def find_submission(connection: Connection, id: str) -> Submission | None:
@@ -152,8 +156,9 @@ def ended_leases(connection: Connection, now: datetime, limit: int = 100) -> lis
 def events_of(connection: Connection, call_ids: Collection[str]) -> dict[str, list[tuple[Event, bool]]]:
     """All events of these calls, each with whether it is withdrawn; in no order."""
     found: dict[str, list[tuple[Event, bool]]] = {id: [] for id in call_ids}
-    for row in connection.execute(sa.select(t.events).where(t.events.c.call_id.in_(list(call_ids)))):
-        found[row.call_id].append((event_of(row), row.withdrawn))
+    for part in parts(call_ids):
+        for row in connection.execute(sa.select(t.events).where(t.events.c.call_id.in_(part))):
+            found[row.call_id].append((event_of(row), row.withdrawn))
     return found
 
 
@@ -190,13 +195,13 @@ def insert_events(connection: Connection, events: Sequence[Event], now: datetime
 
 def set_withdrawn(connection: Connection, ids: Collection[str], withdrawn: bool) -> None:
     """Take events out of their timeline, or back in."""
-    if ids:
-        connection.execute(t.events.update().where(t.events.c.id.in_(list(ids))).values(withdrawn=withdrawn))
+    for part in parts(ids):
+        connection.execute(t.events.update().where(t.events.c.id.in_(part)).values(withdrawn=withdrawn))
 
 
 def delete_events(connection: Connection, ids: Collection[str]) -> None:
-    if ids:
-        connection.execute(t.events.delete().where(t.events.c.id.in_(list(ids))))
+    for part in parts(ids):
+        connection.execute(t.events.delete().where(t.events.c.id.in_(part)))
 
 
 def _cache(timeline: Timeline) -> dict[str, Any]:
