@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import structlog
 
-from tracker.errors import ProviderError, StorageUnavailable, TrackerError
+from tracker.errors import StorageUnavailable
 from tracker.flow.program import Program
 from tracker.store import jobs, workers
 
@@ -30,8 +30,6 @@ _KEYS_POLL: Final = 600.0
 #: requests to the provider under way at once in this process
 _SENDS_AT_ONCE: Final = 50
 _ASKS_AT_ONCE: Final = 5
-#: a question that failed is asked again this often
-_ASK_TRIES: Final = 5
 _JOB_LEASE: Final = timedelta(seconds=60)
 
 
@@ -155,19 +153,11 @@ class Worker:
             self._begin(self._asks, self._ask_one(job), job)
 
     async def _ask_one(self, job: jobs.Job) -> None:
-        try:
-            await self._program.asker.ask(job.subject)
-        except ProviderError as error:
-            log.warning("submission.not_asked", submission=job.subject, tries=job.tries, error=str(error))
-            if job.tries < _ASK_TRIES:
-                again = self._program.clock() + timedelta(seconds=30 * job.tries)
-                await asyncio.to_thread(self._program.database.write, lambda c: jobs.postpone(c, job, again))
-                return
-        except TrackerError as error:
-            log.warning("submission.not_asked", submission=job.subject, error=str(error))
-            if isinstance(error, StorageUnavailable):
-                return  # its lease ends, and somebody asks again
-        await self._finish(job)
+        again = await self._program.asker.ask_until_known(job.subject, job.tries)
+        if again is None:
+            await self._finish(job)
+        else:
+            await asyncio.to_thread(self._program.database.write, lambda c: jobs.postpone(c, job, again))
 
     def _begin(self, group: set[asyncio.Task[None]], work: Coroutine[Any, Any, None], job: jobs.Job) -> None:
         async def guarded() -> None:

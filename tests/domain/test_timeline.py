@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -552,3 +553,15 @@ def test_the_earliest_saying_of_the_same_fact_is_kept() -> None:
 def test_the_wait_that_was_decided_last_counts() -> None:
     told = timeline(decided("wait", 0, until=900), decided("wait", 60, until=2 * MINUTE))
     assert told.next_attempt_at == at(2 * MINUTE)
+
+
+def test_what_a_person_decides_about_a_callback_stands_behind_what_it_came_to() -> None:
+    moved = replace(
+        ours(CallStatus.queued, 500, key="/by-hand"),
+        type=EventType.decision,
+        status=None,
+        source=Source.operator,
+        detail={"decision": "ignore", "callback": "cb_1"},
+    )
+    events = [moved, ours(CallStatus.submitting, 0), ours(CallStatus.queued, 1)]
+    assert in_order(events)[-1] == moved

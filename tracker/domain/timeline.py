@@ -43,6 +43,10 @@ class Decided:
     cancel = "cancel"  #: an operator wants no further attempt
 
 
+#: what a person decides about a callback stands behind what the submission came to
+_AFTERTHOUGHTS = ("join", "ignore")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SubmissionState:
     """What follows for one submission."""
@@ -165,6 +169,8 @@ def _places(events: Iterable[Event]) -> Callable[[Event], tuple[Any, ...]]:
 
     def place(e: Event) -> tuple[Any, ...]:
         stage = _stage(e)
+        if e.type is EventType.decision and e.detail.get("decision") in _AFTERTHOUGHTS:
+            return (e.attempt, 3, e.at)
         if e.dial:
             return (e.attempt, 1, began[e.submission, e.dial], e.dial, stage, e.at)
         return (e.attempt, 2 if stage == _OVER else 0, stage, e.at)

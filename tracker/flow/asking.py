@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
 from tracker.domain.accounts import Account
+from tracker.domain.matching import GIVE_UP_AFTER
 from tracker.domain.readings import Poll
 from tracker.errors import Conflict, NotFound, ProviderError
 from tracker.flow.claiming import locked_submission
@@ -24,6 +27,9 @@ from tracker.store.database import Connection, Database
 from tracker.store.ids import new_id
 
 log = structlog.get_logger()
+
+#: pauses between questions about one submission; the last one repeats
+_PAUSES: Final = tuple(timedelta(seconds=s) for s in (15, 30, 60, 120, 300, 900))
 
 
 class Asker:
@@ -64,6 +70,30 @@ class Asker:
             "submission.asked", submission=submission.id, call=submission.call, records=len(poll.readings)
         )
         return poll
+
+    async def ask_until_known(self, submission_id: str, tries: int) -> datetime | None:
+        """Ask, for due work; gives when to ask again: as long as the provider does not know yet, or cannot be asked.
+
+        tries: how often it was asked, this time included. A day after the request nobody asks any more. Raises
+        StorageUnavailable.
+        """
+        known = False
+        try:
+            known = bool((await self.ask(submission_id)).readings)
+        except ProviderError as error:
+            log.warning("submission.not_asked", submission=submission_id, tries=tries, error=str(error))
+        except (NotFound, Conflict) as error:
+            log.warning("submission.not_asked", submission=submission_id, error=str(error))
+            return None
+        if known:
+            return None
+        again = self._clock() + _PAUSES[min(tries, len(_PAUSES)) - 1]
+        submission = await asyncio.to_thread(
+            self._database.read, lambda c: records.find_submission(c, submission_id)
+        )
+        if submission is None or submission.requested_at is None:
+            return None
+        return again if again < submission.requested_at + GIVE_UP_AFTER else None
 
     def _record(self, c: Connection, kept: sending.Exchange, poll: Poll) -> None:
         inbox.lock_joining(c)  # before any call, as every joiner does
