@@ -499,3 +499,11 @@ def test_the_lock_forgets_who_was_interrupted_and_nobody_else() -> None:
     assert granted == ["first", "second"]
     with lock.held():
         granted.append("third")
+
+
+def test_a_new_sqlite_file_is_its_owners_alone(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'tracker.db'}")
+    database.write(lambda c: c.exec_driver_sql("CREATE TABLE t (n)"))
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    database.close()
+    assert modes == {"tracker.db": 0o600, "tracker.db-wal": 0o600, "tracker.db-shm": 0o600}

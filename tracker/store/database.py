@@ -6,6 +6,7 @@ asks for that (deadlock, serialisation), so it must have no effects but on the c
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 import time
@@ -178,6 +179,9 @@ def _lay_out(connection: sqlite3.Connection) -> None:
     while True:
         try:
             if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
+                # it will hold numbers and recordings; the log beside it takes its mode from it
+                with contextlib.suppress(OSError):
+                    Path(connection.execute("PRAGMA database_list").fetchone()[2]).chmod(0o600)
                 connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             connection.execute("PRAGMA journal_mode=WAL")
             return
