@@ -16,8 +16,8 @@ import pytest
 from tests.flow.house import House
 from tests.recording_provider import accepted
 from tracker.domain import matching
-from tracker.flow.program import assemble
 from tracker.flow.claiming import Claim
+from tracker.flow.program import assemble
 from tracker.providers.base import Reply
 
 ID = "3b69aca9-3b55-4e2d-bfe0-02b910dbe156"
@@ -69,7 +69,7 @@ def test_the_id_is_committed_while_the_joiner_has_already_looked(
             assert may_go_on.wait(20)
         return verdicts
 
-    monkeypatch.setattr("tracker.flow.joining.match", match_slowly)
+    monkeypatch.setattr("tracker.flow.weighing.match", match_slowly)
     joiner = threading.Thread(target=house.program.joiner.join_pending)
     joiner.start()
     assert has_looked.wait(20)

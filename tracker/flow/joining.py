@@ -20,28 +20,23 @@ from tracker.domain.accounts import Account
 from tracker.domain.calls import Submission
 from tracker.domain.matching import (
     GIVE_UP_AFTER,
-    Join,
     Receipt,
-    Submitted,
-    Verdict,
     base_key,
     id_key,
-    match,
 )
 from tracker.domain.readings import NotACall, Reading, Unreadable
 from tracker.errors import StorageUnavailable
 from tracker.flow.clock import Clock, system_clock
-from tracker.flow.gathering import gather, worth_asking
-from tracker.flow.recording import record
+from tracker.flow.weighing import FIRST_LOOK, weigh
 from tracker.providers.base import Incoming
 from tracker.providers.registry import provider_named
-from tracker.store import evidence, inbox, jobs, records
+from tracker.store import evidence, inbox
 from tracker.store.database import Connection, Database
 
 log = structlog.get_logger()
 
 #: pauses between looks at an orphan; the last one repeats
-_LOOKS: Final = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 21600))
+_LOOKS: Final = (FIRST_LOOK, *(timedelta(seconds=s) for s in (30, 120, 600, 3600, 21600)))
 #: what we did not place is given up after this
 FOREIGN_AFTER: Final = timedelta(days=7)
 _BATCH: Final = 500
@@ -120,7 +115,7 @@ class Joiner:
                         c, submission.account, [submission.to], submission.requested_at, until
                     )
                 }
-            self._weigh(c, submission.account, evidence.receipts(c, ids))
+            weigh(c, submission.account, evidence.receipts(c, ids), self._clock())
 
         self._database.write(work)
 
@@ -155,7 +150,7 @@ class Joiner:
     def weigh_again(self, connection: Connection, account: str, ids: Collection[str]) -> None:
         """Match these callbacks anew, in the caller's transaction, and write what changed."""
         inbox.lock_joining(connection)
-        self._weigh(connection, account, evidence.receipts(connection, ids))
+        weigh(connection, account, evidence.receipts(connection, ids), self._clock())
 
     def weigh_number(self, connection: Connection, submission: Submission) -> None:
         """Match anew what came for the number of a submission whose evidence changed, in the caller's transaction."""
@@ -164,7 +159,7 @@ class Joiner:
         found = evidence.loose_receipts(
             connection, submission.account, [submission.to], since, since + GIVE_UP_AFTER
         )
-        self._weigh(connection, submission.account, found)
+        weigh(connection, submission.account, found, self._clock())
 
     def _read(self, raw: inbox.RawCallback) -> _Read:
         account = self._accounts[raw.account]
@@ -196,7 +191,7 @@ class Joiner:
                 closed.append(inbox.Standing(id=id, state=state, reason=said.reason))
         inbox.write(c, closed)
         for account, group in receipts.items():
-            self._weigh(c, account, group)
+            weigh(c, account, group, self._clock())
         log.info("callbacks.read", count=len(still), not_calls=len(closed))
 
     def _look_again(self, c: Connection, due: Iterable[tuple[str, str]]) -> None:
@@ -208,7 +203,7 @@ class Joiner:
         for account, ids in by_account.items():
             looks = inbox.looked(c, ids)
             receipts = evidence.receipts(c, ids)
-            self._weigh(c, account, receipts)
+            weigh(c, account, receipts, self._clock())
             left = inbox.standings(c, ids)
             readings = {r.id: r.reading for r in receipts}
             inbox.write(
@@ -219,71 +214,6 @@ class Joiner:
                     if s.state == inbox.ORPHANED
                 ],
             )
-
-    def _weigh(self, c: Connection, account: str, targets: list[Receipt]) -> None:
-        """Match these receipts, and all others whose match they may change; write what changed. The lock is held."""
-        if not targets:
-            return
-        now = self._clock()
-        gathered = gather(c, account, targets)
-        verdicts = match(gathered.receipts.values(), gathered.submissions.values())
-        before = inbox.standings(c, gathered.targets)
-        after = {
-            id: self._standing(gathered.receipts[id], verdicts[id], gathered.submissions, before[id], now)
-            for id in gathered.targets
-        }
-        changed = {id: s for id, s in after.items() if replace(s, reading=None) != before[id]}
-        touched = {s.submission for id in changed for s in (after[id], before[id]) if s.submission}
-        moved = {id: s for id, s in changed.items() if s.submission != before[id].submission}
-
-        call_ids = {s.call for id in changed for s in (after[id], before[id]) if s.call}
-        calls = records.lock_calls(c, call_ids)
-        inbox.write(c, list(changed.values()))
-        inbox.wait_for(c, account, {id: _keys(gathered.receipts[id].reading, s) for id, s in changed.items()})
-        record(c, calls, rederive=touched, now=now)
-        ambiguous = [id for id, s in changed.items() if s.reason == "ambiguous" != before[id].reason]
-        jobs.plan_all(c, jobs.ASK, worth_asking(gathered, verdicts, ambiguous), account, now)
-        for id, s in moved.items():
-            log.debug(
-                "callback.joined", callback=id, call=s.call, submission=s.submission, matched_by=s.matched_by
-            )
-
-    def _standing(
-        self,
-        receipt: Receipt,
-        verdict: Verdict,
-        submissions: Mapping[str, Submitted],
-        before: inbox.Standing,
-        now: datetime,
-    ) -> inbox.Standing:
-        exact = isinstance(verdict, Join) and verdict.matched_by.exact
-        loose = not exact and receipt.by_hand is None
-        base = inbox.Standing(id=receipt.id, state=inbox.ORPHANED, reading=receipt.reading, loose=loose)
-        if isinstance(verdict, Join):
-            return replace(
-                base,
-                state=inbox.JOINED,
-                matched_by=verdict.matched_by.value,
-                submission=verdict.submission,
-                call=submissions[verdict.submission].call,
-            )
-        if verdict.ignored:
-            return replace(base, state=inbox.IGNORED, reason=verdict.reason)
-        if before.state == inbox.IGNORED:
-            return replace(base, state=inbox.IGNORED, reason=before.reason)
-        again = before.look_again_at if before.state == inbox.ORPHANED else now + _LOOKS[0]
-        return replace(base, reason=verdict.reason, look_again_at=again)
-
-
-def _keys(reading: Reading, standing: inbox.Standing) -> set[str]:
-    """By what a callback can be found again once its submission, or the id of it, is recorded.
-
-    Also one that the circumstances have joined: it may carry an id that will turn out to be another submission's.
-    """
-    if standing.state == inbox.JOINED and not standing.loose:
-        return set()
-    ids = (*reading.ids, *((reading.mid,) if reading.mid else ()))
-    return {k for id in ids for k in (id_key(id), base_key(id))} | set(reading.references)
 
 
 def _rescheduled(

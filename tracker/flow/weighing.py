@@ -1,0 +1,90 @@
+"""Weighing: callbacks matched anew, with all that bears on them, and what changed written down.
+
+Whoever weighs holds the joining lock, and takes it before any call's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from tracker.domain.matching import Join, Receipt, Submitted, Verdict, base_key, id_key, match
+from tracker.domain.readings import Reading
+from tracker.flow.gathering import gather, worth_asking
+from tracker.flow.recording import record
+from tracker.store import inbox, jobs, records
+from tracker.store.database import Connection
+
+log = structlog.get_logger()
+
+#: after this an orphan is looked at again, however little happens
+FIRST_LOOK: Final = timedelta(seconds=5)
+
+
+def weigh(c: Connection, account: str, targets: list[Receipt], now: datetime) -> None:
+    """Match these receipts, and all others whose match they may change; write what changed. The lock is held."""
+    if not targets:
+        return
+    gathered = gather(c, account, targets)
+    verdicts = match(gathered.receipts.values(), gathered.submissions.values())
+    before = inbox.standings(c, gathered.targets)
+    after = {
+        id: _standing(gathered.receipts[id], verdicts[id], gathered.submissions, before[id], now)
+        for id in gathered.targets
+    }
+    changed = {id: s for id, s in after.items() if replace(s, reading=None) != before[id]}
+    touched = {s.submission for id in changed for s in (after[id], before[id]) if s.submission}
+    moved = {id: s for id, s in changed.items() if s.submission != before[id].submission}
+
+    call_ids = {s.call for id in changed for s in (after[id], before[id]) if s.call}
+    calls = records.lock_calls(c, call_ids)
+    inbox.write(c, list(changed.values()))
+    inbox.wait_for(c, account, {id: _keys(gathered.receipts[id].reading, s) for id, s in changed.items()})
+    record(c, calls, rederive=touched, now=now)
+    ambiguous = [id for id, s in changed.items() if s.reason == "ambiguous" != before[id].reason]
+    jobs.plan_all(c, jobs.ASK, worth_asking(gathered, verdicts, ambiguous), account, now)
+    for id, s in moved.items():
+        log.debug(
+            "callback.joined", callback=id, call=s.call, submission=s.submission, matched_by=s.matched_by
+        )
+
+
+def _standing(
+    receipt: Receipt,
+    verdict: Verdict,
+    submissions: Mapping[str, Submitted],
+    before: inbox.Standing,
+    now: datetime,
+) -> inbox.Standing:
+    exact = isinstance(verdict, Join) and verdict.matched_by.exact
+    loose = not exact and receipt.by_hand is None
+    base = inbox.Standing(id=receipt.id, state=inbox.ORPHANED, reading=receipt.reading, loose=loose)
+    if isinstance(verdict, Join):
+        return replace(
+            base,
+            state=inbox.JOINED,
+            matched_by=verdict.matched_by.value,
+            submission=verdict.submission,
+            call=submissions[verdict.submission].call,
+        )
+    if verdict.ignored:
+        return replace(base, state=inbox.IGNORED, reason=verdict.reason)
+    if before.state == inbox.IGNORED:
+        return replace(base, state=inbox.IGNORED, reason=before.reason)
+    again = before.look_again_at if before.state == inbox.ORPHANED else now + FIRST_LOOK
+    return replace(base, reason=verdict.reason, look_again_at=again)
+
+
+def _keys(reading: Reading, standing: inbox.Standing) -> set[str]:
+    """By what a callback can be found again once its submission, or the id of it, is recorded.
+
+    Also one that the circumstances have joined: it may carry an id that will turn out to be another submission's.
+    """
+    if standing.state == inbox.JOINED and not standing.loose:
+        return set()
+    ids = (*reading.ids, *((reading.mid,) if reading.mid else ()))
+    return {k for id in ids for k in (id_key(id), base_key(id))} | set(reading.references)
