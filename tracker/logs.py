@@ -30,7 +30,14 @@ from tracker.redaction import Redactor
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 #: They log a line for every request, with the whole URL in it, at DEBUG also headers; or for every part of themselves.
-_CHATTY = ("httpx", "httpcore", "httpcore.connection", "httpcore.http11", "asyncio", "alembic.runtime.plugins")
+_CHATTY = (
+    "httpx",
+    "httpcore",
+    "httpcore.connection",
+    "httpcore.http11",
+    "asyncio",
+    "alembic.runtime.plugins",
+)
 
 
 def configure_logs(

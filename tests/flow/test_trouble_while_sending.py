@@ -31,12 +31,14 @@ def claimed(house: House, **fields: Any) -> tuple[str, Claim]:
     return call, claim
 
 
-def database_fails(house: House, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+def database_fails(
+    house: House, provider: RecordingProvider, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
     """The next so many transactions after the request has left fail."""
     real, left = house.database.write, [times]
 
     def write(work: Any) -> Any:
-        if left[0] and house.provider_was_asked():
+        if left[0] and provider.sent:
             left[0] -= 1
             raise StorageUnavailable("away for a moment")
         return real(work)
@@ -48,9 +50,8 @@ def test_an_answer_waits_for_a_database_that_is_away(
     house: House, provider: RecordingProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tracker.flow.sending.RECORD_PAUSES_S", (0.01,))
-    house.provider_was_asked = lambda: bool(provider.sent)  # type: ignore[attr-defined]
     call = house.place(send=False)
-    database_fails(house, monkeypatch, 3)
+    database_fails(house, provider, monkeypatch, 3)
     house.submit(house.submissions(call)[0].id)
     assert house.timeline(call).status == "queued"
     assert len(provider.sent) == 1
@@ -60,7 +61,6 @@ def test_an_answer_that_nobody_can_record_is_said_to_be_lost(
     house: House, provider: RecordingProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tracker.flow.sending.RECORD_PAUSES_S", (0.01,))
-    house.provider_was_asked = lambda: bool(provider.sent)  # type: ignore[attr-defined]
     call = house.place(send=False)
     with monkeypatch.context() as broken:
         database_fails(house, broken, 10_000)

@@ -343,7 +343,9 @@ def test_a_new_postgresql_database_has_only_the_servers_problems(postgres_databa
     database.close()
 
 
-@pytest.mark.parametrize(("configured", "used"), [("off", "on"), ("on", "on"), ("remote_apply", "remote_apply")])
+@pytest.mark.parametrize(
+    ("configured", "used"), [("off", "on"), ("on", "on"), ("remote_apply", "remote_apply")]
+)
 def test_a_commit_is_on_disk_whatever_the_server_is_configured_for(
     postgres_database: str, configured: str, used: str
 ) -> None:
