@@ -63,7 +63,7 @@ def test_an_answer_that_nobody_can_record_is_said_to_be_lost(
     monkeypatch.setattr("tracker.flow.sending.RECORD_PAUSES_S", (0.01,))
     call = house.place(send=False)
     with monkeypatch.context() as broken:
-        database_fails(house, broken, 10_000)
+        database_fails(house, provider, broken, 10_000)
         broken.setattr("tracker.flow.sending.RECORD_FOR_S", 0.1)
         with pytest.raises(StorageUnavailable):
             house.submit(house.submissions(call)[0].id)
