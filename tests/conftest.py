@@ -26,8 +26,12 @@ os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(ROOT / ".hypothesis")
 # Ended by a build server's time limit, the tests clean up behind them as they do after Ctrl-C.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
-# Tests of the log configure it themselves; elsewhere it would only bury what a test has to say.
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+@pytest.fixture(autouse=True)
+def _quiet_log() -> None:
+    """Tests of the log configure it themselves, and leave it so; elsewhere it would bury what a test has to say, and
+    a traceback of structlog's own making takes a second."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -126,7 +126,7 @@ def test_each_timeline_is_shown_with_its_sources_and_the_providers_word(
     for word in ("ANSWER", "BUSY", "NOANSWER", "CONGESTION", "CHANUNAVAIL", "CANCEL", "MISSED"):
         assert f'"{word}"' in out
     for source in ("sender", "callback", "operator"):
-        assert re.search(rf"^\d\d:\d\d:\d\d .* {source} ", out, re.MULTILINE)
+        assert re.search(rf"^\d\d:\d\d:\d\d .* {source}\b", out, re.MULTILINE)
     assert re.search(r"came \d+ ms before the provider's answer", out)
     assert "24 calls settled, 26 callbacks received, all joined but 1 unreadable" in " ".join(out.split())
 
