@@ -23,6 +23,8 @@ log = structlog.get_logger()
 
 #: after this an orphan is looked at again, however little happens
 FIRST_LOOK: Final = timedelta(seconds=5)
+#: joins that one line of the log names
+_NAMED: Final = 20
 
 
 def weigh(c: Connection, account: str, targets: list[Receipt], now: datetime) -> None:
@@ -44,13 +46,26 @@ def weigh(c: Connection, account: str, targets: list[Receipt], now: datetime) ->
     calls = records.lock_calls(c, call_ids)
     inbox.write(c, list(changed.values()))
     inbox.wait_for(c, account, {id: _keys(gathered.receipts[id].reading, s) for id, s in changed.items()})
-    record(c, calls, rederive=touched, now=now)
+    timelines = record(c, calls, rederive=touched, now=now)
     ambiguous = [id for id, s in changed.items() if s.reason == "ambiguous" != before[id].reason]
     jobs.plan_all(c, jobs.ASK, worth_asking(gathered, verdicts, ambiguous), account, now)
-    for id, s in moved.items():
-        log.debug(
-            "callback.joined", callback=id, call=s.call, submission=s.submission, matched_by=s.matched_by
-        )
+    log.info(
+        "callbacks.weighed",
+        account=account,
+        count=len(gathered.targets),
+        moved=len(moved),
+        # so that the way of a call can be found in the log; in a rush the inbox itself must do
+        which=[
+            {
+                "callback": id,
+                "call": s.call,
+                "matched_by": s.matched_by,
+                "status": timelines[s.call].status.value,
+            }
+            for id, s in moved.items()
+            if s.call is not None and len(moved) <= _NAMED
+        ],
+    )
 
 
 def _standing(
