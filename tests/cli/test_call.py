@@ -14,7 +14,7 @@ import pytest
 from tests.cli.conftest import NUMBER, Cli, simulated
 from tests.recording_provider import RecordingProvider, Told, accepted, callstatus, error
 from tracker.cli.context import assembled
-from tracker.cli.waiting import wait_for
+from tracker.cli.waiting import wait_for, watch
 
 ID = "70fa87e0-9df9-4327-bc80-a561c48703d8:1"
 
@@ -76,7 +76,9 @@ def test_wrong_usage_is_said_before_anything_is_stored(
     cli: Cli, provider: RecordingProvider, wrong: list[str]
 ) -> None:
     cli.configure(provider.base_url)
-    assert cli("call", NUMBER, "--flow", "24", *wrong).exit_code == 2
+    result = cli("call", NUMBER, "--flow", "24", *wrong)
+    assert result.exit_code == 2
+    assert f"{wrong[0]}: " in result.stderr
     assert not (cli.folder / "tracker.db").exists()
 
 
@@ -141,6 +143,46 @@ def test_waiting_asks_until_the_provider_knows(
     assert '"BUSY"' in out
     assert "try again later" in err
     assert len([s for s in provider.seen if "callstatus" in s.path]) == 3
+
+
+def test_watching_asks_too_and_sends_nothing(
+    cli: Cli, provider: RecordingProvider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a server, a worker or a callback a call that was taken comes to its end."""
+    cli.configure(provider.base_url)
+    provider.sends.append(accepted(ID))
+    id = cli.json("call", NUMBER, "--flow", "24")["id"]
+    provider.polls += [callstatus(), record("BUSY")]
+    with assembled() as program:
+        assert asyncio.run(watch(program, id, utc=True, asks=True, first_ask_s=0.05)) is True
+    assert '"BUSY"' in capsys.readouterr().out
+    assert len(provider.sent) == 1
+
+
+def test_watching_only_looks_where_that_is_wanted(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    provider.sends.append(accepted(ID))
+    id = cli.json("call", NUMBER, "--flow", "24")["id"]
+
+    async def some_looks() -> None:
+        with assembled() as program:
+            await asyncio.wait_for(watch(program, id, utc=True, asks=False, first_ask_s=0.01), 0.7)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(some_looks())
+    assert [s for s in provider.seen if "callstatus" in s.path] == []
+
+
+def test_the_number_is_told_as_it_is_understood(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    provider.sends += [accepted(ID), accepted(f"{ID}1"), accepted(f"{ID}2")]
+    short = cli("call", "89195 25224", "--flow", "24")
+    assert f" to {NUMBER} is queued" in short.stdout
+    assert f"89195 25224 is understood as {NUMBER}" in short.stderr
+    for sure in (NUMBER, NUMBER[1:]):
+        result = cli("call", sure, "--flow", "24")
+        assert f" to {NUMBER} is queued" in result.stdout
+        assert result.stderr == ""
 
 
 def test_waiting_sends_again_what_was_told_to_come_again(cli: Cli, provider: RecordingProvider) -> None:

@@ -169,5 +169,31 @@ def test_for_people_it_is_a_line_for_each_check(cli: Cli, base_url: str) -> None
     configure(cli, base_url, None)
     result = cli("doctor")
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[0].startswith(("ok ", "warn"))
-    assert all(len(line) <= 80 and line == line.rstrip() for line in result.stdout.splitlines())
+    assert len(result.stdout.splitlines()) == len(cli.json("doctor")["checks"])
+    assert all(line.startswith(("ok    ", "warn  ")) for line in result.stdout.splitlines())
+
+
+def test_without_any_configuration_it_fails_and_says_where_it_looked(cli: Cli) -> None:
+    state, message = checks(cli, code=1)["configuration"]
+    assert state == "fail"
+    assert str(cli.folder) in message
+    assert "tracker init" in message
+    assert list(cli.folder.iterdir()) == []
+
+
+def test_a_database_that_cannot_be_made_fails_with_its_path(
+    cli: Cli, base_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(cli, base_url, None)
+    monkeypatch.setenv("TRACKER_DATABASE__URL", f"sqlite:///{cli.folder}/nowhere/tracker.db")
+    state, message = checks(cli, code=1)["database"]
+    assert state == "fail"
+    assert f"{cli.folder}/nowhere/tracker.db" in message
+
+
+def test_a_database_that_is_no_database_fails_with_its_path(cli: Cli, base_url: str) -> None:
+    configure(cli, base_url, None)
+    (cli.folder / "tracker.db").write_text("not a database, and longer than the header of one" * 30)
+    state, message = checks(cli, code=1)["database"]
+    assert state == "fail"
+    assert str(cli.folder / "tracker.db") in message

@@ -14,6 +14,7 @@ import pytest
 from tests.cli.conftest import NUMBER, Cli, simulated
 from tests.recording_provider import RecordingProvider
 from tracker.settings import load_settings
+from tracker.store.database import Database
 
 
 def test_what_it_writes_loads_and_dials_nobody_but_its_owner(cli: Cli) -> None:
@@ -27,6 +28,35 @@ def test_what_it_writes_loads_and_dials_nobody_but_its_owner(cli: Cli) -> None:
     assert account.webhook_token is not None
     assert load_settings().api_token
     load_settings().require_receivable()
+
+
+def test_the_database_is_the_same_one_wherever_a_command_is_started(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = cli.folder / "a folder"
+    folder.mkdir()
+    told = cli.json("init", "--no-check", "--config", "a folder/t.toml")
+    assert told["database"] == str(folder / "tracker.db")
+    settings = load_settings({"TRACKER_CONFIG": str(folder / "t.toml")})
+    assert settings.database_place == str(folder / "tracker.db")
+    monkeypatch.chdir("/")
+    assert Database(settings.database_url).path == folder / "tracker.db"
+    elsewhere = cli.folder / "data" / "calls.db"
+    cli("init", "--no-check", "--config", str(cli.folder / "o.toml"), "--database", str(elsewhere))
+    assert load_settings(path=cli.folder / "o.toml").database_place == str(elsewhere)
+
+
+def test_the_commands_that_it_prints_name_a_configuration_that_would_not_be_found(cli: Cli) -> None:
+    assert "\n    tracker call +91" in cli("init", "--no-check").stdout
+    other = cli("init", "--no-check", "--config", "other.toml").stdout
+    named = f"TRACKER_CONFIG={cli.folder / 'other.toml'} tracker"
+    assert [f"{named} {c}" in other for c in ("call", "serve", "doctor")] == [True] * 3
+
+
+def test_a_number_without_country_code_is_told_as_it_is_understood(cli: Cli) -> None:
+    assert f"understood as {NUMBER}" in cli("init", "--no-check", "--my-number", "89195 25224").stderr
+    sure = cli("init", "--no-check", "--force", "--my-number", NUMBER)
+    assert "understood" not in sure.stderr
 
 
 def test_only_its_owner_can_read_the_file(cli: Cli) -> None:

@@ -111,7 +111,7 @@ def test_calls_are_listed_by_filter(cli: Cli, placed: str) -> None:
         assert cli.json("calls", *not_fitting)["data"] == [], not_fitting
     out = cli("calls").stdout
     assert placed in out
-    assert all(len(line) <= 80 for line in out.splitlines())
+    assert len(out.splitlines()) == 2
 
 
 def test_a_list_goes_on_behind_its_cursor(cli: Cli, placed: str) -> None:
@@ -155,9 +155,10 @@ def test_the_inbox_is_listed_with_what_was_made_of_it(cli: Cli, placed: str) -> 
     }  # fmt: skip
     assert [c["id"] for c in cli.json("inbox", "list", "--state", "orphaned")["data"]] == [orphan]
     assert [c["id"] for c in cli.json("inbox", "list", "--call", placed)["data"]] == [joined]
-    out = cli("inbox", "list").stdout
-    assert "submission-id" in out
-    assert all(len(line) <= 80 for line in out.splitlines())
+    titles, *lines = cli("inbox", "list").stdout.splitlines()
+    assert titles.split()[0] == "callback"
+    assert [line.split()[0] for line in lines] == [unreadable, orphan, joined]
+    assert lines[-1].endswith(f"joined      {placed} by submission-id")
 
 
 def test_a_request_is_shown_as_it_came_and_acts_on_no_terminal(cli: Cli, placed: str) -> None:
@@ -172,11 +173,43 @@ def test_a_request_is_shown_as_it_came_and_acts_on_no_terminal(cli: Cli, placed:
 def test_a_callback_is_joined_and_ignored_by_hand(cli: Cli, placed: str) -> None:
     [orphan] = receive(record("ANSWER", id="another", to="918867130003"))
     submission = cli.json("show", placed)["submissions"][0]["id"]
-    assert cli.json("inbox", "join", orphan, submission)["matched_by"] == "operator"
+    assert cli.json("inbox", "join", orphan, submission, "--force")["matched_by"] == "operator"
     assert cli.json("show", placed)["status"] == "completed"
-    assert "ignored" in cli("inbox", "ignore", orphan).stdout
+    told = cli("show", placed).stdout
+    assert f"join        operator {orphan}" in " ".join(told.split("\n"))
+    ignored = cli("inbox", "ignore", orphan).stdout
+    assert f"{orphan} is ignored now." in ignored
+    assert f"taken away from {submission} of {placed} (matched by operator)" in ignored
+    assert f"{placed}: completed before, queued, not settled now." in ignored
     assert cli.json("show", placed)["status"] == "queued"
-    assert placed in cli("inbox", "join", orphan, ID).stdout
+    joined = cli("inbox", "join", orphan, ID, "--force").stdout
+    assert f"{orphan} belongs to {submission} of {placed} now." in joined
+    assert f"{placed}: queued, not settled before, completed now." in joined
+
+
+def test_a_callback_about_another_number_is_joined_only_by_force(cli: Cli, placed: str) -> None:
+    [orphan] = receive(record("ANSWER", id="another", to="918867130003"))
+    refused = cli("inbox", "join", orphan, ID)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "+918867130003" in refused.stderr
+    assert NUMBER in refused.stderr
+    assert "--force" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert cli.json("inbox", "show", orphan)["state"] == "orphaned"
+
+
+def test_a_join_says_which_callbacks_lost_theirs(cli: Cli, placed: str) -> None:
+    """One that fits by number and time only is contradicted by the one that a person is sure of."""
+    [usual] = receive(record("BUSY", id="", end_at="2026-01-01 10:00:00"))
+    assert cli.json("inbox", "show", usual)["call"] == placed
+    [sure] = receive(record("ANSWER", id="another", to=""))
+    told = cli("inbox", "join", sure, ID)
+    assert told.exit_code == 0
+    assert f"{usual} was joined to {placed} too, and is not any more" in told.stdout
+    assert f"{placed}: busy before, completed now." in told.stdout
+    assert cli.json("inbox", "show", usual)["state"] == "orphaned"
+    [back] = cli.json("inbox", "ignore", sure)["changed"]["calls"]
+    assert back == {"id": placed, "status_before": "completed", "status": "busy"}
 
 
 def test_the_tail_shows_what_is_there_and_ends(cli: Cli, placed: str) -> None:
@@ -212,6 +245,9 @@ def test_an_empty_database_is_said_and_not_made(cli: Cli, provider: RecordingPro
         result = cli(*command)
         assert result.exit_code == 1
         assert "tracker db upgrade" in result.stderr
+        assert str(cli.folder / "tracker.db") in result.stderr
+        assert str(cli.folder / "tracker.toml") in result.stderr
+        assert len(result.stderr.splitlines()) == 1
     assert not (cli.folder / "tracker.db").exists()
 
 

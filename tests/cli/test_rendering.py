@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from rich.console import Console
+from rich.console import Console, Group
 
-from tracker.cli import rendering
+from tracker.cli import inbox_rendering, rendering
 from tracker.cli.moments import length
 from tracker.cli.terminal import harmless
 
@@ -45,7 +45,7 @@ def event(after_s: float, **changed: Any) -> dict[str, Any]:
 
 def text(renderable: Any, width: int = 80) -> str:
     out = io.StringIO()
-    Console(file=out, width=width, highlight=False, markup=False, emoji=False).print(renderable)
+    Console(file=out, width=width, highlight=False, markup=False, emoji=False).print(renderable, crop=False)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
@@ -129,15 +129,46 @@ def test_a_time_of_receipt_is_not_taken_for_the_provider_s() -> None:
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
-def test_no_line_is_wider_than_the_terminal_and_nothing_is_cut(width: int) -> None:
+def test_no_line_is_wider_than_the_terminal_but_an_address_which_is_not_broken(width: int) -> None:
     url = "https://recordings.example.com/" + "x" * 300
-    read = told(event(0, detail={"recording_url": url}), width=width)
-    assert all(len(line) <= width for line in read.splitlines())
-    assert "x" * 20 in read
-    assert read.count("x") >= 300
+    read = told(event(0, provider_status="word " * 60, detail={"recording_url": url}), width=width)
+    assert [line for line in read.splitlines() if len(line) > width] == [f"{'':18}recording {url}"]
+    assert read.count("word") == 60
     header = text(rendering.header(call(reference="r" * 200), utc=True), width)
-    assert all(len(line) <= width for line in header.splitlines())
-    assert header.count("r") >= 200
+    assert header.count("r" * 200) == 1
+    assert rendering.recording(call()) is None
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_an_id_in_a_table_is_never_broken_and_what_does_not_fit_stands_below(width: int) -> None:
+    table = rendering.calls_table([call(duration_s=75, attempts=2, reason="congestion"), call()], utc=True)
+    titles, *lines = text(table, width).splitlines()
+    assert titles.split() == ["call", "UTC", "to", "status"]
+    assert all(len(line) <= width for line in lines)
+    assert [line.count("call_01m84ae1rw5018tnmt3w9x91g3") for line in lines] == (
+        [1, 0, 1] if width == 80 else [1, 1]
+    )
+    assert "busy, 1 min 15 s, congestion, attempt 2" in lines[1 if width == 80 else 0]
+    callback = {
+        "id": "cb_01m84ae1rw5018tnmt3w9x91g3", "received_at": "2026-11-23T18:29:40Z", "state": "joined",
+        "call": "call_01m84ae1rw5018tnmt3w9x91g3", "matched_by": "submission-id", "repeats": 2,
+    }  # fmt: skip
+    rows = text(inbox_rendering.table([callback], utc=True, titles=False), width).splitlines()
+    assert len(rows) == (2 if width == 80 else 1)
+    assert "call_01m84ae1rw5018tnmt3w9x91g3 by submission-id, came 3 times" in rows[-1]
+
+
+def test_a_decision_about_a_callback_names_it() -> None:
+    detail = {"decision": "join", "callback": "cb_1", "from": None, "to": "sub_1"}
+    read = told(event(0, type="decision", status=None, reason="operator", source="operator", detail=detail))
+    assert "join        operator cb_1" in read
+
+
+def test_a_body_is_shown_in_its_own_lines_whatever_the_width() -> None:
+    body = '{"a": "' + "b" * 200 + '",\n\t"c": 1}'
+    raw = {"method": "POST", "path": "/c", "query": "", "headers": [], "body": body, "body_encoding": "utf-8"}
+    read = text(Group(*inbox_rendering.raw_request(raw, "  ")), 60).splitlines()
+    assert read == ["  POST /c", "", '  {"a": "' + "b" * 200 + '",', '          "c": 1}']
 
 
 def test_the_header_says_who_what_and_how_it_ended() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import NUMBER, Cli
+from tests.recording_provider import RecordingProvider, accepted
 from tracker.cli import samples
 from tracker.domain.accounts import Account
 from tracker.domain.readings import Reading
@@ -69,6 +70,7 @@ def server(status: int) -> Iterator[tuple[int, list[tuple[str, str, Any]]]]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            assert self.headers["User-Agent"] == "tracker-sample"
             got.append((self.path, self.headers["Authorization"], json.loads(body)))
             self.send_response(status)
             self.end_headers()
@@ -101,6 +103,23 @@ def test_it_is_posted_to_one_s_own_server_with_the_account_s_secret(cli: Cli) ->
     assert (body["status"], body["to"]) == ("BUSY", int(NUMBER[1:]))
     assert (composed["id"], composed["status"]) == ("abc:1", "ANSWER")
     assert told["status"] == 200
+
+
+def test_a_sample_that_would_become_the_outcome_of_a_call_is_not_sent(
+    cli: Cli, provider: RecordingProvider
+) -> None:
+    provider.sends.append(accepted("abc:1"))
+    with server(200) as (port, got):
+        cli.configure(provider.base_url, port=port)
+        id = cli.json("call", NUMBER, "--flow", "24")["id"]
+        for sample in (["--to", NUMBER], ["--id", "ABC:1"], ["--mid", "abc"]):
+            result = cli("inbox", "send-sample", "busy", *sample)
+            assert result.exit_code == 1
+            assert id in result.stderr
+        assert got == []
+        assert cli("inbox", "send-sample", "busy").exit_code == 0
+        assert cli("inbox", "send-sample", "busy", "--to", NUMBER, "--force").exit_code == 0
+    assert [body["to"] for _, _, body in got] == [918867130003, int(NUMBER[1:])]
 
 
 def test_an_answer_that_the_provider_would_not_take_is_a_failure(cli: Cli) -> None:

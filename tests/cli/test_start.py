@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
-from tests.cli.conftest import Cli
+import tracker
+from tests.cli.conftest import NUMBER, Cli
 from tracker import __version__
 from tracker.cli import app
+from tracker.cli.myself import as_called, myself
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -64,6 +68,86 @@ def test_a_wrong_configuration_is_one_line_for_each_problem_on_standard_error(cl
     assert (result.exit_code, result.stdout) == (1, "")
     assert len(result.stderr.splitlines()) == 2
     assert "server.port" in result.stderr
+
+
+@pytest.mark.parametrize("command", [["call", NUMBER, "--flow", "24"], ["serve", "--port", "0"], ["worker"]])
+def test_without_a_configuration_nothing_is_begun(cli: Cli, command: list[str]) -> None:
+    result = cli(*command)
+    assert (result.exit_code, result.stdout) == (1, "")
+    [sentence] = result.stderr.splitlines()
+    assert sentence.startswith(
+        f"No configuration was found (no tracker.toml in {cli.folder}, TRACKER_CONFIG is not"
+    )
+    assert "tracker init" in sentence
+    assert list(cli.folder.iterdir()) == []
+
+
+def test_a_configuration_without_an_account_is_named(cli: Cli) -> None:
+    (cli.folder / "tracker.toml").write_text("[server]\nport = 0\n")
+    result = cli("serve")
+    assert result.exit_code == 1
+    assert str(cli.folder / "tracker.toml") in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "place", "todo"),
+    [
+        ("sqlite:///nowhere/t.db", "/nowhere/t.db", "directory"),
+        (
+            "postgres://me:a-password@127.0.0.1:1/db",
+            "postgres://me:********@127.0.0.1:1/db",
+            "start its server",
+        ),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_named_with_what_to_do(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, url: str, place: str, todo: str
+) -> None:
+    cli.configure("http://127.0.0.1:9/")
+    monkeypatch.setenv("TRACKER_DATABASE__URL", url)
+    for command in (["call", NUMBER, "--flow", "24"], ["serve", "--port", "0", "--log-level", "error"]):
+        result = cli(*command)
+        assert result.exit_code == 1
+        [sentence] = result.stderr.splitlines()
+        assert place in sentence
+        assert todo in sentence
+        assert str(cli.folder / "tracker.toml") in sentence
+        assert "a-password" not in sentence
+
+
+def test_the_values_of_options_are_named_as_everywhere_and_no_summary_is_cut(cli: Cli) -> None:
+    for path in ALL:
+        text = cli(*path, "--help").stdout
+        assert not re.search(r"<\w+( range)?>", text.partition("\nOptions:")[2]), path
+        assert "..." not in text.partition("\nCommands:")[2], path
+    assert "--account TEXT" in cli("calls", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("started", "program", "anywhere"),
+    [
+        ("{bin}/tracker", "tracker", "{bin}/tracker"),
+        ("{other}/tracker", "other/tracker", "{other}/tracker"),
+        ("{package}/__main__.py", "{root}/scripts/tracker", "{root}/scripts/tracker"),
+        ("/usr/bin/pytest", "tracker", "tracker"),
+    ],
+)
+def test_messages_name_the_program_as_it_was_started(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, started: str, program: str, anywhere: str
+) -> None:
+    package = Path(tracker.__file__).resolve().parent
+    places = {
+        "bin": cli.folder / "bin", "other": cli.folder / "other", "package": package, "root": package.parent,
+    }  # fmt: skip
+    for name in ("bin", "other"):
+        places[name].mkdir()
+        (places[name] / "tracker").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(places["bin"]))
+    monkeypatch.setattr(sys, "argv", [started.format(**places)])
+    assert myself() == program.format(**places)
+    assert myself(anywhere=True) == anywhere.format(**places)
+    said = as_called("see `tracker doctor` in tracker.toml of the tracker")
+    assert said == f"see `{program.format(**places)} doctor` in tracker.toml of the tracker"
 
 
 def test_an_unknown_command_is_wrong_usage(cli: Cli) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -92,6 +93,22 @@ def test_the_exit_status_says_whether_something_is_wrong(cli: Cli, provider: Rec
     out = cli("status").stdout
     assert "No worker runs" in out
     assert "account thundersms" in out
+
+
+def test_calls_that_wait_are_counted_with_the_next_time(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    first = cli.json("call", NUMBER, "--flow", "24", "--not-before", "+1h")
+    cli("call", NUMBER, "--flow", "24", "--not-before", "+2h")
+    assert cli.json("status", code=1)["waiting"] == {"calls": 2, "next_at": first["next_attempt_at"]}
+    assert re.search(r"^calls to be sent +2, the next at ", cli("status").stdout, re.MULTILINE)
+
+
+def test_a_provider_that_cannot_be_reached_is_a_problem(cli: Cli) -> None:
+    cli.configure("http://127.0.0.1:9/api/v2/")
+    assert cli.json("call", NUMBER, "--flow", "24")["status"] == "pending"
+    told = cli.json("status", code=1)
+    assert [p for p in told["problems"] if "provider cannot be reached, and 1 call waits" in p]
+    assert told["waiting"]["calls"] == 1
 
 
 def test_it_sees_the_worker_and_what_is_not_believed(cli: Cli, provider: RecordingProvider) -> None:

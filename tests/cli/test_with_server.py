@@ -49,8 +49,12 @@ def test_doctor_finds_all_well_and_a_sample_settles_a_call(cli: Cli, port: int) 
     told = cli.json("doctor")
     assert {c["state"] for c in told["checks"]} == {"ok"}
     call = cli.json("call", NUMBER, "--flow", "24")
-    assert cli.json("inbox", "send-sample", "busy", "--to", NUMBER)["status"] == 200
-    watched = cli("show", call["id"], "--watch")
+    refused = cli("inbox", "send-sample", "busy", "--to", NUMBER)
+    assert refused.exit_code == 1
+    assert call["id"] in refused.stderr
+    assert cli("inbox", "send-sample", "busy").exit_code == 0
+    assert cli.json("inbox", "send-sample", "busy", "--to", NUMBER, "--force")["status"] == 200
+    watched = cli("show", call["id"], "--watch", "--no-ask")
     assert "busy" in watched.stdout
     assert "matched by number-and-time" in " ".join(watched.stdout.split())
 
@@ -58,8 +62,9 @@ def test_doctor_finds_all_well_and_a_sample_settles_a_call(cli: Cli, port: int) 
 def test_a_composed_sample_is_joined_by_the_id_in_it(cli: Cli, port: int) -> None:
     call = cli.json("call", NUMBER, "--flow", "24")
     id = call["submissions"][0]["submission_id"]
-    cli("inbox", "send-sample", "answer", "--id", id, "--public")
-    cli("show", call["id"], "--watch")
+    assert cli("inbox", "send-sample", "answer", "--id", id).exit_code == 1
+    assert cli("inbox", "send-sample", "answer", "--id", id, "--public", "--force").exit_code == 0
+    cli("show", call["id"], "--watch", "--no-ask")
     settled = cli.json("show", id)
     assert (settled["status"], settled["duration_s"]) == ("completed", 23)
     assert cli.json("status")["ok"] is True

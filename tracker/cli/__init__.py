@@ -17,6 +17,22 @@ from typer.core import TyperGroup
 from tracker import __version__
 from tracker.errors import InvalidInput, TrackerError
 
+#: what typer calls the kinds of values, and what people do
+_KINDS = {
+    "str>": "TEXT",
+    "path>": "PATH",
+    "int>": "N",
+    "int range>": "N",
+    "float>": "N",
+    "float range>": "N",
+}
+
+
+def first_sentence(help: str | None) -> str:  # noqa: A002 -- the word of typer
+    """Of a command's help, in one line."""
+    text = " ".join((help or "").split("\n\n")[0].split())
+    return text.partition(". ")[0].rstrip(".") + "." if text else ""
+
 
 class Commands(TyperGroup):
     """All commands; where what they raise on purpose becomes what people read."""
@@ -24,11 +40,29 @@ class Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx))
 
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, whose values are named as people know it from other programs: TEXT, and not <str>."""
+        command = super().get_command(ctx, cmd_name)
+        for parameter in command.params if command else ():
+            if parameter.param_type_name == "argument":
+                parameter.metavar = parameter.metavar or parameter.name.upper()
+            elif parameter.metavar is None and (record := parameter.get_help_record(ctx)):
+                parameter.metavar = _KINDS.get(record[0].rpartition(" <")[2])
+        return command
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Each with the whole first sentence of its help."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, first_sentence(command.help)) for name, command in commands])
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except TrackerError as error:
-            typer.echo(str(error), err=True)
+            from tracker.cli.myself import as_called
+
+            typer.echo(as_called(str(error)), err=True)
             raise typer.Exit(2 if isinstance(error, InvalidInput) else 1) from None
 
 

@@ -64,17 +64,20 @@ def call(
 
     from tracker.cli import given
     from tracker.cli.context import assembled
+    from tracker.cli.myself import as_called
     from tracker.cli.reading import call_and_timeline
     from tracker.cli.terminal import print_json
+    from tracker.store import queries
 
     try:
-        patience_s = given.seconds(timeout)
+        patience_s = given.in_option("--timeout", given.seconds, timeout)
         fields = {
             "to": to, "flow_id": flow, "audio": audio, "bridge": bridge, "name": name, "interval": interval,
             "webhook_id": webhook_id, "account": account, "campaign": campaign, "reference": reference,
-            "variables": given.pairs(var or []) or None, "metadata": given.pairs(meta or []) or None,
-            "not_before": given.a_moment(not_before) if not_before else None,
-            "not_after": given.a_moment(not_after) if not_after else None,
+            "variables": given.pairs("--var", var or []) or None,
+            "metadata": given.pairs("--meta", meta or []) or None,
+            "not_before": given.in_option("--not-before", given.a_moment, not_before) if not_before else None,
+            "not_after": given.in_option("--not-after", given.a_moment, not_after) if not_after else None,
         }  # fmt: skip
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
@@ -83,6 +86,9 @@ def call(
         placed = program.placer.place(wish, scope="command line", key=idempotency_key)
         if placed.replayed:
             typer.echo(f"This key has placed {placed.call} before; nothing new is sent.", err=True)
+        document = program.database.read(lambda c: queries.get_call(c, placed.call))
+        if warning := understood(to, document["to"]):
+            typer.echo(warning, err=True)
         if wait:
             from tracker.cli.waiting import wait_for
 
@@ -96,11 +102,20 @@ def call(
         print_json({**document, "timeline": events} if wait else document)
     sentence, was_placed = what_happened(document)
     if not json:
-        typer.echo(sentence, err=not was_placed)
+        typer.echo(as_called(sentence), err=not was_placed)
     if not settled:
-        typer.echo(f"It is not settled yet: tracker show {placed.call} --watch", err=True)
+        typer.echo(
+            as_called(f"It is not settled yet: `tracker show {placed.call} --watch` goes on."), err=True
+        )
     if not was_placed or not settled:
         raise typer.Exit(1)
+
+
+def understood(given: str, number: str) -> str | None:
+    """A warning where a number was given without its country code, or could be meant without; None otherwise."""
+    if "+" in given or "".join(c for c in given if c.isdigit()) == number.lstrip("+"):
+        return None
+    return f"{given} is understood as {number}; write a number with + and its country code to be sure."
 
 
 def what_happened(call: Mapping[str, Any]) -> tuple[str, bool]:
@@ -108,7 +123,7 @@ def what_happened(call: Mapping[str, Any]) -> tuple[str, bool]:
     from tracker.cli.moments import length, short_time
     from tracker.cli.terminal import harmless
 
-    id, status, reason = call["id"], call["status"], call.get("reason")
+    id, status, reason = f"{call['id']} to {call['to']}", call["status"], call.get("reason")
     why = f", {reason}" if reason else ""
     if call.get("next_attempt_at") and not call["settled"]:
         when = short_time(call["next_attempt_at"])
@@ -122,7 +137,10 @@ def what_happened(call: Mapping[str, Any]) -> tuple[str, bool]:
     elif status == "queued":
         sentence = f"{id} is queued: the provider took it as {call['submissions'][-1]['submission_id']}."
     elif status == "rejected":
-        return f"{id} was rejected by the provider{why}: no phone rings; see `tracker show {id}`.", False
+        return (
+            f"{id} was rejected by the provider{why}: no phone rings; see `tracker show {call['id']}`.",
+            False,
+        )
     elif status == "canceled" and reason != "caller-hung-up":
         advice = {
             "not-allowed": ": the number is not in the account's allow_to",

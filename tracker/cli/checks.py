@@ -11,11 +11,12 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryFile
 from typing import Final
 from urllib.parse import urlencode
 
 from tracker.domain.accounts import Account
-from tracker.errors import ConfigurationError, ProviderError, TrackerError
+from tracker.errors import ConfigurationError, ProviderError, StorageUnavailable, TrackerError
 from tracker.providers.base import Failure, Outgoing, Reply
 from tracker.providers.registry import provider_named
 from tracker.providers.transport import exchange
@@ -52,13 +53,19 @@ def check_configuration(settings: Settings) -> Iterator[Check]:
     found = list(_configuration_problems(settings))
     yield from found
     if all(c.state is not State.fail for c in found):
-        source = str(settings.config_file) if settings.config_file else "the environment and the defaults"
-        accounts = ", ".join(settings.accounts) or "none"
+        file = settings.config_file
+        source = str(file.absolute()) if file else f"the environment alone, for {settings.no_file()}"
+        accounts = ", ".join(settings.accounts)
         yield Check(name=name, state=State.ok, message=f"read from {source}; accounts: {accounts}")
 
 
 def _configuration_problems(settings: Settings) -> Iterator[Check]:
     name = "configuration"
+    try:
+        settings.require_accounts()
+    except ConfigurationError as error:
+        yield Check(name=name, state=State.fail, message=str(error))
+        return
     try:
         settings.require_receivable()
     except ConfigurationError as error:
@@ -84,28 +91,45 @@ def _readable_by_others(file: Path, settings: Settings) -> bool:
 
 def check_database(settings: Settings) -> Iterator[Check]:
     """Whether the database answers, takes a write, is sound, and has the schema that this version needs."""
-    name = "database"
+    name, place = "database", settings.database_place
     try:
         database = Database(settings.database_url)
     except TrackerError as error:
-        yield Check(name=name, state=State.fail, message=str(error))
+        yield Check(name=name, state=State.fail, message=f"{place}: {error}")
         return
     try:
         if database.path is not None and not database.path.exists():
-            message = f"{database.path} does not exist yet; `tracker serve` and `tracker call` make it"
-            yield Check(name=name, state=State.ok, message=message)
+            yield _not_there_yet(name, database.path.absolute())
             return
         problems = schema.check(database)
         database.write(lambda _: None)
+    except StorageUnavailable as error:
+        todo = "may you write this file and its directory?" if database.is_sqlite else "does its server run?"
+        problems = [f"{error}; {todo}"]
     except TrackerError as error:
         problems = [str(error)]
     finally:
         database.close()
     for problem in problems:
-        yield Check(name=name, state=State.fail, message=problem)
+        yield Check(name=name, state=State.fail, message=f"{place}: {problem}")
     if not problems:
-        message = f"{settings.summary()['database.url']} is sound and has schema {schema.head()}"
+        message = f"{place} is sound and has schema {schema.head()}"
         yield Check(name=name, state=State.ok, message=message)
+
+
+def _not_there_yet(name: str, path: Path) -> Check:
+    """Whether the file can be made is tried out with another one, which is gone afterwards."""
+    try:
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        message = (
+            f"{path} does not exist and cannot be made ({error.strerror}): make the directory {path.parent}, let this "
+            "user write there, or change database.url"
+        )
+        return Check(name=name, state=State.fail, message=message)
+    message = f"{path} does not exist yet; `tracker serve` and `tracker call` make it"
+    return Check(name=name, state=State.ok, message=message)
 
 
 def check_provider(account: Account, now: datetime | None = None) -> Iterator[Check]:

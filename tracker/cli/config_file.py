@@ -27,6 +27,8 @@ class Wanted:
     my_number: str | None = None
     public_url: str | None = None
     webhook_id: str | None = None
+    #: the absolute path of SQLite's file
+    database: Path
     api_token: str = field(default_factory=lambda: token_hex(24), repr=False)
     webhook_secret: str = field(default_factory=lambda: token_hex(24), repr=False)
     webhook_token: str = field(default_factory=lambda: token_hex(12), repr=False)
@@ -38,7 +40,7 @@ def text_of(wanted: Wanted) -> str:
         "# Written by `tracker init`. Every key is explained in docs/reference/configuration.md.",
         "",
         "[database]",
-        'url = "sqlite:///tracker.db"',
+        _key("url", f"sqlite:///{wanted.database}"),
         "",
         "[server]",
         'host = "127.0.0.1"',
@@ -74,6 +76,10 @@ def text_of(wanted: Wanted) -> str:
 
 def _key(name: str, value: str | Sequence[str] | None, example: str = "", comment: str = "") -> str:
     """A line of the file. TOML's texts are JSON's where there are no control characters."""
+    if name == "url" and value is not None and "?" in value:
+        raise ConfigurationError(
+            f"{value} has a ?, which no path of a database can have; name one with --database"
+        )
     for text in [value] if isinstance(value, str) else value or []:
         if not text.isprintable():
             raise ConfigurationError(

@@ -35,19 +35,47 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
     from tracker.store.database import Database
     from tracker.store.schema import prepare
 
-    database = Database(settings.database_url)
+    with located(settings):
+        database = Database(settings.database_url)
+        try:
+            prepare(database, create=create and database.is_sqlite)
+            yield database
+        finally:
+            database.close()
+
+
+@contextmanager
+def located(settings: Settings) -> Iterator[None]:
+    """What goes wrong with the database then says which one it is, which configuration names it, and what to do."""
+    from tracker.errors import SchemaMismatch, StorageUnavailable
+
+    read = f"configuration: {settings.config_file.absolute()}" if settings.config_file else settings.no_file()
     try:
-        prepare(database, create=create and database.is_sqlite)
-        yield database
-    finally:
-        database.close()
+        yield
+    except SchemaMismatch as error:
+        raise SchemaMismatch(
+            f"{error}. Database: {settings.database_place}; {read}. If you mean another one, go to the directory of "
+            "its tracker.toml, set TRACKER_CONFIG, or write one with `tracker init`."
+        ) from error
+    except StorageUnavailable as error:
+        todo = (
+            "does its directory exist, and may you write there?"
+            if settings.is_sqlite
+            else "start its server, or check database.url."
+        )
+        raise StorageUnavailable(f"{error}. Database: {settings.database_place}; {read}; {todo}") from error
 
 
 @contextmanager
 def assembled(*, create: bool = False) -> Iterator[Program]:
-    """The whole program over the configured database; for commands that write."""
+    """The whole program over the configured database; for commands that write.
+
+    create: it is there to place calls, so it also wants an account, and says so before it makes a database.
+    """
     from tracker.flow.program import assemble
 
     settings = configured()
+    if create:
+        settings.require_accounts()
     with opened(settings, create=create) as database:
         yield assemble(database, settings.account_values())

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from tracker.cli import app
+from tracker.cli import Commands, app
 
-db = typer.Typer(help="The database's schema.", no_args_is_help=True)
+db = typer.Typer(cls=Commands, help="The database's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
 
 
@@ -20,22 +20,26 @@ def upgrade(
 
     Stop serving and working processes first; keep a copy of the database.
     """
-    from tracker.cli.context import configured
+    from tracker.cli.context import configured, located
     from tracker.cli.terminal import print_json
     from tracker.store import schema
     from tracker.store.database import Database
 
-    database = Database(configured().database_url)
-    try:
-        before, after = schema.upgrade(database)
-    finally:
-        database.close()
+    settings = configured()
+    with located(settings):
+        database = Database(settings.database_url)
+        try:
+            before, after = schema.upgrade(database)
+        finally:
+            database.close()
     if json:
         print_json({"before": before, "after": after})
     elif before == after:
-        typer.echo(f"The database has schema {after} already; nothing was to be done.")
+        typer.echo(f"{settings.database_place} has schema {after} already; nothing was to be done.")
     else:
-        typer.echo(f"The database has schema {after} now" + (f"; it had {before}." if before else "."))
+        typer.echo(
+            f"{settings.database_place} has schema {after} now" + (f"; it had {before}." if before else ".")
+        )
 
 
 @db.command()
@@ -44,16 +48,20 @@ def check(json: Annotated[bool, typer.Option("--json", help="Print the result as
 
     Reads all of an SQLite file. Exit status 1 where something is wrong.
     """
-    from tracker.cli.context import configured
+    from tracker.cli.context import configured, located
+    from tracker.cli.myself import as_called
     from tracker.cli.terminal import print_json
     from tracker.store import schema
     from tracker.store.database import Database
 
-    database = Database(configured().database_url)
-    try:
-        problems = schema.check(database)
-    finally:
-        database.close()
+    settings = configured()
+    with located(settings):
+        database = Database(settings.database_url)
+        try:
+            found = schema.check(database)
+        finally:
+            database.close()
+    problems = [as_called(f"{problem} (database: {settings.database_place})") for problem in found]
     if json:
         print_json({"ok": not problems, "schema": schema.head(), "problems": problems})
     for problem in problems:
@@ -61,4 +69,6 @@ def check(json: Annotated[bool, typer.Option("--json", help="Print the result as
     if problems:
         raise typer.Exit(1)
     if not json:
-        typer.echo(f"The database is sound and has schema {schema.head()}, as this version needs it.")
+        typer.echo(
+            f"{settings.database_place} is sound and has schema {schema.head()}, as this version needs it."
+        )

@@ -15,26 +15,31 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print the checks a
 
     Places no call. Exit status 1 where a check fails; warnings do not count.
     """
+    from dataclasses import replace
+
     from tracker.cli.checks import Check, State, all_checks
     from tracker.cli.context import configured
+    from tracker.cli.myself import as_called
     from tracker.cli.terminal import harmless, print_json, show
     from tracker.errors import ConfigurationError
 
     done: list[Check] = []
 
-    def tell(check: Check) -> None:
-        from rich.table import Table
+    def tell(found: Check) -> None:
         from rich.text import Text
 
+        check = replace(found, message=as_called(found.message))
         done.append(check)
         if json:
             return
         style = {State.ok: "green", State.warn: "yellow", State.fail: "bold red"}[check.state]
-        line = Table.grid(padding=(0, 2))
-        line.add_column(width=4)
-        line.add_column(overflow="fold")
-        line.add_row(Text(check.state.value, style), Text(harmless(f"{check.name}: {check.message}")))
-        show(line)
+        # not wrapped here: what is copied from it are paths, addresses and commands
+        show(
+            Text.assemble(
+                (f"{check.state.value:6}", style), harmless(f"{check.name}: {check.message}"),
+                no_wrap=True, overflow="ignore",
+            )
+        )  # fmt: skip
 
     try:
         settings = configured()

@@ -3,39 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
-from rich.console import RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
-from tracker.cli.inbox_rendering import raw_reply, raw_request
+from tracker.cli.inbox_rendering import raw_reply, raw_request, whole
 from tracker.cli.moments import short_time
-from tracker.cli.terminal import harmless
+
+_INDENT: Final = "  "
 
 
-def evidence_lines(evidence: Mapping[str, Any], *, utc: bool) -> Iterator[RenderableType]:
+def evidence_lines(evidence: Mapping[str, Any], *, utc: bool) -> Iterator[Text]:
     """Everything in the order in which it was said; secrets were removed before it was stored."""
     for exchange in evidence["exchanges"]:
         asked = "asked" if exchange["kind"] == "ask" else "sent"
-        yield _title(f"{asked} {short_time(exchange['requested_at'], utc=utc)}, {exchange['id']}")
-        yield _indented(raw_request(exchange["request"]))
+        yield from _title(f"{asked} {short_time(exchange['requested_at'], utc=utc)}, {exchange['id']}")
+        yield from raw_request(exchange["request"], _INDENT)
         if exchange["reply"] is not None:
-            yield _title(f"answered {short_time(exchange['answered_at'], utc=utc)}")
-            yield _indented(raw_reply(exchange["reply"]))
+            yield from _title(f"answered {short_time(exchange['answered_at'], utc=utc)}")
+            yield from raw_reply(exchange["reply"], _INDENT)
         if exchange["failure"]:
-            yield _indented(Text(harmless(str(exchange["failure"])), "yellow"))
+            yield whole(f"{_INDENT}{exchange['failure']}", "yellow")
     for callback in evidence["callbacks"]:
         received = short_time(callback["received_at"], utc=utc)
-        yield _title(f"received {received}, {callback['id']}, matched by {callback['matched_by']}")
-        yield _indented(raw_request(callback["request"]))
+        yield from _title(f"received {received}, {callback['id']}, matched by {callback['matched_by']}")
+        yield from raw_request(callback["request"], _INDENT)
     if evidence["withdrawn"]:
-        yield _title(f"{len(evidence['withdrawn'])} events were withdrawn, because their callback was moved")
+        yield from _title(
+            f"{len(evidence['withdrawn'])} events were withdrawn, because their callback was moved"
+        )
 
 
-def _title(text: str) -> RenderableType:
-    return Padding(Text(harmless(text), "underline"), (1, 0, 0, 0))
-
-
-def _indented(inner: RenderableType) -> RenderableType:
-    return Padding(inner, (0, 0, 0, 2))
+def _title(text: str) -> Iterator[Text]:
+    yield Text()
+    yield whole(text, "underline")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -70,14 +72,22 @@ def a_moment(text: str, now: datetime | None = None) -> str:
         ) from None
 
 
-def pairs(given: Iterable[str]) -> dict[str, Any]:
-    """Names and values of `name=value` given several times."""
+def in_option(name: str, read: Callable[[str], T], text: str) -> T:
+    """What `read` makes of the text of an option; where it raises ValueError, that names the option."""
+    try:
+        return read(text)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def pairs(option: str, given: Iterable[str]) -> dict[str, Any]:
+    """Names and values of an option `name=value` that was given several times."""
     found: dict[str, Any] = {}
     for one in given:
         name, equals, value = one.partition("=")
         if not equals or not name:
-            raise ValueError("must be name=value")
+            raise ValueError(f"{option}: must be name=value, not {one!r}")
         if name in found:
-            raise ValueError(f"names {name} twice")
+            raise ValueError(f"{option}: names {name} twice")
         found[name] = value
     return found

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tracker.cli import app
+from tracker.cli import Commands, app
 
-inbox = typer.Typer(help="What the provider sent, and what was made of it.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from tracker.cli.deciding import Standing
+
+inbox = typer.Typer(
+    cls=Commands, help="What the provider sent, and what was made of it.", no_args_is_help=True
+)
 app.add_typer(inbox, name="inbox")
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -83,25 +88,30 @@ def show(
 def join(
     callback: Annotated[str, typer.Argument(help="The callback's id, cb_….")],
     submission: Annotated[str, typer.Argument(help="Our id of the submission, sub_…, or the provider's.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where the callback is about another telephone number.")
+    ] = False,
     json: _Json = False,
 ) -> None:
-    """Say by hand to which submission a callback belongs; may also move one that is joined."""
+    """Say by hand to which submission a callback belongs; may also move one that is joined.
+
+    Prints what changed by it: from which call it was taken away, the status of the calls before and after, and other
+    callbacks that lost their join, because they contradict it or are not the only ones that fit any more.
+    """
+    from tracker.cli import deciding
     from tracker.cli.context import assembled
-    from tracker.cli.terminal import print_json
-    from tracker.store import inbox_queries
 
     ours = submission.lower().startswith("sub_")
+    wanted = submission.lower() if ours else submission
     with assembled() as program:
+        if not force:
+            program.database.read(lambda c: deciding.refuse_another_number(c, callback, wanted))
+        before = program.database.read(lambda c: deciding.standing(c, callback, wanted))
         program.operator.join(
-            callback,
-            submission=submission.lower() if ours else None,
-            submission_id=None if ours else submission,
+            callback, submission=wanted if ours else None, submission_id=None if ours else wanted
         )
-        found = program.database.read(lambda c: inbox_queries.get_callback(c, callback))
-    if json:
-        print_json(found)
-    else:
-        typer.echo(f"{callback} belongs to {found['submission']} of {found['call']} now.")
+        after = program.database.read(lambda c: deciding.standing_again(c, before))
+    _tell(before, after, json=json)
 
 
 @inbox.command()
@@ -109,18 +119,30 @@ def ignore(
     callback: Annotated[str, typer.Argument(help="The callback's id, cb_….")],
     json: _Json = False,
 ) -> None:
-    """Say by hand that a callback is about nothing of ours; a join of it is taken back."""
+    """Say by hand that a callback is about nothing of ours; a join of it is taken back.
+
+    Prints what changed by it, as `tracker inbox join` does.
+    """
+    from tracker.cli import deciding
     from tracker.cli.context import assembled
-    from tracker.cli.terminal import print_json
-    from tracker.store import inbox_queries
 
     with assembled() as program:
+        before = program.database.read(lambda c: deciding.standing(c, callback, None))
         program.operator.ignore(callback)
-        found = program.database.read(lambda c: inbox_queries.get_callback(c, callback))
+        after = program.database.read(lambda c: deciding.standing_again(c, before))
+    _tell(before, after, json=json)
+
+
+def _tell(before: Standing, after: Standing, *, json: bool) -> None:
+    from tracker.cli import deciding
+    from tracker.cli.myself import as_called
+    from tracker.cli.terminal import harmless, print_json
+
     if json:
-        print_json(found)
-    else:
-        typer.echo(f"{callback} is ignored now.")
+        print_json(deciding.document(before, after))
+        return
+    for sentence in deciding.told(before, after):
+        typer.echo(as_called(harmless(sentence)))
 
 
 @inbox.command()
@@ -159,7 +181,9 @@ def send_sample(
         bool, typer.Option("--composed", help="A composed webhook, which carries the call's id.")
     ] = False,
     id: Annotated[str | None, typer.Option(help="The provider's submission id; implies --composed.")] = None,
-    to: Annotated[str | None, typer.Option(metavar="NUMBER", help="The number that was called.")] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="The number that was called, of no call of yours.")
+    ] = None,
     mid: Annotated[str | None, typer.Option(help="The message id of the usual callback.")] = None,
     flow: Annotated[
         str | None, typer.Option(help="The flow's id, where the usual callback is to name it.")
@@ -169,19 +193,24 @@ def send_sample(
     public: Annotated[
         bool, typer.Option("--public", help="By way of server.public_url, and not straight to this machine.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where it would settle one of your calls.")
+    ] = False,
     json: _Json = False,
 ) -> None:
     """Post a callback as the provider's documents show it to your own server, with the account's secret.
 
-    Without --id it is the provider's usual one, which is joined by number and time: name the number of a call that
-    you placed. Exit status 1 where the provider would take the answer for a failure.
+    Without --id it is the provider's usual one, which is joined by number and time. Without --to it is about the number
+    in the provider's documents. A sample is believed like any callback: where its number or id is that of a call of
+    the last 24 hours, it would become that call's outcome, and is sent only with --force. Exit status 1 where the
+    provider would take the answer for a failure.
     """
     import asyncio
 
     from tracker.cli import samples
     from tracker.cli.context import configured
-    from tracker.cli.given import a_bridge, a_number
-    from tracker.cli.sample_sending import post_sample, sample_account
+    from tracker.cli.given import a_bridge, a_number, in_option
+    from tracker.cli.sample_sending import post_sample, refuse_real_call, sample_account
     from tracker.cli.terminal import harmless, print_json
 
     settings = configured()
@@ -193,10 +222,12 @@ def send_sample(
         )
     chosen = sample_account(settings, account)
     try:
-        number = a_number(to) if to else None
-        caller = a_bridge(bridge) if bridge else None
+        number = in_option("--to", a_number, to) if to else None
+        caller = in_option("--bridge", a_bridge, bridge) if bridge else None
     except ValueError as error:
-        raise typer.BadParameter(f"--to, --bridge: {error}") from None
+        raise typer.BadParameter(str(error)) from None
+    if not force:
+        refuse_real_call(settings, number=number, ids=[i for i in (id, mid) if i])
     sent = asyncio.run(
         post_sample(
             settings, chosen, word, composed=composed or id is not None, id=id, to=number, mid=mid, flow=flow,

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from tracker.cli.moments import short_time, zone_name
+from tracker.cli.rows import Rows
 from tracker.cli.terminal import harmless
 
 _STYLES: Final = {
@@ -21,23 +20,23 @@ _STYLES: Final = {
     "ignored": "dim",
 }
 
+#: of the columns but the last: an id, the longest time of this year, the longest state
+_LEAST: Final = (29, 19, 11)
 
-def table(callbacks: Sequence[Mapping[str, Any]], *, utc: bool, titles: bool = True) -> Table:
+
+def table(callbacks: Sequence[Mapping[str, Any]], *, utc: bool, titles: bool = True) -> Rows:
     """A row for each."""
-    rows = Table(box=None, show_header=titles, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
-    rows.add_column("callback", no_wrap=True, min_width=29)
-    rows.add_column(f"received, {zone_name(utc=utc)}", no_wrap=True, width=20)
-    rows.add_column("state", no_wrap=True, width=11)
-    rows.add_column("consequence", overflow="fold")
-    for callback in callbacks:
-        state = callback["state"]
-        rows.add_row(
-            callback["id"],
-            short_time(callback["received_at"], utc=utc),
-            Text(state, _STYLES.get(state, "")),
+    rows = [
+        (
+            Text(str(callback["id"])),
+            Text(short_time(callback["received_at"], utc=utc)),
+            Text(callback["state"], _STYLES.get(callback["state"], "")),
             Text(harmless(_made(callback))),
         )
-    return rows
+        for callback in callbacks
+    ]
+    names = ("callback", f"received, {zone_name(utc=utc)}", "state", "consequence")
+    return Rows(titles=names, rows=rows, least=_LEAST, show_titles=titles)
 
 
 def _made(callback: Mapping[str, Any]) -> str:
@@ -62,25 +61,35 @@ def request(callback: Mapping[str, Any], *, utc: bool) -> RenderableType:
     when = f"received {short_time(callback['received_at'], utc=utc)} {zone_name(utc=utc)}"
     return Group(
         Text.assemble((callback["id"], "bold"), "  ", (state, _STYLES.get(state, ""))),
-        Text(harmless(f"{when}, account {callback['account']}, from {raw.get('remote') or 'unknown'}")),
-        Text(harmless(_made(callback))),
-        Padding(raw_request(raw), (1, 0, 0, 0)),
+        whole(f"{when}, account {callback['account']}, from {raw.get('remote') or 'unknown'}"),
+        whole(_made(callback)),
+        Text(),
+        *raw_request(raw),
     )
 
 
-def raw_request(raw: Mapping[str, Any]) -> RenderableType:
-    """A request as it was on the wire: its line, its headers, its body."""
+def raw_request(raw: Mapping[str, Any], indent: str = "") -> Iterator[Text]:
+    """A request as it was on the wire: its line, its headers, its body; no line of it is ever broken."""
     target = raw["url"] if "url" in raw else raw["path"] + (f"?{raw['query']}" if raw["query"] else "")
-    return Group(Text(harmless(f"{raw['method']} {target}"), "bold"), *_message(raw))
+    yield whole(f"{indent}{harmless(raw['method'])} {harmless(target)}", "bold")
+    yield from _message(raw, indent)
 
 
-def raw_reply(raw: Mapping[str, Any]) -> RenderableType:
+def raw_reply(raw: Mapping[str, Any], indent: str = "") -> Iterator[Text]:
     """An answer as it was on the wire."""
-    return Group(Text(f"HTTP {raw['status']}", "bold"), *_message(raw))
+    yield whole(f"{indent}HTTP {raw['status']}", "bold")
+    yield from _message(raw, indent)
 
 
-def _message(raw: Mapping[str, Any]) -> Iterator[RenderableType]:
-    yield from (Text(harmless(f"{name}: {value}"), "dim") for name, value in raw["headers"])
+def _message(raw: Mapping[str, Any], indent: str) -> Iterator[Text]:
+    yield from (whole(f"{indent}{name}: {value}", "dim") for name, value in raw["headers"])
     if raw["body"]:
+        yield Text()
         encoded = "" if raw["body_encoding"] == "utf-8" else f"({raw['body_encoding']}) "
-        yield Padding(Text(encoded + harmless(raw["body"], lines=True), overflow="fold"), (1, 0, 0, 0))
+        for line in (encoded + harmless(raw["body"], lines=True)).split("\n"):
+            yield whole(indent + line.expandtabs(8))
+
+
+def whole(line: str, style: str = "") -> Text:
+    """A line that is not wrapped, whatever the width: a terminal may break it, but what is copied is in one piece."""
+    return Text(harmless(line), style, no_wrap=True, overflow="ignore")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,10 @@ def init(
     config: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="The file to write; TRACKER_CONFIG or ./tracker.toml by default."),
+    ] = None,
+    database: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="SQLite's file; tracker.db beside the configuration by default."),
     ] = None,
     account: Annotated[str, typer.Option(help="What the account is called here.")] = "thundersms",
     provider: Annotated[str, typer.Option(help="Who places the calls.")] = "thundersms",
@@ -66,7 +71,9 @@ def init(
     On a terminal it asks for what no flag says. Until you change it, only your own number can be dialled.
     """
     from tracker.cli import config_file, provider_steps
+    from tracker.cli.call import understood
     from tracker.cli.given import a_bridge, a_number, a_public_url, an_account_name, an_http_url
+    from tracker.cli.myself import myself
     from tracker.cli.terminal import print_json
     from tracker.errors import Conflict
     from tracker.providers.registry import provider_named
@@ -115,21 +122,26 @@ def init(
         webhook_id=given(
             "--webhook-id", webhook_id, str, "Id of the webhook at the provider (empty: none yet)"
         ),
+        database=(database or path.parent / "tracker.db").absolute(),
     )
     config_file.write(path, wanted, force=force)
     if wanted.my_number is None:
         typer.echo(f"No number may be dialled yet: enter yours in {path} as allow_to.", err=True)
+    elif warning := understood(my_number or "+", wanted.my_number):
+        typer.echo(warning, err=True)
     if json:
         told = {
-            "config": str(path), "account": wanted.account, "base_url": wanted.base_url,
-            "callback_url": provider_steps.callback_url(wanted), "api_token": wanted.api_token,
-            "webhook_secret": wanted.webhook_secret, "webhook_token": wanted.webhook_token,
-            "composed_fields": provider_steps.COMPOSED_FIELDS,
+            "config": str(path), "database": str(wanted.database), "account": wanted.account,
+            "base_url": wanted.base_url, "callback_url": provider_steps.callback_url(wanted),
+            "api_token": wanted.api_token, "webhook_secret": wanted.webhook_secret,
+            "webhook_token": wanted.webhook_token, "composed_fields": provider_steps.COMPOSED_FIELDS,
         }  # fmt: skip
         print_json(told)
         return
-    typer.echo(f"Wrote {path}; only you can read it.\n")
-    typer.echo(provider_steps.steps(wanted, path), nl=False)
+    typer.echo(f"Wrote {path.absolute()}; only you can read it. The database is to be {wanted.database}.\n")
+    found_without = config is None and not os.environ.get("TRACKER_CONFIG")
+    program = myself() if found_without else f"TRACKER_CONFIG={shlex.quote(str(path.absolute()))} {myself()}"
+    typer.echo(provider_steps.steps(wanted, path, program), nl=False)
 
 
 def _token(file: str | None, account: str, *, asks: bool) -> tuple[str | None, str | None]:
@@ -159,6 +171,7 @@ def _that_answers(provider: str, base_url: str) -> str:
     """The base URL with the scheme that the provider answers to. The token is not shown to find out."""
     from urllib.parse import urlsplit
 
+    from tracker.cli.myself import as_called
     from tracker.settings.values import is_plain_http
 
     rest = base_url.partition("://")[2]
@@ -172,10 +185,10 @@ def _that_answers(provider: str, base_url: str) -> str:
         return plain
     kept = secure if is_plain_http(plain) else base_url  # on this machine nobody listens on the way
     scheme = urlsplit(kept).scheme
-    typer.echo(
-        f"{urlsplit(kept).netloc} does not answer now, so {scheme} was written unseen; see `tracker doctor`.",
-        err=True,
+    unseen = (
+        f"{urlsplit(kept).netloc} does not answer now, so {scheme} was written unseen; see `tracker doctor`."
     )
+    typer.echo(as_called(unseen), err=True)
     return kept
 
 

@@ -29,8 +29,11 @@ def callback_url(wanted: Wanted) -> str:
     return f"{wanted.public_url or 'https://YOUR-PUBLIC-ADDRESS'}/callbacks/{wanted.account}"
 
 
-def steps(wanted: Wanted, config: Path) -> str:
-    """The steps from a written configuration to a first call, as text; the secrets are inside the steps."""
+def steps(wanted: Wanted, config: Path, program: str) -> str:
+    """The steps from a written configuration to a first call, as text; the secrets are inside the steps.
+
+    program: what is to be typed for `tracker`, with this configuration.
+    """
     webhook = json.dumps(
         {
             "name": "tracker",
@@ -46,10 +49,10 @@ def steps(wanted: Wanted, config: Path) -> str:
     bridge = "" if wanted.bridge else " --bridge YOUR-BRIDGE-NUMBER"
     return f"""\
 A first call needs no webhook; with it only your own phone can ring:
-    tracker call {number} --flow FLOW-ID{bridge} --wait
+    {program} call {number} --flow FLOW-ID{bridge} --wait
 
 For callbacks to come in:
- 1. Start `tracker serve`, reachable from outside under your public address.
+ 1. Start `{program} serve`, reachable from outside under your public address.
  2. At the provider, make a webhook{enter_id}:
         URL               {callback_url(wanted)}
         Secret            {wanted.webhook_secret}
@@ -62,5 +65,5 @@ For callbacks to come in:
  3. The provider's usual callback does not name the call, and is joined by number and time. To be sure,
     compose the webhook in the panel: method POST, header Content-Type: application/json, and this body:
         {json.dumps(COMPOSED_FIELDS)}
- 4. See that all is well: tracker doctor
+ 4. See that all is well: {program} doctor
 """

@@ -8,7 +8,7 @@ from typing import Any
 
 from tracker.cli import given
 from tracker.cli.standing import Facts
-from tracker.domain.calls import OUTCOMES, CallStatus
+from tracker.domain.calls import OUTCOMES, CallStatus, Reason
 from tracker.domain.documents import Document
 from tracker.domain.events import from_iso
 from tracker.store import inbox, inbox_queries, queries, standing
@@ -18,6 +18,8 @@ from tracker.store.queries import CallFilter
 
 #: as many as one question to the inbox gives
 _MOST = 500
+#: of those that wait, the oldest whose timelines are read
+_LOOKED_AT = 50
 
 
 def call_and_timeline(c: Connection, call_id: str) -> tuple[Document, list[Document]]:
@@ -44,9 +46,26 @@ def facts(c: Connection, accounts: Iterable[str], now: datetime) -> Facts:
         submissions = [s for call in calls.data for s in call["submissions"] if s["outcome"] is None]
         if sent := [from_iso(s["requested_at"]) for s in submissions if s["requested_at"]]:
             oldest_open[account] = min(sent)
-    return Facts(
-        now=now, standing=standing.standing(c, accounts, now), newest=newest, oldest_open=oldest_open
+    waiting = queries.list_calls(
+        c, CallFilter(status=("pending", "rejected"), settled=False), order="created_at", limit=_MOST
     )
+    due = [from_iso(call["next_attempt_at"]) for call in waiting.data if call["next_attempt_at"]]
+    return Facts(
+        now=now,
+        standing=standing.standing(c, accounts, now),
+        newest=newest,
+        oldest_open=oldest_open,
+        waiting=len(waiting.data),
+        waiting_more=waiting.next_cursor is not None,
+        next_at=min(due, default=None),
+        unreachable=sum(_was_unreachable(c, call["id"]) for call in waiting.data[:_LOOKED_AT]),
+    )
+
+
+def _was_unreachable(c: Connection, call_id: str) -> bool:
+    """Whether the last try to send it found nobody."""
+    reasons = [e["reason"] for e in queries.timeline(c, call_id) if e["type"] == "warning"]
+    return bool(reasons) and reasons[-1] == Reason.provider_unreachable
 
 
 def call_filter(asked: Mapping[str, Any]) -> CallFilter:
@@ -56,10 +75,10 @@ def call_filter(asked: Mapping[str, Any]) -> CallFilter:
         if name in wanted:
             wanted[name] = tuple(_one_of(name, word.strip(), allowed) for word in wanted[name].split(","))
     if "to" in wanted:
-        wanted["to"] = (given.a_number(wanted["to"]),)
+        wanted["to"] = (given.in_option("--to", given.a_number, wanted["to"]),)
     for name in ("created_after", "created_before", "updated_after"):
         if name in wanted:
-            wanted[name] = _moment(wanted[name])
+            wanted[name] = given.in_option(f"--{name.replace('_', '-')}", _moment, wanted[name])
     return CallFilter(**wanted)
 
 

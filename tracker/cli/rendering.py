@@ -11,11 +11,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
+from rich.constrain import Constrain
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from tracker.cli.moments import gap_since, length, local, short_time, zone_name, zone_suffix
+from tracker.cli.rows import Rows
 from tracker.cli.terminal import harmless
 
 Document = Mapping[str, Any]
@@ -30,6 +32,9 @@ _STYLES: Final = {
     "unknown": "bold magenta",
     "unconfirmed": "bold magenta",
 }
+#: columns; on a wider terminal the status does not flee from the call that it belongs to
+_WIDEST: Final = 100
+_BESIDE_TIME: Final = 18
 #: what of an event's detail is shown, in this order, with the words before it
 _DETAILS: Final = (
     ("duration_s", ""),
@@ -38,7 +43,6 @@ _DETAILS: Final = (
     ("http_status", "HTTP "),
     ("charges", "charges "),
     ("dtmf", "keys "),
-    ("recording_url", "recording "),
     ("until", "until "),
     ("try", "try "),
     ("hours", "hours "),
@@ -56,8 +60,10 @@ def header(call: Document, *, utc: bool = False) -> RenderableType:
     first.add_column(overflow="fold")
     first.add_column(justify="right", no_wrap=True)
     first.add_row(_text(call["id"], "bold"), Text(_standing(call), style_of(call)))
-    lines: list[RenderableType] = [first, Text(harmless(", ".join(_asked(call))))]
-    lines.append(Text(harmless(", ".join(_became(call, utc=utc)))))
+    lines: list[RenderableType] = [Constrain(first, _WIDEST)]
+    # a word that is longer than the line is not broken: it may be an address
+    lines.append(Text(harmless(", ".join(_asked(call))), overflow="ignore"))
+    lines.append(Text(harmless(", ".join(_became(call, utc=utc))), overflow="ignore"))
     if call.get("disputed"):
         lines.append(Text("Disputed: two records of one dial contradict each other.", "bold red"))
     return Group(*lines)
@@ -65,7 +71,7 @@ def header(call: Document, *, utc: bool = False) -> RenderableType:
 
 def wish(call: Document) -> RenderableType:
     """Who is called, and for what: the header of a call of which nothing is known yet."""
-    return Group(_text(call["id"], "bold"), Text(harmless(", ".join(_asked(call)))))
+    return Group(_text(call["id"], "bold"), Text(harmless(", ".join(_asked(call))), overflow="ignore"))
 
 
 def timeline(
@@ -75,11 +81,13 @@ def timeline(
     utc: bool = False,
     repeats: Mapping[str, int] | None = None,
     after: Document | None = None,
+    recordings: bool = True,
 ) -> RenderableType:
     """The events in the order they are given, which is theirs.
 
     repeats: how often each callback (by id) came again. after: the event before the first one, where a timeline is
-    shown piece by piece; its day and attempt are not told again.
+    shown piece by piece; its day and attempt are not told again. recordings: their addresses have lines of their own,
+    which may be longer than any terminal is wide.
     """
     parts: list[RenderableType] = []
     numbers = {s["id"]: s for s in call.get("submissions", ())}
@@ -100,9 +108,20 @@ def timeline(
             Text(harmless(", ".join(_told(event, repeats or {}, utc)))),
         )
         shown.at, shown.submission = at, event.get("submission")
+        if recordings and (found := recording(event.get("detail") or {})) is not None:
+            parts += [table, found]
+            table = _grid()
     if table.row_count:
         parts.append(table)
     return Group(*parts)
+
+
+def recording(of: Document) -> RenderableType | None:
+    """The address of the recording, in one piece; of an event's detail, or of a call."""
+    if not of.get("recording_url"):
+        return None
+    line = f"{'':{_BESIDE_TIME}}recording {of['recording_url']}"
+    return Text(harmless(line), no_wrap=True, overflow="ignore")
 
 
 class _Shown:
@@ -129,7 +148,9 @@ def _heads(
     if shown.at is None or shown.at.date() != at.date():
         zone = zone_suffix(at) if shown.at is None or shown.at.utcoffset() != at.utcoffset() else ""
         yield Padding(
-            Text(f"{at:%A}, {at.day} {at:%B %Y}{zone}", "bold"), (1 if shown.at is None else 0, 0, 0, 0)
+            Text(f"{at:%A}, {at.day} {at:%B %Y}{zone}", "bold"),
+            (1 if shown.at is None else 0, 0, 0, 0),
+            expand=False,
         )
     new = event.get("submission")
     if len(numbers) > 1 and new and new != shown.submission and new in numbers:
@@ -180,6 +201,8 @@ def _told(event: Document, repeats: Mapping[str, int], utc: bool) -> Iterator[st
             yield f"{before}{at:%H:%M:%S}" if same_day else f"{before}{short_time(str(value), utc=utc)}"
         elif (name, value) not in _NOT_WORTH_TELLING:
             yield f"{before}{value}"
+    if detail.get("decision") in ("join", "ignore") and detail.get("callback"):
+        yield str(detail["callback"])
     if event.get("at_source") == "received" and event["source"] != "sender":
         yield "dated by its receipt"
     if event.get("matched_by"):
@@ -224,24 +247,21 @@ def _text(value: Any, style: str = "") -> Text:
     return Text(harmless(str(value)), style)
 
 
-def calls_table(calls: Sequence[Document], *, utc: bool) -> Table:
+def calls_table(calls: Sequence[Document], *, utc: bool) -> Rows:
     """A row for each call."""
-    rows = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
-    rows.add_column("call", no_wrap=True, min_width=31)
-    rows.add_column(zone_name(utc=utc), no_wrap=True)
-    rows.add_column("to", no_wrap=True)
-    rows.add_column("status", overflow="fold")
-    for call in calls:
-        more = [length(float(call["duration_s"]))] if call.get("duration_s") is not None else []
-        more += [str(call["reason"])] if call.get("reason") else []
-        more += [f"attempt {call['attempts']}"] if (call.get("attempts") or 0) > 1 else []
-        more += ["open"] if not call.get("settled") else []
-        more += ["disputed"] if call.get("disputed") else []
-        told = Text.assemble((harmless(str(call["status"])), style_of(call)))
-        rows.add_row(
-            call["id"],
-            short_time(str(call["created_at"]), utc=utc),
-            Text(harmless(str(call["to"]))),
-            told.append(harmless("".join(f", {word}" for word in more)), ""),
-        )
-    return rows
+    return Rows(titles=("call", zone_name(utc=utc), "to", "status"), rows=[_row(call, utc) for call in calls])
+
+
+def _row(call: Document, utc: bool) -> tuple[Text, ...]:
+    more = [length(float(call["duration_s"]))] if call.get("duration_s") is not None else []
+    more += [str(call["reason"])] if call.get("reason") else []
+    more += [f"attempt {call['attempts']}"] if (call.get("attempts") or 0) > 1 else []
+    more += ["open"] if not call.get("settled") else []
+    more += ["disputed"] if call.get("disputed") else []
+    told = Text.assemble((harmless(str(call["status"])), style_of(call)))
+    return (
+        Text(str(call["id"])),
+        Text(short_time(str(call["created_at"]), utc=utc)),
+        Text(harmless(str(call["to"]))),
+        told.append(harmless("".join(f", {word}" for word in more)), ""),
+    )

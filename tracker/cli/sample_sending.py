@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from tracker.cli import samples
+from tracker.cli.context import opened
 from tracker.domain.accounts import Account
-from tracker.errors import ConfigurationError, NotFound, ProviderError
+from tracker.domain.matching import GIVE_UP_AFTER
+from tracker.errors import ConfigurationError, Conflict, NotFound, ProviderError, SchemaMismatch
 from tracker.providers.base import Failure, Outgoing
 from tracker.providers.transport import exchange
 from tracker.settings import Settings
+from tracker.store.queries import CallFilter, list_calls
 
 #: the provider waits as long
 _PATIENCE_S: Final = 3.0
@@ -27,6 +31,27 @@ def sample_account(settings: Settings, name: str | None) -> Account:
     if name not in accounts:
         raise NotFound(f"There is no account {name}; configured: {known}.")
     return accounts[name]
+
+
+def refuse_real_call(settings: Settings, *, number: str | None, ids: Sequence[str]) -> None:
+    """Raises Conflict where a call of the last 24 hours has this number or one of these ids of the provider's.
+
+    number: None for the one that samples have of their own. Raises StorageUnavailable.
+    """
+    since = datetime.now(UTC) - GIVE_UP_AFTER
+    asked = [CallFilter(to=(number or samples.CALLEE,), updated_after=since)]
+    asked += [CallFilter(submission_id=id, updated_after=since) for id in ids]
+    try:
+        with opened(settings) as database:
+            found = [call for which in asked for call in database.read(lambda c: list_calls(c, which)).data]  # noqa: B023
+    except SchemaMismatch:  # without a database there are no calls
+        return
+    if found:
+        call = found[0]
+        raise Conflict(
+            f"{call['id']} to {call['to']} is a call of the last 24 hours, and this sample would become its outcome; "
+            "use another --to or --id, or --force."
+        )
 
 
 async def post_sample(
@@ -48,14 +73,13 @@ async def post_sample(
     Raises ConfigurationError where no address is known, ProviderError where nobody answers.
     """
     now = datetime.now(UTC)
-    to = to or min(account.allow_to, default=None)
     if composed:
         fields = samples.composed(account, word, now, to=to, id=id)
     else:
         fields = samples.default_push(account, word, now, to=to, mid=mid, flow=flow, bridge=bridge)
     body = samples.written(fields)
     url = _address(settings, public=public) + f"/callbacks/{account.name}" + (f"/{lane}" if lane else "")
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", "User-Agent": "tracker-sample"}
     if account.webhook_secrets:
         headers["Authorization"] = f"Bearer {account.webhook_secrets[0]}"
     request = Outgoing(method="POST", url=url, headers=headers, body=body)

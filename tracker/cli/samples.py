@@ -26,7 +26,7 @@ WORDS: Final = {
 _ANSWERED: Final = ("ANSWER", "COMPLETED", "RECEIVED", "MISSED")
 #: the numbers in the documents' own example
 _DOCUMENTED_BRIDGE: Final = "918068280001"
-_DOCUMENTED_CALLEE: Final = "918867130003"
+CALLEE: Final = "+918867130003"
 
 
 def default_push(
@@ -47,7 +47,7 @@ def default_push(
     return {
         "bridge": int(bridge or account.bridge or _DOCUMENTED_BRIDGE),
         "from": 918919520002,
-        "to": int((to or _DOCUMENTED_CALLEE).lstrip("+")),
+        "to": int((to or CALLEE).lstrip("+")),
         "source": "OBD",
         "mid": mid or "1234-1333-00004",
         **({} if flow is None else {"flow_id": int(flow) if flow.isdecimal() else flow}),
@@ -64,7 +64,7 @@ def composed(account: Account, word: str, now: datetime, *, to: str | None, id: 
     start, end, duration = _times(account, word, now)
     fields = {
         "id": id or "8456bf26-1b6e-4ac1-adb9-2768258f71d0",
-        "to": (to or _DOCUMENTED_CALLEE).lstrip("+"),
+        "to": (to or CALLEE).lstrip("+"),
         "status": WORDS[word],
         "start_at": start,
         "end_at": end,

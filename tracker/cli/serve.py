@@ -36,12 +36,13 @@ def serve(
     log_level: LogLevel = "info",
 ) -> None:
     """Take callbacks in, answer the API, and do the work that is due. Ends cleanly on SIGTERM and Ctrl-C."""
-    settings = _started(log_format, log_level)
+    settings = _started(log_format, log_level, host=host, port=port)
     settings.require_receivable()
+    from tracker.cli.context import located
     from tracker.web.server import run
 
-    given_port = settings.server.port if port is None else port
-    run(settings, host=host or settings.server.host, port=given_port, run_worker=worker)
+    with located(settings):
+        run(settings, host=settings.server.host, port=settings.server.port, run_worker=worker)
 
 
 @app.command()
@@ -71,8 +72,13 @@ def worker(log_format: LogFormat = "auto", log_level: LogLevel = "info") -> None
         asyncio.run(run())
 
 
-def _started(log_format: str, log_level: str) -> Settings:
-    """The settings, with the log configured and the start said there."""
+def _started(
+    log_format: str, log_level: str, *, host: str | None = None, port: int | None = None
+) -> Settings:
+    """The settings, with the log configured and the start said there; host and port go before server's own.
+
+    Raises ConfigurationError, also where no account is configured.
+    """
     import structlog
 
     from tracker import __version__
@@ -80,6 +86,8 @@ def _started(log_format: str, log_level: str) -> Settings:
     from tracker.settings import load_settings
 
     settings = load_settings()
+    settings.require_accounts()
+    settings = settings.listening(host=host, port=port)
     json = None if log_format == "auto" else log_format == "json"
     configure_logs(secrets=settings.secrets(), json=json, level=log_level)
     log = structlog.get_logger()

@@ -18,27 +18,37 @@ def show(
         bool, typer.Option("--evidence", help="Also what it rests on: raw requests, answers, callbacks.")
     ] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Go on until the call is settled, or Ctrl-C; does no work itself.")
+        bool, typer.Option("--watch", help="Go on until the call is settled, or Ctrl-C.")
     ] = False,
+    ask: Annotated[
+        bool, typer.Option("--ask/--no-ask", help="With --watch: ask the provider too, or only look.")
+    ] = True,
     utc: Annotated[bool, typer.Option("--utc", help="Show times in UTC.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show a call and its timeline."""
-    import contextlib
+    """Show a call and its timeline.
+
+    With --watch the provider is asked at growing pauses what became of it, so that it ends without a server and without
+    a callback; nothing is sent, which is the work of `tracker serve` and `tracker worker`.
+    """
+    import asyncio
 
     from tracker.cli import reading
     from tracker.cli.context import configured, opened
-    from tracker.cli.showing import follow, show_call
+    from tracker.cli.showing import show_call
     from tracker.cli.terminal import print_json
     from tracker.store import queries
 
     if watch and json:
         raise typer.BadParameter("--watch is for people; leave out --json, or ask again")
-    with opened(configured()) as database:
+    settings = configured()
+    with opened(settings) as database:
         call_id = database.read(lambda c: queries.find_call(c, id))
         if watch:
-            with contextlib.suppress(KeyboardInterrupt):
-                follow(database, call_id, utc=utc)
+            from tracker.cli.waiting import watch as go_on
+            from tracker.flow.program import assemble
+
+            asyncio.run(go_on(assemble(database, settings.account_values()), call_id, utc=utc, asks=ask))
             return
         call, events = database.read(lambda c: reading.call_and_timeline(c, call_id))
         callbacks = database.read(lambda c: reading.callbacks_of(c, call_id))

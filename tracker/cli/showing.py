@@ -1,19 +1,14 @@
-"""One call on the screen, once or as it grows."""
+"""One call on the screen, with what it rests on."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
-from tracker.cli import reading, rendering
+from tracker.cli import rendering
 from tracker.cli.terminal import show
-from tracker.cli.views import shown
-from tracker.store.database import Database
 
 Document = Mapping[str, Any]
-
-_LOOK_S: Final = 0.5
 
 
 def show_call(
@@ -31,14 +26,3 @@ def show_call(
         from tracker.cli.evidence_rendering import evidence_lines
 
         show(*evidence_lines(evidence, utc=utc))
-
-
-def follow(database: Database, call_id: str, *, utc: bool) -> None:
-    """Show the timeline as it grows, until the call is settled. Only looks; a worker does the work."""
-    with shown(utc=utc) as view:
-        while True:
-            call, events = database.read(lambda c: reading.call_and_timeline(c, call_id))
-            view.update(call, events)
-            if call["settled"]:
-                return
-            time.sleep(_LOOK_S)

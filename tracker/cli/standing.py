@@ -37,6 +37,13 @@ class Facts:
     newest: Mapping[str, datetime]
     #: account → when the oldest of its open submissions was sent
     oldest_open: Mapping[str, datetime]
+    #: calls of which an attempt is to be sent yet; more: there are more than were counted
+    waiting: int = 0
+    waiting_more: bool = False
+    #: when the first of them is due, where it has a time
+    next_at: datetime | None = None
+    #: of the oldest of them, those whose last try found no provider
+    unreachable: int = 0
 
 
 def problems(facts: Facts) -> Iterator[str]:
@@ -55,6 +62,10 @@ def problems(facts: Facts) -> Iterator[str]:
         yield (
             f"{_many(n, 'submission is', 'submissions are')} unconfirmed, sent without a clear answer, and may have "
             "rung: see `tracker calls --status unconfirmed`"
+        )
+    if n := facts.unreachable:
+        yield (
+            f"The provider cannot be reached, and {_many(n, 'call waits', 'calls wait')} for it: see `tracker doctor`"
         )
     for account, told in standing["accounts"].items():
         yield from _silence(facts, account, told)

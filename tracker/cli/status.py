@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +10,8 @@ from tracker.cli import app
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from tracker.cli.standing import Facts
 
 
 @app.command()
@@ -25,35 +26,41 @@ def status(
     from datetime import UTC, datetime
 
     from tracker.cli.context import configured, opened
+    from tracker.cli.myself import as_called
     from tracker.cli.reading import facts
     from tracker.cli.standing import notes, problems
     from tracker.cli.terminal import print_json, show
+    from tracker.domain.events import iso
 
     settings = configured()
     with opened(settings) as database:
         found = database.read(lambda c: facts(c, settings.accounts, datetime.now(UTC)))
     wrong, noted = list(problems(found)), list(notes(found))
     if json:
-        print_json({"ok": not wrong, "problems": wrong, "notes": noted, **found.standing})
+        waiting = {"calls": found.waiting, "next_at": iso(found.next_at) if found.next_at else None}
+        print_json({"ok": not wrong, "problems": wrong, "notes": noted, "waiting": waiting, **found.standing})
     else:
         for sentence in wrong:
-            typer.echo(f"{sentence}.")
+            typer.echo(as_called(f"{sentence}."))
         if not wrong:
             typer.echo("All is well.")
         for sentence in noted:
-            typer.echo(f"{sentence}.")
+            typer.echo(as_called(f"{sentence}."))
         typer.echo()
-        show(_screen(found.standing, utc=utc))
+        show(_screen(found, utc=utc))
     if wrong:
         raise typer.Exit(1)
 
 
-def _screen(standing: Mapping[str, Any], *, utc: bool) -> Table:
+def _screen(found: Facts, *, utc: bool) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     from tracker.cli.moments import length, short_time
     from tracker.cli.terminal import harmless
+    from tracker.domain.events import iso
+
+    standing = found.standing
 
     rows = Table.grid(padding=(0, 2))
     rows.add_column(no_wrap=True)
@@ -73,6 +80,9 @@ def _screen(standing: Mapping[str, Any], *, utc: bool) -> Table:
         "inbox", inbox + (f", the oldest unread for {length(standing['lag_s'])}" if standing["lag_s"] else "")
     )
     row("due work", ", ".join(f"{n} to {kind}" for kind, n in sorted(standing["jobs_due"].items())) or "none")
+    waiting = f"{found.waiting}{' or more' if found.waiting_more else ''}"
+    next_at = f", the next at {short_time(iso(found.next_at), utc=utc)}" if found.next_at else ""
+    row("calls to be sent", waiting + next_at)
     row("unconfirmed", str(standing["unconfirmed_submissions"]))
     for name, told in standing["accounts"].items():
         heard = f"{length(told['silent_s'])} ago" if told["silent_s"] is not None else "never"

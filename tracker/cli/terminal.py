@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+
+#: columns; no line of a table is as long
+_UNLIMITED: Final = 20_000
 
 
 def print_json(document: Any) -> None:
@@ -27,11 +31,17 @@ def console(*, width: int | None = None) -> Console:
 
 
 def show(*renderables: RenderableType, width: int | None = None) -> None:
-    """Text for people on standard output. Through a pipe no line ends with spaces."""
+    """Text for people on standard output. Through a pipe nothing is wrapped, and no line ends with spaces.
+
+    What must not be broken (`no_wrap`) is longer than the terminal is wide, and the terminal breaks it: copied from
+    there it is still one line.
+    """
     out = console(width=width)
+    if width is None and not out.is_terminal:
+        out.width = _UNLIMITED
     with out.capture() as capture:
         for renderable in renderables:
-            out.print(renderable)
+            out.print(renderable, crop=False)
     lines = capture.get().split("\n")
     typer.echo("\n".join(line.rstrip(" ") for line in lines), nl=False, color=out.is_terminal)
 

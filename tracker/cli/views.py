@@ -12,6 +12,7 @@ from tracker.cli import rendering
 from tracker.cli.terminal import console, show
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.live import Live
 
 Document = Mapping[str, Any]
@@ -47,9 +48,12 @@ class _Live(View):
 
     def __init__(self, live: Live, *, utc: bool) -> None:
         self._live, self._utc = live, utc
+        self.recording: RenderableType | None = None
 
     def update(self, call: Document, events: Sequence[Document]) -> None:
-        both = (rendering.header(call, utc=self._utc), rendering.timeline(call, events, utc=self._utc))
+        timeline = rendering.timeline(call, events, utc=self._utc, recordings=False)
+        both = (rendering.header(call, utc=self._utc), timeline)
+        self.recording = rendering.recording(call)
         self._live.update(Group(*both), refresh=True)
 
 
@@ -63,6 +67,10 @@ def shown(*, utc: bool, visible: bool = True) -> Iterator[View]:
         from rich.live import Live
 
         with Live(console=out, auto_refresh=False, vertical_overflow="visible") as live:
-            yield _Live(live, utc=utc)
+            view = _Live(live, utc=utc)
+            yield view
+        # what is drawn anew is cut at the edge, which an address must not be
+        if view.recording is not None:
+            show(view.recording)
     else:
         yield _Lines(utc=utc)

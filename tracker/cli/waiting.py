@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Mapping
+from math import inf
 from typing import Any, Final
 
 import typer
@@ -42,9 +43,8 @@ async def wait_for(
     stopped in an orderly way: a request that is under way is ended and its answer recorded.
     """
     worker = Worker(program)
-    interrupted = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, interrupted.set)
+    interrupted = _interrupted()
     working = asyncio.create_task(worker.run())
     try:
         if not placed.replayed:
@@ -57,6 +57,29 @@ async def wait_for(
         loop.remove_signal_handler(signal.SIGINT)
         worker.stop()
         await working
+
+
+async def watch(
+    program: Program, call_id: str, *, utc: bool, asks: bool, first_ask_s: float = FIRST_ASK_S
+) -> bool:
+    """Show the timeline as it grows; True once the call is settled, False when Ctrl-C was pressed.
+
+    Sends nothing and does no work that is due. asks: ask the provider too, where the account has a token.
+    """
+    interrupted = _interrupted()
+    try:
+        with shown(utc=utc) as view:
+            first = first_ask_s if asks else inf
+            return await _until_settled(program, call_id, view, interrupted, inf, first)
+    finally:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+
+
+def _interrupted() -> asyncio.Event:
+    """Set by Ctrl-C."""
+    interrupted = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupted.set)
+    return interrupted
 
 
 async def _until_settled(
@@ -83,6 +106,9 @@ async def _until_settled(
 
 async def _ask(program: Program, call: Document) -> None:
     """Ask about the attempts that are open and have the provider's id; a question that fails is asked again later."""
+    account = program.accounts.get(call["account"])
+    if account is None or not account.access_token:
+        return
     for submission in call["submissions"]:
         if submission["submission_id"] and submission["outcome"] is None:
             try:

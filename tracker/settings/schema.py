@@ -32,9 +32,9 @@ class DatabaseSettings(Section):
 
     url: Annotated[SecretStr, MaskPassword()] = Field(
         default=SecretStr("sqlite:///tracker.db"),
-        description="`sqlite:///` and a path (relative to the working directory; a fourth slash makes it absolute), or "
-        "`postgresql://user:password@host/name`. Special characters in a password are written as in any URL: `@` is "
-        "`%40`.",
+        description="`sqlite:///` and a path (relative to the working directory; a fourth slash makes it absolute, and "
+        "that is what `tracker init` writes), or `postgresql://user:password@host/name`. Special characters in a "
+        "password are written as in any URL: `@` is `%40`.",
     )
 
     @field_validator("url")
@@ -48,7 +48,7 @@ class DatabaseSettings(Section):
                     "must name a file: sqlite:///tracker.db (a database in memory would lose callbacks)"
                 )
             return secret
-        if scheme not in ("postgresql", "postgresql+psycopg"):
+        if scheme not in ("postgresql", "postgresql+psycopg", "postgres"):
             raise ValueError("must begin with sqlite:/// or postgresql://")
         try:
             parts = urlsplit(url)
@@ -146,6 +146,22 @@ class Settings(Section):
         return self.database.url.get_secret_value()
 
     @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is a file of SQLite's."""
+        return self.database_url.startswith("sqlite:")
+
+    @property
+    def database_place(self) -> str:
+        """Where the database is, for people: SQLite's file with its whole path, or the URL with its password masked."""
+        if self.is_sqlite:
+            return str(Path(self.database_url.removeprefix("sqlite:///").partition("?")[0]).absolute())
+        return mask_url_password(self.database_url)
+
+    def no_file(self) -> str:
+        """That no file was read, and where it was looked for."""
+        return f"no configuration was found (no tracker.toml in {Path.cwd()}, TRACKER_CONFIG is not set)"
+
+    @property
     def api_token(self) -> str | None:
         """The administrator's token as plain text; None: the API is closed."""
         return self.server.api_token.get_secret_value() if self.server.api_token else None
@@ -174,6 +190,27 @@ class Settings(Section):
         ]
         if problems:
             raise ConfigurationError("\n".join(problems))
+
+    def listening(self, *, host: str | None, port: int | None) -> Settings:
+        """These settings with another address to listen on, where one is given."""
+        given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+        changed = self.model_copy(update={"server": self.server.model_copy(update=given)})
+        changed._config_file = self._config_file
+        return changed
+
+    def require_accounts(self) -> None:
+        """Raises ConfigurationError if no account is configured, so that no call can be placed and none reported."""
+        if self.accounts:
+            return
+        if self.config_file is None:
+            missing = self.no_file()
+            raise ConfigurationError(
+                f"{missing[0].upper()}{missing[1:]}: run `tracker init`, or go to the directory of your tracker.toml"
+            )
+        raise ConfigurationError(
+            f"{self.config_file.absolute()} configures no account: add [accounts.thundersms] to it, or let "
+            "`tracker init` write another file"
+        )
 
     def warnings(self) -> list[str]:
         """What works but is probably not meant, one sentence each; for the log at start-up and for `tracker doctor`."""

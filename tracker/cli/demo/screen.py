@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.rule import Rule
 from rich.table import Table
@@ -19,6 +20,8 @@ from tracker.cli.terminal import console, harmless, show
 
 #: lines of a terminal that are left to finished timelines
 _LEFT_ABOVE: Final = 8
+#: columns of a line that is only there to divide
+_WIDEST_RULE: Final = 100
 
 
 class Screen:
@@ -74,7 +77,7 @@ class Redrawn(Screen):
         self._out, self._live = out, live
 
     def say(self, text: str = "", style: str = "") -> None:
-        self._out.print(Text(text, style))
+        self._out.print(Text(text, style), soft_wrap=True)
 
     def grown(self, scenes: Sequence[Scene]) -> None:
         waiting = [s for s in scenes if s.call is not None and not s.told]
@@ -91,7 +94,7 @@ class Redrawn(Screen):
         self._live.update(Group(Rule(style="dim"), table, count), refresh=True)
 
     def told(self, scene: Scene) -> None:
-        self._out.print(_whole(scene))
+        self._out.print(_whole(scene), crop=False)
 
 
 @contextmanager
@@ -124,7 +127,7 @@ def _whole(scene: Scene) -> RenderableType:
     repeats = {c["id"]: c["repeats"] for c in scene.callbacks}
     told = notes(call, scene.events, scene.callbacks)
     return Group(
-        Rule(title, align="left", style="dim"),
+        Constrain(Rule(title, align="left", style="dim"), _WIDEST_RULE),
         rendering.header(call),
         rendering.timeline(call, scene.events, repeats=repeats),
         *(Text(f"{'':9}{note}", "italic") for note in told),
@@ -166,7 +169,8 @@ def show_summary(summary: Mapping[str, Any]) -> None:
     )
     for name, told in rows:
         table.add_row(name, told)
-    show(Rule("Summary of what was simulated", align="left"), table, Text())
+    title = Rule("Summary of what was simulated", align="left")
+    show(Constrain(title, _WIDEST_RULE), table, Text())
     show(Text(summary["verdict"], "bold green" if summary["complete"] else "bold red"))
     for sentence in summary["missing"]:
         show(Text(f"  not seen: {sentence}", "red"))

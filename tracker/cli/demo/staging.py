@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
-import sys
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +18,7 @@ from tracker.cli.demo.screen import screen, show_summary
 from tracker.cli.demo.signals import Interrupted, Signals
 from tracker.cli.demo.story import SPEED, cast, simulator_flags
 from tracker.cli.demo.summary import summarise
+from tracker.cli.myself import myself
 from tracker.cli.terminal import print_json
 
 #: lines of the processes' logs that are shown where the story was not seen
@@ -72,35 +72,26 @@ def _play(home: House, calls: int, *, json: bool) -> bool:
 
 def _stay(home: House) -> None:
     """Leaves the tracker up for the reader, until Interrupted."""
-    tracker = _command()
-    lines = (
-        "",
-        "The tracker and the simulated provider stay up until Ctrl-C. In another terminal, try:",
-        "",
-        f"  export TRACKER_CONFIG={shlex.quote(str(home.configuration))}",
-        f"  {tracker} calls",
-        f"  {tracker} inbox",
-        f"  {tracker} call +918919525999 --flow 24 --wait",
-        "",
-        f"  API={home.url}/api/v1",
-        f"  TOKEN={home.api_token}",
-        '  curl -H "Authorization: Bearer $TOKEN" "$API/calls?outcome=busy"',
-        '  curl -H "Authorization: Bearer $TOKEN" "$API/callbacks?state=unreadable"',
-        "",
-    )
-    for line in lines:
+    for line in suggestions(home.configuration, home.url, home.api_token, os.environ):
         typer.echo(line)
     while True:
         home.check()
         time.sleep(0.5)
 
 
-def _command() -> str:
-    """How this reader can start tracker."""
-    if shutil.which("tracker"):
-        return "tracker"
-    script = Path(__file__).resolve().parents[3] / "scripts" / "tracker"
-    if not script.exists():
-        return f"{shlex.quote(sys.executable)} -m tracker"
-    near = os.path.relpath(script)
-    return shlex.quote(str(script) if near.startswith("..") else near)
+def suggestions(configuration: Path, url: str, api_token: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """What the reader may try meanwhile: commands that can be pasted into any directory's shell, a line for each."""
+    tracker = f"TRACKER_CONFIG={shlex.quote(str(configuration))} {myself(anywhere=True)}"
+    yield ""
+    yield "The tracker and the simulated provider stay up until Ctrl-C. In another terminal, try:"
+    yield ""
+    yield f"  {tracker} calls"
+    yield f"  {tracker} inbox list"
+    yield f"  {tracker} call +918919525999 --flow 24 --wait"
+    yield ""
+    yield f"  curl -H 'Authorization: Bearer {api_token}' '{url}/api/v1/calls?outcome=busy'"
+    yield f"  curl -H 'Authorization: Bearer {api_token}' '{url}/api/v1/callbacks?state=unreadable'"
+    yield ""
+    if foreign := sorted(name for name in environ if name.startswith("TRACKER_") and "__" in name):
+        yield f"Unset there first, for they go before the demo's configuration: {' '.join(foreign)}"
+        yield ""
