@@ -137,7 +137,8 @@ def test_it_says_that_all_is_simulated_and_fits_a_small_terminal(
     out = runs["text"][1]
     assert "simulated: no phone rings" in out.splitlines()[0]
     assert "\x1b" not in out
-    assert [line for line in out.splitlines() if len(line) > 80] == []
+    # an address is never broken
+    assert [line for line in out.splitlines() if len(line) > 80 and "  recording http" not in line] == []
 
 
 @pytest.mark.parametrize("name", ["json", "text"])

@@ -49,7 +49,7 @@ class Lines(Screen):
         self._apart = False
 
     def say(self, text: str = "", style: str = "") -> None:
-        show(Text(harmless(text), style))
+        _show(Text(harmless(text), style, overflow="ignore"))
         self._apart = not text
 
     def placed(self, scene: Scene) -> None:
@@ -66,7 +66,7 @@ class Lines(Screen):
     def told(self, scene: Scene) -> None:
         if not self._apart:
             self.say()
-        show(_whole(scene))
+        _show(_whole(scene))
         self._apart = True
 
 
@@ -170,11 +170,16 @@ def show_summary(summary: Mapping[str, Any]) -> None:
     for name, told in rows:
         table.add_row(name, told)
     title = Rule("Summary of what was simulated", align="left")
-    show(Constrain(title, _WIDEST_RULE), table, Text())
-    show(Text(summary["verdict"], "bold green" if summary["complete"] else "bold red"))
+    _show(Constrain(title, _WIDEST_RULE), table, Text())
+    _show(Text(summary["verdict"], "bold green" if summary["complete"] else "bold red"))
     for sentence in summary["missing"]:
-        show(Text(f"  not seen: {sentence}", "red"))
+        _show(Text(f"  not seen: {sentence}", "red"))
 
 
 def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {word}" for word, n in counts.items()) or "none"
+
+
+def _show(*renderables: RenderableType) -> None:
+    """On standard output; a story is for people, so it is wrapped through a pipe too."""
+    show(*renderables, width=console().width)
