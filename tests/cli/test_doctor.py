@@ -165,12 +165,19 @@ def test_a_clock_that_is_wrong_is_a_warning(base_url: str, ahead_s: int, state: 
     assert (token.state, clock.state) == ("ok", state)
 
 
-def test_for_people_it_is_a_line_for_each_check(cli: Cli, base_url: str) -> None:
+def test_for_people_it_is_a_line_for_each_check(
+    cli: Cli, base_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     configure(cli, base_url, None)
     result = cli("doctor")
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) == len(cli.json("doctor")["checks"])
     assert all(line.startswith(("ok    ", "warn  ")) for line in result.stdout.splitlines())
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    narrow = cli("doctor").stdout.splitlines()
+    assert all(len(line) <= 80 or " " not in line.strip() for line in narrow)
+    assert " ".join(" ".join(narrow).split()) == " ".join(result.stdout.split())
 
 
 def test_without_any_configuration_it_fails_and_says_where_it_looked(cli: Cli) -> None:

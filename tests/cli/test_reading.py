@@ -89,6 +89,20 @@ def test_the_evidence_is_shown_without_secrets_and_without_effect(cli: Cli, plac
     assert {"exchanges", "callbacks", "decisions"} <= set(told)
 
 
+def test_on_a_terminal_bodies_addresses_and_ids_are_in_one_piece(
+    cli: Cli, placed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = record(word="BUSY", recording_url="https://recordings.example.com/" + "x y" * 60)
+    [id] = receive(body)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    for command in (["show", placed, "--evidence"], ["inbox", "show", id]):
+        assert body.decode() in cli(*command).stdout
+    lines = cli("inbox", "list").stdout.splitlines()
+    assert max(len(line) for line in lines) <= 80
+    assert [line.split()[0] for line in lines] == ["callback", id, placed]
+
+
 def test_watching_ends_when_the_call_is_settled(cli: Cli, placed: str) -> None:
     receive(record())
     result = cli("show", placed, "--watch")

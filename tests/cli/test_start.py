@@ -17,6 +17,7 @@ from tests.cli.conftest import NUMBER, Cli
 from tracker import __version__
 from tracker.cli import app
 from tracker.cli.myself import as_called, myself
+from tracker.settings import load_settings
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -80,6 +81,14 @@ def test_without_a_configuration_nothing_is_begun(cli: Cli, command: list[str]) 
     )
     assert "tracker init" in sentence
     assert list(cli.folder.iterdir()) == []
+
+
+def test_the_start_is_logged_with_the_address_that_is_listened_on(cli: Cli) -> None:
+    cli.configure("http://127.0.0.1:9/", port=8000)
+    changed = load_settings().listening(host="127.0.0.2", port=0)
+    assert (changed.summary()["server.host"], changed.summary()["server.port"]) == ("127.0.0.2", 0)
+    assert changed.config_file == load_settings().config_file
+    assert load_settings().listening(host=None, port=None) == load_settings()
 
 
 def test_a_configuration_without_an_account_is_named(cli: Cli) -> None:

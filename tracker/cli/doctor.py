@@ -20,7 +20,8 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print the checks a
     from tracker.cli.checks import Check, State, all_checks
     from tracker.cli.context import configured
     from tracker.cli.myself import as_called
-    from tracker.cli.terminal import harmless, print_json, show
+    from tracker.cli.terminal import print_json, show
+    from tracker.cli.unbroken import Words
     from tracker.errors import ConfigurationError
 
     done: list[Check] = []
@@ -33,13 +34,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print the checks a
         if json:
             return
         style = {State.ok: "green", State.warn: "yellow", State.fail: "bold red"}[check.state]
-        # not wrapped here: what is copied from it are paths, addresses and commands
-        show(
-            Text.assemble(
-                (f"{check.state.value:6}", style), harmless(f"{check.name}: {check.message}"),
-                no_wrap=True, overflow="ignore",
-            )
-        )  # fmt: skip
+        show(Words(text=f"{check.name}: {check.message}", before=Text(f"{check.state.value:6}", style)))
 
     try:
         settings = configured()

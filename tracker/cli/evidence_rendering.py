@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from tracker.cli.inbox_rendering import raw_reply, raw_request, whole
+from tracker.cli.inbox_rendering import raw_reply, raw_request
 from tracker.cli.moments import short_time
+from tracker.cli.unbroken import whole
 
 _INDENT: Final = "  "
 

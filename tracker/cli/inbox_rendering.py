@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tracker.cli.moments import short_time, zone_name
-from tracker.cli.rows import Rows
 from tracker.cli.terminal import harmless
+from tracker.cli.unbroken import Rows, whole
 
 _STYLES: Final = {
     "joined": "green",
@@ -88,8 +88,3 @@ def _message(raw: Mapping[str, Any], indent: str) -> Iterator[Text]:
         encoded = "" if raw["body_encoding"] == "utf-8" else f"({raw['body_encoding']}) "
         for line in (encoded + harmless(raw["body"], lines=True)).split("\n"):
             yield whole(indent + line.expandtabs(8))
-
-
-def whole(line: str, style: str = "") -> Text:
-    """A line that is not wrapped, whatever the width: a terminal may break it, but what is copied is in one piece."""
-    return Text(harmless(line), style, no_wrap=True, overflow="ignore")

@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tracker.cli.moments import gap_since, length, local, short_time, zone_name, zone_suffix
-from tracker.cli.rows import Rows
 from tracker.cli.terminal import harmless
+from tracker.cli.unbroken import Rows, Words, whole
 
 Document = Mapping[str, Any]
 
@@ -61,9 +61,8 @@ def header(call: Document, *, utc: bool = False) -> RenderableType:
     first.add_column(justify="right", no_wrap=True)
     first.add_row(_text(call["id"], "bold"), Text(_standing(call), style_of(call)))
     lines: list[RenderableType] = [Constrain(first, _WIDEST)]
-    # a word that is longer than the line is not broken: it may be an address
-    lines.append(Text(harmless(", ".join(_asked(call))), overflow="ignore"))
-    lines.append(Text(harmless(", ".join(_became(call, utc=utc))), overflow="ignore"))
+    lines.append(Words(text=", ".join(_asked(call))))
+    lines.append(Words(text=", ".join(_became(call, utc=utc))))
     if call.get("disputed"):
         lines.append(Text("Disputed: two records of one dial contradict each other.", "bold red"))
     return Group(*lines)
@@ -71,7 +70,7 @@ def header(call: Document, *, utc: bool = False) -> RenderableType:
 
 def wish(call: Document) -> RenderableType:
     """Who is called, and for what: the header of a call of which nothing is known yet."""
-    return Group(_text(call["id"], "bold"), Text(harmless(", ".join(_asked(call))), overflow="ignore"))
+    return Group(_text(call["id"], "bold"), Words(text=", ".join(_asked(call))))
 
 
 def timeline(
@@ -120,8 +119,7 @@ def recording(of: Document) -> RenderableType | None:
     """The address of the recording, in one piece; of an event's detail, or of a call."""
     if not of.get("recording_url"):
         return None
-    line = f"{'':{_BESIDE_TIME}}recording {of['recording_url']}"
-    return Text(harmless(line), no_wrap=True, overflow="ignore")
+    return whole(f"{'':{_BESIDE_TIME}}recording {of['recording_url']}")
 
 
 class _Shown:

@@ -36,12 +36,14 @@ def show(*renderables: RenderableType, width: int | None = None) -> None:
     What must not be broken (`no_wrap`) is longer than the terminal is wide, and the terminal breaks it: copied from
     there it is still one line.
     """
+    from rich.console import Group
+
     out = console(width=width)
     if width is None and not out.is_terminal:
         out.width = _UNLIMITED
     with out.capture() as capture:
-        for renderable in renderables:
-            out.print(renderable, crop=False)
+        # as a group: Rich joins texts that are given one by one, and forgets which of them may not be wrapped
+        out.print(Group(*renderables), crop=False)
     lines = capture.get().split("\n")
     typer.echo("\n".join(line.rstrip(" ") for line in lines), nl=False, color=out.is_terminal)
 

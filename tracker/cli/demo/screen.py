@@ -16,7 +16,8 @@ from rich.text import Text
 from tracker.cli import rendering
 from tracker.cli.demo.performance import Scene
 from tracker.cli.demo.receipts import notes
-from tracker.cli.terminal import console, harmless, show
+from tracker.cli.terminal import console, show
+from tracker.cli.unbroken import Words
 
 #: lines of a terminal that are left to finished timelines
 _LEFT_ABOVE: Final = 8
@@ -49,7 +50,7 @@ class Lines(Screen):
         self._apart = False
 
     def say(self, text: str = "", style: str = "") -> None:
-        _show(Text(harmless(text), style, overflow="ignore"))
+        _show(Words(text=text, style=style))
         self._apart = not text
 
     def placed(self, scene: Scene) -> None:
