@@ -24,9 +24,7 @@ _Utc = Annotated[bool, typer.Option("--utc", help="Show times in UTC.")]
 def list_(
     state: Annotated[
         str | None,
-        typer.Option(
-            help="pending, joined, orphaned, unreadable, ignored or quarantined; several with commas."
-        ),
+        typer.Option(help="One of pending, joined, orphaned, unreadable, ignored and quarantined."),
     ] = None,
     account: Annotated[str | None, typer.Option(help="Of this account.")] = None,
     call: Annotated[str | None, typer.Option(metavar="CALL", help="Joined to this call.")] = None,

@@ -31,10 +31,10 @@ def myself(*, anywhere: bool = False) -> str:
             return shlex.quote(os.path.abspath(found)) if anywhere else "tracker"
     else:  # inside another program, such as the tests
         return "tracker"
-    near = os.path.relpath(script)
-    if anywhere or near.startswith(".."):
+    near = Path(os.path.relpath(script))
+    if anywhere or near.parts[0] == ".." or len(near.parts) > 2:
         return shlex.quote(os.path.abspath(script))
-    return shlex.quote(near if os.sep in near else os.path.join(".", near))
+    return shlex.quote(str(near) if len(near.parts) > 1 else os.path.join(".", near))
 
 
 def as_called(text: str) -> str:
