@@ -107,6 +107,7 @@ def test_canceling_what_was_not_sent_cancels_it(house: House, provider: Recordin
     house.submit(submission)
     timeline = house.timeline(call)
     assert (timeline.status, timeline.reason, timeline.settled) == ("canceled", "operator", True)
+    assert [e.type for e in house.events(call)] == ["decision", "status"]
     assert provider.sent == []
     with pytest.raises(Conflict):
         house.program.operator.cancel(call)

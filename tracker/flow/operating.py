@@ -68,7 +68,9 @@ class Operator:
             raise Conflict(f"The call is settled: {timeline.outcome}. Nothing is left to cancel.")
         *earlier, latest = records.submissions_of(c, [call_id])
         say = Teller(latest, now, Source.operator)
-        stop = say.next_decision("cancel", Reason.operator, {"decision": Decided.cancel})
+        # about this attempt as long as it has not left, else about the next one
+        decide = say.decision if latest.status is CallStatus.pending else say.next_decision
+        stop = decide("cancel", Reason.operator, {"decision": Decided.cancel})
         waits_for_resend = latest.outcome is not None and timeline.next_attempt_at is not None
         if latest.status is CallStatus.pending or waits_for_resend:
             jobs.drop(c, jobs.SEND, latest.id)

@@ -20,7 +20,9 @@ import structlog
 from tracker.errors import InboxFull, StorageUnavailable
 from tracker.flow.clock import Clock, system_clock
 from tracker.store import inbox, sending
+from tracker.store.counts import count
 from tracker.store.database import Database
+from tracker.store.quarantine import QUARANTINE_PAUSE
 
 log = structlog.get_logger()
 
@@ -100,7 +102,7 @@ class Inbox:
             # half of the queue is for those who are believed, and one of an account's is enough for a second
             full = len(self._waiting) >= QUEUE_ROWS // 2 or self._bytes + _weight(new) > QUEUE_BYTES // 2
             last = self._aside.get(new.account)
-            soon = last is not None and timedelta(0) <= new.received_at - last < inbox.QUARANTINE_PAUSE
+            soon = last is not None and timedelta(0) <= new.received_at - last < QUARANTINE_PAUSE
             if not (self._stopping or full or soon):
                 self._aside[new.account] = new.received_at
                 unheard: asyncio.Future[None] = self._loop.create_future()
@@ -199,7 +201,7 @@ class Inbox:
             counts, self._counts = self._counts, {}
         self._counts_due = time.monotonic() + _COUNTS_PAUSE_S
         try:
-            self._database.write(lambda c: inbox.count(c, counts, self._clock()))
+            self._database.write(lambda c: count(c, counts, self._clock()))
         except StorageUnavailable:
             with self._wake:
                 for what, n in counts.items():

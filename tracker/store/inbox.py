@@ -4,31 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import accumulate
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from tracker.domain.readings import Reading
 from tracker.store import tables as t
+from tracker.store.counts import count
 from tracker.store.digests import digest
 from tracker.store.evidence import IGNORE, reading_to_json, twin_text
 from tracker.store.parts import parts
+from tracker.store.quarantine import QUARANTINED as QUARANTINED
+from tracker.store.quarantine import Room, room_of
 
 PENDING: Final = "pending"
 JOINED: Final = "joined"
 ORPHANED: Final = "orphaned"
 UNREADABLE: Final = "unreadable"
 IGNORED: Final = "ignored"
-QUARANTINED: Final = "quarantined"
 STATES: Final = (PENDING, JOINED, ORPHANED, UNREADABLE, IGNORED, QUARANTINED)
 
-#: rows of quarantine per account; one a second, the rest is counted
-QUARANTINE_ROWS: Final = 1000
-QUARANTINE_PAUSE: Final = timedelta(seconds=1)
 #: any number that no other program takes for its advisory lock
 _JOINING_LOCK: Final = 0x7472_6B72_6A6F
 
@@ -101,10 +99,10 @@ def unpack_headers(packed: bytes) -> Headers:
 def insert(connection: Connection, new: Sequence[NewCallback]) -> None:
     """Store requests. Of those for the quarantine only as many as its bounds allow; the others are counted."""
     kept = [n for n in new if n.state != QUARANTINED]
-    rooms: dict[str, _Room] = {}
+    rooms: dict[str, Room] = {}
     over: dict[tuple[str, str], int] = {}
     for n in (n for n in new if n.state == QUARANTINED):
-        room = rooms.get(n.account) or rooms.setdefault(n.account, _room(connection, n.account))
+        room = rooms.get(n.account) or rooms.setdefault(n.account, room_of(connection, n.account))
         if room.take(n.received_at):
             kept.append(n)
         else:
@@ -122,40 +120,6 @@ def _row(connection: Connection, n: NewCallback) -> dict[str, Any]:
         "remote": n.remote, "state": n.state, "reason": n.reason, "looks": 0,
         "fingerprint": digest(connection, n.presented) if n.presented else None,
     }  # fmt: skip
-
-
-@dataclass
-class _Room:
-    """What an account's quarantine holds, and when the last of it came."""
-
-    held: int
-    last: datetime | None
-
-    def take(self, at: datetime) -> bool:
-        """Whether one that came then is kept."""
-        if self.held >= QUARANTINE_ROWS or (self.last and at - self.last < QUARANTINE_PAUSE):
-            return False
-        self.held, self.last = self.held + 1, at
-        return True
-
-
-def _room(connection: Connection, account: str) -> _Room:
-    c = t.callbacks.c
-    mine = sa.and_(c.state == QUARANTINED, c.account == account)
-    held, last = connection.execute(sa.select(sa.func.count(), sa.func.max(c.received_at)).where(mine)).one()
-    return _Room(held, last)
-
-
-def count(connection: Connection, counts: Mapping[tuple[str, str], int], now: datetime) -> None:
-    """Add to what is counted and not kept, by name and account."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    for (name, account), n in sorted(counts.items()):
-        insert = dialect.insert(t.counts).values(name=name, account=account, count=n, last_at=now)
-        connection.execute(
-            insert.on_conflict_do_update(
-                index_elements=["name", "account"], set_={"count": t.counts.c.count + n, "last_at": now}
-            )
-        )
 
 
 def lock_joining(connection: Connection) -> None:
