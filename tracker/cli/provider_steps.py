@@ -57,8 +57,8 @@ For callbacks to come in:
         URL               {callback_url(wanted)}
         Secret            {wanted.webhook_secret}
         Validation token  {wanted.webhook_token}
-    The provider verifies the address at once, so the server has to run.
-    Instead of the panel, its API:
+    The provider verifies the address at once, so the server has to run; start it again with the webhook_id.
+    Instead of the panel, its API (with your token as ACCESS_TOKEN; `data.id` of the answer is the webhook_id):
         curl -X POST {address}/developer/webhooks \\
              -H "Authorization: Bearer $ACCESS_TOKEN" -H "Content-Type: application/json" \\
              -d '{webhook}'
