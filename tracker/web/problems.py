@@ -26,6 +26,9 @@ log = structlog.get_logger()
 #: seconds after which it makes sense to come again
 RETRY_AFTER_S: Final = 5
 
+#: RFC 9110's names, which Python knows since 3.13
+_TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
+
 
 def problem(
     status: int,
@@ -37,7 +40,7 @@ def problem(
     """An error as a response. `errors` names the wrong fields."""
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": _TITLES.get(status) or HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
     }
