@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -165,6 +166,11 @@ def test_a_clock_that_is_wrong_is_a_warning(base_url: str, ahead_s: int, state: 
     assert (token.state, clock.state) == ("ok", state)
 
 
+def without_seconds(text: str) -> str:
+    """The words alone: between two runs the clocks may have come to differ by another second."""
+    return re.sub(r"within \d+ s\b", "within some seconds", " ".join(text.split()))
+
+
 def test_for_people_it_is_a_line_for_each_check(
     cli: Cli, base_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,7 +183,7 @@ def test_for_people_it_is_a_line_for_each_check(
     monkeypatch.setenv("TERM", "dumb")
     narrow = cli("doctor").stdout.splitlines()
     assert all(len(line) <= 80 or " " not in line.strip() for line in narrow)
-    assert " ".join(" ".join(narrow).split()) == " ".join(result.stdout.split())
+    assert without_seconds(" ".join(narrow)) == without_seconds(result.stdout)
 
 
 def test_without_any_configuration_it_fails_and_says_where_it_looked(cli: Cli) -> None:
