@@ -238,3 +238,10 @@ def test_evidence_of_sending_is_kept(house: House) -> None:
     assert json.loads(row.request_body)["to"] == NUMBER.lstrip("+")
     assert b"Bearer a-" not in row.request_headers
     assert house.database.read(lambda c: records.secrets_of(c, call)) == {}
+
+
+def test_the_name_of_a_sender_can_stand_in_a_log(house: House) -> None:
+    """A tail of digits alone would be masked there like a telephone number."""
+    for _ in range(50):
+        owner = assemble(house.database, house.program.accounts).sender.owner
+        assert owner.rpartition("-")[2].isalpha()
