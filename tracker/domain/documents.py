@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -105,6 +106,4 @@ def body_document(body: bytes) -> Mapping[str, str]:
     try:
         return {"body": body.decode(), "body_encoding": "utf-8"}
     except UnicodeDecodeError:
-        import base64
-
         return {"body": base64.b64encode(body).decode(), "body_encoding": "base64"}
