@@ -27,6 +27,12 @@ _SURE = [m.value for m in (*EXACT, MatchedBy.operator)]
 _C = t.callbacks.c
 _RECEIPT = (_C.id, _C.account, _C.lane, _C.received_at, _C.reading, _C.by_hand)
 _TIMES = ("started_at", "ended_at")
+#: the callbacks of a submission are found through its call, by which they are indexed anyway
+_OF_SUBMISSION = (
+    _C.state == "joined",
+    _C.call_id == t.submissions.c.call_id,
+    _C.submission_id == t.submissions.c.id,
+)
 
 
 def reading_to_json(reading: Reading) -> dict[str, Any]:
@@ -65,10 +71,8 @@ def evidence_of(connection: Connection, submission_ids: Collection[str]) -> dict
     """Everything that the provider said of these submissions."""
     found: dict[str, list[Evidence]] = {id: [] for id in submission_ids}
     c, x = t.callbacks.c, t.exchanges.c
-    joined = sa.select(c.id, c.received_at, c.reading, c.matched_by, c.submission_id).where(
-        c.state == "joined"
-    )
-    for row in _each(connection, joined, c.submission_id, submission_ids):
+    joined = sa.select(c.id, c.received_at, c.reading, c.matched_by, c.submission_id).where(*_OF_SUBMISSION)
+    for row in _each(connection, joined, t.submissions.c.id, submission_ids):
         found[row.submission_id].append(
             Evidence(
                 id=row.id,
@@ -164,8 +168,8 @@ def loose_receipts(
 def exact_receipts(connection: Connection, submission_ids: Collection[str]) -> list[Receipt]:
     """Callbacks and rows of polls that an id or an operator has joined to these submissions."""
     c, x = t.callbacks.c, t.exchanges.c
-    query = sa.select(*_RECEIPT).where(c.state == "joined", c.matched_by.in_(_SURE))
-    found = [receipt_of(row) for row in _each(connection, query, c.submission_id, submission_ids)]
+    query = sa.select(*_RECEIPT).where(*_OF_SUBMISSION, c.matched_by.in_(_SURE))
+    found = [receipt_of(row) for row in _each(connection, query, t.submissions.c.id, submission_ids)]
     polls = sa.select(x.id, x.answered_at, x.readings, x.submission_id, t.submissions.c.account).where(
         x.kind == "ask", t.submissions.c.id == x.submission_id
     )

@@ -133,8 +133,8 @@ def pending(connection: Connection, accounts: Collection[str], limit: int) -> li
     c = t.callbacks.c
     query = (
         sa.select(c.id, c.account, c.method, c.path, c.query, c.headers, c.body)
-        .where(c.state == PENDING, c.account.in_(list(accounts)))
-        .order_by(c.id)
+        .where(c.state == PENDING, t.unjoined, c.account.in_(list(accounts)))
+        .order_by(c.received_at, c.id)
         .limit(_fitting(connection, accounts, limit))
     )
     return [
@@ -149,8 +149,8 @@ def pending(connection: Connection, accounts: Collection[str], limit: int) -> li
 def _fitting(connection: Connection, accounts: Collection[str], limit: int) -> int:
     """How many of the oldest pending callbacks fit into memory together; at least one."""
     c = t.callbacks.c
-    query = sa.select(c.size).where(c.state == PENDING, c.account.in_(list(accounts)))
-    sizes = list(connection.scalars(query.order_by(c.id).limit(limit)))
+    query = sa.select(c.size).where(c.state == PENDING, t.unjoined, c.account.in_(list(accounts)))
+    sizes = list(connection.scalars(query.order_by(c.received_at, c.id).limit(limit)))
     return max(1, len([total for total in accumulate(sizes) if total <= _MOST_BYTES]))
 
 

@@ -36,6 +36,6 @@ class Room:
 def room_of(connection: Connection, account: str) -> Room:
     """What the quarantine of this account holds now."""
     c = t.callbacks.c
-    mine = sa.and_(c.state == QUARANTINED, c.account == account)
+    mine = sa.and_(c.state == QUARANTINED, t.unjoined, c.account == account)
     held, last = connection.execute(sa.select(sa.func.count(), sa.func.max(c.received_at)).where(mine)).one()
     return Room(held, last)

@@ -25,10 +25,12 @@ _LEAST_FREE: Final = 16 * 1024 * 1024
 def standing(connection: Connection, accounts: Iterable[str], now: datetime) -> dict[str, Any]:
     """The whole picture as one document; ages in seconds."""
     c, s = t.callbacks.c, t.submissions.c
-    oldest = connection.scalar(sa.select(sa.func.min(c.received_at)).where(c.state == inbox.PENDING))
+    oldest = connection.scalar(
+        sa.select(sa.func.min(c.received_at)).where(c.state == inbox.PENDING, t.unjoined)
+    )
     states = connection.execute(
         sa.select(c.state, sa.func.count().label("n"))
-        .where(c.state.in_((inbox.PENDING, inbox.ORPHANED, inbox.QUARANTINED, inbox.UNREADABLE)))
+        .where(c.state.in_((inbox.PENDING, inbox.ORPHANED, inbox.QUARANTINED, inbox.UNREADABLE)), t.unjoined)
         .group_by(c.state)
     )
     waiting = {row.state: row.n for row in states}
