@@ -26,7 +26,7 @@ def facts(
     standing = {
         "workers": [{"id": "w", "seen_at": "2026-11-23T13:29:58Z"}], "lag_s": 0.0, "accounts": {"thundersms": account},
         "callbacks": {"pending": 0, "orphaned": 0, "unreadable": 0, "quarantined": 0}, "unconfirmed_submissions": 0,
-        "jobs_due": {}, "oldest_job_overdue_s": 0.0, "counts": [], **changed,
+        "paused": [], "jobs_due": {}, "oldest_job_overdue_s": 0.0, "counts": [], **changed,
     }  # fmt: skip
     return Facts(
         now=NOW,
@@ -58,6 +58,26 @@ def test_each_problem_is_one_sentence(wrong: dict[str, Any], words: list[str]) -
     [sentence] = problems(facts(**wrong))
     assert all(word in sentence for word in words), sentence
     assert "\n" not in sentence
+
+
+def paused(why: str, account: str | None = None) -> dict[str, Any]:
+    since = (NOW - timedelta(hours=1)).isoformat()
+    scope = f"account {account}" if account else "all"
+    return {"scope": scope, "account": account, "campaign": None, "since": since, "why": why}
+
+
+def test_a_pause_is_a_note_where_a_person_wanted_it_and_else_a_problem() -> None:
+    wanted = facts(paused=[paused("operator", "thundersms")])
+    assert list(problems(wanted)) == []
+    [note] = notes(wanted)
+    assert "account thundersms" in note
+    assert "for 1 h" in note
+    assert "`tracker pause --resume --account thundersms`" in note
+    [sentence] = problems(facts(paused=[paused("restored")]))
+    assert "backup was restored" in sentence
+    assert "--resume`" in sentence
+    [sentence] = problems(facts(paused=[paused("copying")]))
+    assert "tracker db copy" in sentence
 
 
 @pytest.mark.parametrize(

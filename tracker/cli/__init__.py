@@ -105,6 +105,7 @@ from tracker.cli import demo as _demo  # noqa: E402, F401
 from tracker.cli import doctor as _doctor  # noqa: E402, F401
 from tracker.cli import inbox as _inbox  # noqa: E402, F401
 from tracker.cli import init as _init  # noqa: E402, F401
+from tracker.cli import pause as _pause  # noqa: E402, F401
 from tracker.cli import serve as _serve  # noqa: E402, F401
 from tracker.cli import show as _show  # noqa: E402, F401
 from tracker.cli import simulate as _simulate  # noqa: E402, F401

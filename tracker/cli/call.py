@@ -98,11 +98,14 @@ def call(
             if not placed.replayed:
                 asyncio.run(program.sender.submit(placed.submission))
         document, events = program.database.read(lambda c: call_and_timeline(c, placed.call))
+        paused = document["status"] == "pending" and program.pauser.standing()
     if json:
         print_json({**document, "timeline": events} if wait else document)
     sentence, was_placed = what_happened(document)
     if not json:
         typer.echo(as_called(sentence), err=not was_placed)
+    if paused:
+        typer.echo(as_called("Dialling is paused; see `tracker status`."), err=True)
     if not settled:
         typer.echo(
             as_called(f"It is not settled yet: `tracker show {placed.call} --watch` goes on."), err=True

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tracker.cli.moments import length
+from tracker.domain.events import from_iso
+from tracker.domain.pausing import WhyPaused
 
 Document = Mapping[str, Any]
 
@@ -50,6 +52,7 @@ def problems(facts: Facts) -> Iterator[str]:
     """What somebody should do something about now."""
     standing = facts.standing
     lag, late = standing["lag_s"], standing["oldest_job_overdue_s"]
+    yield from (sentence for sentence, meant in _paused(facts) if not meant)
     advice = "see the worker's log"
     if not standing["workers"]:
         advice = "start `tracker serve` or `tracker worker`"
@@ -73,7 +76,8 @@ def problems(facts: Facts) -> Iterator[str]:
 
 
 def notes(facts: Facts) -> Iterator[str]:
-    """What lies there for longer."""
+    """What lies there for longer, and what somebody wanted so."""
+    yield from (sentence for sentence, meant in _paused(facts) if meant)
     yield from (sentence for sentence, fresh in _lying(facts) if not fresh)
 
 
@@ -91,6 +95,25 @@ def _silence(facts: Facts, account: str, told: Document) -> Iterator[str]:
         f"No callback came {since} for account {account}, whose {open_} open, the oldest for {waits}: "
         "see `tracker doctor`"
     )
+
+
+def _paused(facts: Facts) -> Iterator[tuple[str, bool]]:
+    for pause in facts.standing["paused"]:
+        scope = {"account": pause["account"], "campaign": pause["campaign"]}
+        option = next((f" --{name} {word}" for name, word in scope.items() if word is not None), "")
+        since = length((facts.now - from_iso(pause["since"])).total_seconds())
+        told = f"Dialling is paused ({pause['scope']}) for {since}"
+        lift = f"`tracker pause --resume{option}` lets it go on"
+        if pause["why"] == WhyPaused.restored:
+            told += ", because a backup was restored: see `tracker calls --status unconfirmed`, and then"
+            yield f"{told} {lift}", False
+        elif pause["why"] == WhyPaused.copying:
+            yield (
+                f"{told}, because this database is a copy that is not complete: run `tracker db copy` again",
+                False,
+            )
+        else:
+            yield f"{told}: {lift}", True
 
 
 def _lying(facts: Facts) -> Iterator[tuple[str, bool]]:

@@ -72,6 +72,8 @@ class Reason(StrEnum):
     not_before = "not-before"
     secrets_erased = "secrets-erased"  #: what it would have to say is not known any more
     outcome_known = "outcome-known"  #: it became known meanwhile how the call ended
+    paused = "paused"  #: dialling is paused
+    restored = "restored"  #: a backup was restored: nobody knows what was dialled after it
     pace = "pace"  #: `calls_per_second` is used up for this moment
     zone = "zone"  #: the times look as if they were in another time zone
     unknown_word = "unknown-word"  #: the provider used a status that we do not know

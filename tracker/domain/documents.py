@@ -10,6 +10,7 @@ from typing import Any
 
 from tracker.domain.calls import Call, Submission
 from tracker.domain.events import AtSource, Event, iso
+from tracker.domain.pausing import Pause
 
 Document = dict[str, Any]
 
@@ -39,6 +40,14 @@ class Summary:
 
 def time(at: datetime | None) -> str | None:
     return iso(at) if at is not None else None
+
+
+def pause_document(pause: Pause) -> Document:
+    """A pause that stands."""
+    return {
+        "scope": pause.scope, "account": pause.account, "campaign": pause.campaign, "since": iso(pause.since),
+        "why": pause.why.value,
+    }  # fmt: skip
 
 
 def call_document(call: Call, summary: Summary, submissions: Iterable[Submission]) -> Document:

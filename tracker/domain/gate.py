@@ -13,6 +13,7 @@ from typing import Any
 from tracker.domain.accounts import Account, Dialling
 from tracker.domain.calls import Call, Reason
 from tracker.domain.events import iso
+from tracker.domain.pausing import Pause
 from tracker.domain.timeline import Decided
 
 
@@ -23,7 +24,7 @@ class Passage:
     #: `Decided.dial`, `Decided.wait` or `Decided.refuse`
     decided: str
     reason: Reason | None = None
-    #: when to come again, UTC; only with `wait`
+    #: when to come again, UTC; only with `wait`, and not where nobody knows
     until: datetime | None = None
     checked: Mapping[str, Any]
 
@@ -33,8 +34,10 @@ class Passage:
         return {"decision": self.decided, "checked": dict(self.checked), **until}
 
 
-def pass_gate(account: Account, call: Call, *, cancel_requested: bool, now: datetime) -> Passage:
-    """Whether `call` may be dialled at `now`."""
+def pass_gate(
+    account: Account, call: Call, *, cancel_requested: bool, pause: Pause | None, now: datetime
+) -> Passage:
+    """Whether `call` may be dialled at `now`. pause: the one that holds it, if any."""
     checked: dict[str, Any] = {"cancel_requested": cancel_requested}
     if cancel_requested:
         return Passage(decided=Decided.refuse, reason=Reason.operator, checked=checked)
@@ -48,6 +51,9 @@ def pass_gate(account: Account, call: Call, *, cancel_requested: bool, now: date
     checked["not_after"] = iso(call.not_after) if call.not_after else None
     if call.not_after is not None and now > call.not_after:
         return Passage(decided=Decided.refuse, reason=Reason.expired, checked=checked)
+    checked["paused"] = pause.scope if pause else None
+    if pause is not None:
+        return Passage(decided=Decided.wait, reason=Reason.paused, checked=checked)
     checked["not_before"] = iso(call.not_before) if call.not_before else None
     if call.not_before is not None and now < call.not_before:
         return Passage(decided=Decided.wait, reason=Reason.not_before, until=call.not_before, checked=checked)

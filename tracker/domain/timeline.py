@@ -270,9 +270,14 @@ def _open_reason(events: Iterable[Event], status: CallStatus) -> str | None:
 
 
 def _waits_until(events: Iterable[Event]) -> datetime | None:
-    waits = [e for e in events if e.detail.get("until") and not _says(e, Decided.resend)]
-    last = max(waits, key=_latest_plan, default=None)
-    return from_iso(last.detail["until"]) if last else None
+    waits = [
+        e
+        for e in events
+        if _says(e, Decided.wait) or (e.detail.get("until") and not _says(e, Decided.resend))
+    ]
+    last = max(waits, key=_latest_wait, default=None)
+    # while dialling is paused nobody knows until when
+    return from_iso(until) if last and (until := last.detail.get("until")) else None
 
 
 def _planned(events: Iterable[Event], latest: SubmissionState) -> datetime | None:
@@ -291,6 +296,11 @@ def _planned(events: Iterable[Event], latest: SubmissionState) -> datetime | Non
 
 def _latest_plan(e: Event) -> tuple[datetime, datetime]:
     return (e.at, from_iso(e.detail["until"]))
+
+
+def _latest_wait(e: Event) -> tuple[datetime, bool, datetime]:
+    until = e.detail.get("until")
+    return (e.at, until is None, from_iso(until) if until else e.at)
 
 
 def _by_operator(s: SubmissionState) -> bool:

@@ -13,12 +13,13 @@ from tracker.domain.accounts import Account
 from tracker.domain.calls import Call, CallStatus, Dial, Reason, Submission
 from tracker.domain.events import iso
 from tracker.domain.gate import pass_gate
+from tracker.domain.pausing import pause_of
 from tracker.domain.timeline import Decided
 from tracker.flow.recording import record
 from tracker.flow.telling import Teller
 from tracker.providers.base import Outgoing
 from tracker.providers.registry import provider_named
-from tracker.store import jobs, records, sending
+from tracker.store import jobs, pauses, records, sending
 from tracker.store.database import Connection
 from tracker.store.ids import new_id
 
@@ -58,7 +59,8 @@ def take(
         log.error("submission.no_account", submission=id, account=call.account)
         return None
     cancel = record(c, {call.id: call}, now=now)[call.id].cancel_requested
-    passage = pass_gate(account, call, cancel_requested=cancel, now=now)
+    pause = pause_of(call, pauses.of_call(c, call))
+    passage = pass_gate(account, call, cancel_requested=cancel, pause=pause, now=now)
     until = passage.until
     if passage.decided == Decided.dial:
         given = jobs.is_paced(c, jobs.SEND, id)
@@ -66,6 +68,11 @@ def take(
         if until is not None:
             passage = replace(passage, decided=Decided.wait, reason=Reason.pace, until=until)
     say = Teller(submission, now)
+    if passage.decided == Decided.wait and pause is not None:
+        jobs.plan(c, jobs.SEND, id, account.name, pauses.HELD)
+        key = f"wait/paused/{pause.scope}/{iso(pause.since)}"
+        record(c, {call.id: call}, add=[say.decision(key, passage.reason, passage.detail())], now=now)
+        return None
     if passage.decided == Decided.wait and until is not None:
         jobs.plan(c, jobs.SEND, id, account.name, until, paced=passage.reason is Reason.pace)
         add = [say.decision(f"wait/{passage.reason}/{iso(until)}", passage.reason, passage.detail())]

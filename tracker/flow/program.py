@@ -10,6 +10,7 @@ from tracker.flow.asking import Asker
 from tracker.flow.clock import Clock, system_clock
 from tracker.flow.joining import Joiner
 from tracker.flow.operating import Operator
+from tracker.flow.pausing import Pauser
 from tracker.flow.placing import Placer
 from tracker.flow.sending import Sender
 from tracker.store.database import Database
@@ -27,6 +28,7 @@ class Program:
     sender: Sender
     asker: Asker
     operator: Operator
+    pauser: Pauser
 
 
 def assemble(database: Database, accounts: Mapping[str, Account], clock: Clock = system_clock) -> Program:
@@ -41,4 +43,5 @@ def assemble(database: Database, accounts: Mapping[str, Account], clock: Clock =
         sender=Sender(database, accounts, joiner, clock),
         asker=Asker(database, accounts, joiner, clock),
         operator=Operator(database, accounts, joiner, clock),
+        pauser=Pauser(database, accounts, clock),
     )

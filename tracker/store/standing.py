@@ -10,9 +10,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from tracker.domain.documents import pause_document
 from tracker.domain.events import iso
 from tracker.errors import StorageUnavailable
-from tracker.store import inbox, jobs, workers
+from tracker.store import inbox, jobs, pauses, workers
 from tracker.store import tables as t
 from tracker.store.database import Database
 from tracker.store.digests import insert_unless_there
@@ -60,6 +61,7 @@ def standing(connection: Connection, accounts: Iterable[str], now: datetime) -> 
             for state in (inbox.PENDING, inbox.ORPHANED, inbox.UNREADABLE, inbox.QUARANTINED)
         },
         "unconfirmed_submissions": unconfirmed or 0,
+        "paused": [pause_document(p) for p in pauses.standing(connection)],
         "jobs_due": jobs.waiting(connection, now),
         "oldest_job_overdue_s": max(0.0, _age(overdue, now) or 0.0),
         "counts": [

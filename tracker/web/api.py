@@ -11,7 +11,7 @@ import structlog
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tracker.domain.documents import Document
+from tracker.domain.documents import Document, pause_document
 from tracker.domain.events import from_iso
 from tracker.errors import FieldError, InvalidInput, StorageUnavailable
 from tracker.store import inbox_queries, paging, queries, records
@@ -125,6 +125,34 @@ async def retry_call(request: AppRequest) -> Response:
     return _json({**made, "call": id}, 201)
 
 
+async def pause(request: AppRequest) -> Response:
+    """POST /pause: no further dial leaves, of all calls, of an account, or of a campaign."""
+    scope = await _scope(request)
+    pauser = request.state["program"].pauser
+    standing = await asyncio.to_thread(
+        lambda: pauser.pause(account=scope.get("account"), campaign=scope.get("campaign"))
+    )
+    return _json({"paused": [pause_document(p) for p in standing]})
+
+
+async def resume(request: AppRequest) -> Response:
+    """POST /resume: its counterpart, for the pause of exactly this scope."""
+    scope = await _scope(request)
+    pauser = request.state["program"].pauser
+    resumed = await asyncio.to_thread(
+        lambda: pauser.resume(account=scope.get("account"), campaign=scope.get("campaign"))
+    )
+    standing = await asyncio.to_thread(pauser.standing)
+    return _json({"paused": [pause_document(p) for p in standing], "released": resumed.released})
+
+
+async def _scope(request: AppRequest) -> dict[str, str]:
+    Parameters(request).done()
+    fields = await json_object(request, may_be_empty=True)
+    only(fields, {"account": str, "campaign": str})
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 async def list_callbacks(request: AppRequest) -> Response:
     """GET /callbacks: the inbox."""
     parameters = Parameters(request)
@@ -173,6 +201,8 @@ _ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = {
     "/calls/{id}/evidence": {"GET": get_evidence},
     "/calls/{id}/cancel": {"POST": cancel_call},
     "/calls/{id}/retry": {"POST": retry_call},
+    "/pause": {"POST": pause},
+    "/resume": {"POST": resume},
     "/callbacks": {"GET": list_callbacks},
     "/callbacks/{id}": {"GET": get_callback},
     "/callbacks/{id}/join": {"POST": join_callback},

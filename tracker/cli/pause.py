@@ -1,0 +1,46 @@
+"""`tracker pause`: no further dial leaves, until it is resumed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tracker.cli import app
+
+
+@app.command()
+def pause(
+    account: Annotated[str | None, typer.Option(help="Only of this account.")] = None,
+    campaign: Annotated[str | None, typer.Option(help="Only of this campaign.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Lift the pause of this scope again.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the pauses that stand as JSON.")] = False,
+) -> None:
+    """Let no further dial leave, on whatever worker: of all calls, of an account, or of a campaign.
+
+    Calls stay pending and are sent once it is resumed, if their time has not passed. Requests that are under way are
+    not recalled; callbacks are taken in and joined as always. Retries by hand wait, too.
+    """
+    from tracker.cli.context import assembled
+    from tracker.cli.moments import short_time
+    from tracker.cli.terminal import harmless, print_json
+    from tracker.domain.documents import pause_document
+    from tracker.domain.events import iso
+
+    with assembled() as program:
+        resumed = program.pauser.resume(account=account, campaign=campaign) if resume else None
+        standing = (
+            program.pauser.standing() if resume else program.pauser.pause(account=account, campaign=campaign)
+        )
+    scope = f"account {account}" if account else f"campaign {campaign}" if campaign else "all"
+    if json:
+        told = {"released": resumed.released} if resumed else {}
+        print_json({"paused": [pause_document(p) for p in standing], **told})
+        return
+    if resumed and resumed.lifted is None:
+        typer.echo(f"There was no pause of {harmless(scope)} to lift.")
+    elif resumed:
+        typer.echo(f"Dialling goes on ({harmless(scope)}); {resumed.released} calls that waited are due now.")
+    for p in standing:
+        why = "" if p.why == "operator" else f" ({p.why})"
+        typer.echo(f"Dialling is paused: {harmless(p.scope)}, since {short_time(iso(p.since))}{why}.")
