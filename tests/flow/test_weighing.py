@@ -119,12 +119,14 @@ def test_more_ids_than_a_statement_takes(house: House) -> None:
     def work(c: Any) -> None:
         assert evidence.receipts(c, many) == []
         assert inbox.standings(c, many) == {}
-        assert inbox.still_pending(c, many) == {}
-        assert evidence.submitted_by_keys(c, "thundersms", many, many, many) == []
+        assert inbox.still_pending(c, many) == set()
+        assert evidence.submitted_by_keys(c, "thundersms", full=many, base=many, own=many) == []
         assert set(records.lock_calls(c, [*many, call])) == {call}
+        assert set(records.lock(c, [*many, call])) == {call}
+        assert records.attempts_of(c, many) == {}
         assert [s.call for s in records.submissions_of(c, [*many, call])] == [call]
         inbox.write_repeats(c, dict.fromkeys(many))
-        inbox.wait_for(c, "thundersms", dict.fromkeys(many, ()))
+        inbox.wait_for(c, "thundersms", dict.fromkeys(many, ()), many)
 
     house.database.write(work)
 
@@ -184,9 +186,9 @@ def test_a_question_and_the_joiner_do_not_wait_for_each_other(
     provider.polls.append(callstatus({"id": id, "status": "BUSY"}))
     holds_the_lock, answer_is_there = threading.Event(), threading.Event()
     errors: list[BaseException] = []
-    real_lock = records.lock_calls
+    real_lock = records.lock
 
-    def lock_calls(c: Any, ids: Any) -> Any:
+    def lock(c: Any, ids: Any) -> Any:
         if threading.current_thread() is joiner:
             holds_the_lock.set()
             assert answer_is_there.wait(20)
@@ -200,7 +202,7 @@ def test_a_question_and_the_joiner_do_not_wait_for_each_other(
 
     repeats: list[float] = []
     monkeypatch.setattr("tracker.store.database.time.sleep", repeats.append)
-    monkeypatch.setattr(records, "lock_calls", lock_calls)
+    monkeypatch.setattr(records, "lock", lock)
     joiner = threading.Thread(target=house.program.joiner.join_pending)
     joiner.start()
     assert holds_the_lock.wait(20)

@@ -69,7 +69,7 @@ def test_the_id_is_committed_while_the_joiner_has_already_looked(
             assert may_go_on.wait(20)
         return verdicts
 
-    monkeypatch.setattr("tracker.flow.weighing.match", match_slowly)
+    monkeypatch.setattr("tracker.flow.gathering.match", match_slowly)
     joiner = threading.Thread(target=house.program.joiner.join_pending)
     joiner.start()
     assert has_looked.wait(20)

@@ -6,6 +6,7 @@ id has joined, and the records that are surely joined to those submissions; and 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,40 +29,76 @@ from tracker.store.evidence import twin_text
 
 @dataclass(frozen=True, kw_only=True)
 class Gathered:
-    """What is matched together."""
+    """What is matched together, and what came of it."""
 
     receipts: dict[str, Receipt]
     submissions: dict[str, Submitted]
     #: the receipts whose verdict may be written; the others only bear witness
     targets: set[str]
+    verdicts: dict[str, Verdict]
 
 
 def gather(c: Connection, account: str, targets: Sequence[Receipt]) -> Gathered:
     """Everything that bears on these receipts. `targets`: readable ones of one account that nobody said to ignore."""
     receipts = {r.id: r for r in targets}
     submissions = {s.id: s for s in _by_id(c, account, targets)}
-    first = match(receipts.values(), submissions.values())
-    joined = {id: v.submission for id, v in first.items() if isinstance(v, Join) and v.sure}
+    first = match(targets, submissions.values())
+    sure = {id: submissions[v.submission] for id, v in first.items() if isinstance(v, Join) and v.sure}
+    loose = _loose_numbers(c, account, sure.values())
+    straight = _straight(targets, sure, loose)
+    gathered = Gathered(
+        receipts=receipts,
+        submissions=submissions,
+        targets=set(receipts),
+        verdicts={id: first[id] for id in straight},
+    )
+    if rest := [r for r in targets if r.id not in straight]:
+        _gather_around(c, account, rest, sure, loose, gathered)
+    return gathered
 
-    written = set(receipts)
-    twins = {twin for r in targets if r.id not in joined and (twin := twin_text(r.reading))}
+
+def _loose_numbers(c: Connection, account: str, submissions: Iterable[Submitted]) -> set[str]:
+    """The numbers of these submissions for which there are receipts that no id has joined: those are weighed anew."""
+    requested = {s.to: s.requested_at for s in submissions if s.requested_at is not None}
+    return evidence.loose_numbers(c, account, requested, min(requested.values())) if requested else set()
+
+
+def _straight(targets: Sequence[Receipt], sure: Mapping[str, Submitted], loose: set[str]) -> set[str]:
+    """The receipts that an id decides and on which no other match hangs."""
+    aside = [r.reading for r in targets if r.id not in sure]
+    entangled = loose | {reading.to for reading in aside if reading.to}
+    alike = {twin for reading in aside if (twin := twin_text(reading))}
+    return {
+        r.id
+        for r in targets
+        if r.id in sure and sure[r.id].to not in entangled and not (alike and twin_text(r.reading) in alike)
+    }
+
+
+def _gather_around(
+    c: Connection,
+    account: str,
+    targets: Sequence[Receipt],
+    sure: Mapping[str, Submitted],
+    loose: set[str],
+    gathered: Gathered,
+) -> None:
+    """Add what bears on receipts that no id decides, or on whose number others wait; and match them together."""
+    receipts, submissions = {r.id: r for r in targets}, gathered.submissions
+    twins = {twin for r in targets if r.id not in sure and (twin := twin_text(r.reading))}
     for r in evidence.twin_receipts(c, account, twins) if twins else ():
         if r.id not in receipts:
             receipts[r.id] = r
             if r.joined is None:
-                written.add(r.id)
+                gathered.targets.add(r.id)
 
     # the numbers for which no id decides, and from when on
     since: dict[str, datetime] = {}
-    numbers = {s.to for id in joined.values() if (s := submissions.get(id)) and s.requested_at}
-    if numbers:
-        earliest = min(s.requested_at for s in submissions.values() if s.requested_at)
-        for number in evidence.loose_numbers(c, account, numbers, earliest):
-            since[number] = min(
-                s.requested_at for s in submissions.values() if s.to == number and s.requested_at
-            )
+    for s in submissions.values():
+        if s.to in loose and s.requested_at:
+            since[s.to] = min(since.get(s.to, s.requested_at), s.requested_at)
     for r in receipts.values():
-        if r.reading.to and r.id not in joined and r.joined is None:
+        if r.reading.to and r.id not in sure and r.joined is None:
             since[r.reading.to] = min(since.get(r.reading.to, r.received_at), r.received_at)
 
     if since:
@@ -72,27 +109,29 @@ def gather(c: Connection, account: str, targets: Sequence[Receipt]) -> Gathered:
         for r in evidence.loose_receipts(c, account, since, start, end):
             if r.id not in receipts:
                 receipts[r.id] = r
-                written.add(r.id)
-        for r in evidence.exact_receipts(c, submissions.keys()):
+                gathered.targets.add(r.id)
+        weighed = [s for s in submissions.values() if s.to in since]
+        for r in evidence.exact_receipts(c, weighed):
             receipts.setdefault(r.id, r)
     stand = {r.by_hand for r in receipts.values() if r.by_hand}
     stand |= {r.joined.submission for r in receipts.values() if r.joined}
-    for s in evidence.submitted_by_keys(c, account, (), (), stand - submissions.keys()):
+    for s in evidence.submitted_by_keys(c, account, own=stand - submissions.keys()):
         submissions.setdefault(s.id, s)
-    return Gathered(receipts=receipts, submissions=submissions, targets=written)
+    gathered.receipts.update(receipts)
+    gathered.verdicts.update(match(receipts.values(), submissions.values()))
 
 
-def worth_asking(gathered: Gathered, verdicts: Mapping[str, Verdict], ids: Iterable[str]) -> set[str]:
+def worth_asking(gathered: Gathered, ids: Iterable[str]) -> set[str]:
     """The candidates of these ambiguous receipts about which the provider can tell us something new.
 
     One that it has named no id for cannot be asked about; one that an id has given its only record has no other.
     """
     said = {
         join.submission
-        for id, join in verdicts.items()
+        for id, join in gathered.verdicts.items()
         if isinstance(join, Join) and join.sure and _is_over(gathered.receipts[id])
     }
-    named = {s for id in ids if isinstance(v := verdicts[id], Unjoined) for s in v.candidates}
+    named = {s for id in ids if isinstance(v := gathered.verdicts[id], Unjoined) for s in v.candidates}
     return {
         id for id in named if (s := gathered.submissions[id]).provider_id and (s.interval or id not in said)
     }
@@ -102,15 +141,22 @@ def _is_over(r: Receipt) -> bool:
     return r.reading.status is not None and r.reading.status.is_outcome
 
 
-def _by_id(c: Connection, account: str, receipts: Iterable[Receipt]) -> list[Submitted]:
+def _by_id(c: Connection, account: str, receipts: Sequence[Receipt]) -> list[Submitted]:
+    """The submissions that these receipts may name; what goes before the rest in `match` is looked up before it."""
+    named = {id_key(id) for r in receipts for id in r.reading.ids}
+    found = evidence.submitted_by_keys(c, account, full=named)
+    times = Counter(id_key(s.provider_id) for s in found if s.provider_id)
+    rest = [r for r in receipts if r.by_hand or not any(times[id_key(id)] == 1 for id in r.reading.ids)]
+    if not rest:
+        return found
     full: set[str] = set()
     base: set[str] = set()
     own: set[str] = set()
-    for r in receipts:
+    for r in rest:
         for id in (*r.reading.ids, *((r.reading.mid,) if r.reading.mid else ())):
             full.add(id_key(id))
             base.add(base_key(id))
         own |= set(r.reading.references)
         if r.by_hand:
             own.add(r.by_hand)
-    return evidence.submitted_by_keys(c, account, full, base, own)
+    return [*found, *evidence.submitted_by_keys(c, account, full=full - named, base=base, own=own)]

@@ -50,8 +50,7 @@ _MOST_IDS: Final = 20
 
 @dataclass(frozen=True, kw_only=True)
 class _Read:
-    id: str
-    account: str
+    raw: inbox.RawCallback
     said: Reading | NotACall | Unreadable
 
 
@@ -92,9 +91,9 @@ class Joiner:
                 for one in read:
                     self._join([one])
                 return
-            log.exception("callback.not_joined", callback=read[0].id)
+            log.exception("callback.not_joined", callback=read[0].raw.id)
             failed = inbox.Standing(
-                id=read[0].id, state=inbox.UNREADABLE, reason=f"our own error: {type(error).__name__}"
+                id=read[0].raw.id, state=inbox.UNREADABLE, reason=f"our own error: {type(error).__name__}"
             )
             self._database.write(lambda c: inbox.write(c, [failed]))
 
@@ -173,25 +172,28 @@ class Joiner:
             said = Unreadable(reason=f"our own error: {type(error).__name__}")
         if isinstance(said, Reading):
             said = replace(said, ids=said.ids[:_MOST_IDS], references=said.references[:_MOST_IDS])
-        return _Read(id=raw.id, account=raw.account, said=said)
+        return _Read(raw=raw, said=said)
 
-    def _take(self, c: Connection, read: Iterable[_Read]) -> None:
+    def _take(self, c: Connection, read: Sequence[_Read]) -> None:
         inbox.lock_joining(c)
-        by_id = {r.id: r for r in read}
-        still = inbox.still_pending(c, by_id.keys())
+        still = inbox.still_pending(c, [r.raw.id for r in read])
         receipts: dict[str, list[Receipt]] = {}
         closed: list[inbox.Standing] = []
-        for id, (lane, received_at) in still.items():
-            said, account = by_id[id].said, by_id[id].account
+        for r in read:
+            raw, said = r.raw, r.said
+            if raw.id not in still:
+                continue
             if isinstance(said, Reading):
-                receipt = Receipt(id=id, account=account, lane=lane, received_at=received_at, reading=said)
-                receipts.setdefault(account, []).append(receipt)
+                receipt = Receipt(
+                    id=raw.id, account=raw.account, lane=raw.lane, received_at=raw.received_at, reading=said
+                )
+                receipts.setdefault(raw.account, []).append(receipt)
             else:
                 state = inbox.IGNORED if isinstance(said, NotACall) else inbox.UNREADABLE
-                closed.append(inbox.Standing(id=id, state=state, reason=said.reason))
+                closed.append(inbox.Standing(id=raw.id, state=state, reason=said.reason))
         inbox.write(c, closed)
         for account, group in receipts.items():
-            weigh(c, account, group, self._clock())
+            weigh(c, account, group, self._clock(), fresh=True)
         log.info("callbacks.read", count=len(still), not_calls=len(closed))
 
     def _look_again(self, c: Connection, due: Iterable[tuple[str, str]]) -> None:

@@ -139,10 +139,10 @@ class Operator:
     ) -> list[Submitted]:
         """The submissions that an operator may mean: by an id as it was given, else by it without its suffix."""
         if submission:
-            return evidence.submitted_by_keys(c, account, (), (), [submission])
+            return evidence.submitted_by_keys(c, account, own=[submission])
         id = submission_id or ""
-        return evidence.submitted_by_keys(c, account, [id_key(id)], (), ()) or evidence.submitted_by_keys(
-            c, account, (), [base_key(id)], ()
+        return evidence.submitted_by_keys(c, account, full=[id_key(id)]) or evidence.submitted_by_keys(
+            c, account, base=[base_key(id)]
         )
 
     def _ignore(self, c: Connection, callback_id: str) -> None:
@@ -155,7 +155,7 @@ class Operator:
             id=callback_id, state=inbox.IGNORED, reason=Reason.operator, reading=receipt.reading
         )
         inbox.write(c, [ignored])
-        inbox.wait_for(c, receipt.account, {callback_id: set()})
+        inbox.wait_for(c, receipt.account, {}, [callback_id])
         if standing.call and standing.submission:
             calls = records.lock_calls(c, [standing.call])
             record(c, calls, rederive=[standing.submission], now=self._clock())

@@ -10,39 +10,45 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from tracker.domain.calls import Call, Submission
+from tracker.domain.calls import Call
 from tracker.domain.events import Event, Source
+from tracker.domain.readings import Reading
 from tracker.domain.records import Derived, Evidence, derive
 from tracker.domain.timeline import Timeline, fold
 from tracker.store import evidence, inbox, records
 from tracker.store.database import Connection
+from tracker.store.records import Attempt, Locked
 
 _DERIVED = (Source.callback, Source.poll)
+_NOTHING_READ: Mapping[str, Reading] = {}
 
 
 def record(
     connection: Connection,
-    calls: Mapping[str, Call],
+    calls: Mapping[str, Call | Locked],
     *,
     add: Sequence[Event] = (),
     rederive: Collection[str] = (),
+    read: Mapping[str, Reading] = _NOTHING_READ,
     now: datetime,
 ) -> dict[str, Timeline]:
     """Write events of locked calls and what follows from them; gives their timelines.
 
-    calls: as `store.records.lock_calls` gave them, in this transaction.
+    calls: as `store.records.lock_calls` or `lock` gave them, in this transaction.
     add: new facts of ours; one whose key is known already is the same fact, and is not added again.
     rederive: submissions whose evidence changed; their callbacks' and polls' events are made anew from all of it.
+    read: readings of callbacks that are known already, by their ids.
     """
     stored = records.events_of(connection, calls.keys())
-    submissions = {s.id: s for s in records.submissions_of(connection, calls.keys())}
     changed: set[str] = set()
     fresh: list[Event] = []
 
-    known = {(call, event.key) for call, events in stored.items() for event, _ in events}
-    fresh += [e for e in add if (e.call, e.key) not in known]
+    if add:
+        known = {(call, event.key) for call, events in stored.items() for event, _ in events}
+        fresh += [e for e in add if (e.call, e.key) not in known]
     if rederive:
-        fresh += _rederive(connection, [submissions[id] for id in rederive], stored, changed, now)
+        attempts = records.attempts_of(connection, calls.keys())
+        fresh += _rederive(connection, {id: attempts[id] for id in rederive}, stored, changed, read)
     for event in records.insert_events(connection, fresh, now):
         stored[event.call].append((event, False))
         changed.add(event.call)
@@ -58,10 +64,10 @@ def record(
 
 def _rederive(
     connection: Connection,
-    submissions: Iterable[Submission],
+    attempts: Mapping[str, Attempt],
     stored: dict[str, list[tuple[Event, bool]]],
     changed: set[str],
-    now: datetime,
+    read: Mapping[str, Reading],
 ) -> list[Event]:
     """Bring the events of callbacks and polls in line with the evidence; gives those that are to be inserted."""
     fresh: list[Event] = []
@@ -69,10 +75,9 @@ def _rederive(
     withdraw: list[str] = []
     restore: list[str] = []
     repeats: dict[str, str | None] = {}
-    by_submission = {s.id: s for s in submissions}
-    for id, said in evidence.evidence_of(connection, by_submission.keys()).items():
-        submission = by_submission[id]
-        derived = _derive(submission, said)
+    said, repeated = evidence.evidence_of(connection, {a.id: a.call for a in attempts.values()}, read)
+    for id, submission in attempts.items():
+        derived = _derive(submission, said[id])
         repeats |= _among_callbacks(derived.repeat_of)
         wanted = {e.key: e for e in derived.events}
         kept: list[tuple[Event, bool]] = []
@@ -100,7 +105,9 @@ def _rederive(
     records.delete_events(connection, stale)
     records.set_withdrawn(connection, withdraw, True)
     records.set_withdrawn(connection, restore, False)
-    inbox.write_repeats(connection, repeats)
+    inbox.write_repeats(
+        connection, {id: of for id, of in repeats.items() if id in repeated and repeated[id] != of}
+    )
     return fresh
 
 
@@ -118,7 +125,7 @@ def _among_callbacks(repeat_of: Mapping[str, str | None]) -> dict[str, str | Non
     return repeats
 
 
-def _derive(submission: Submission, said: Iterable[Evidence]) -> Derived:
+def _derive(submission: Attempt, said: Iterable[Evidence]) -> Derived:
     return derive(
         call=submission.call,
         submission=submission.id,

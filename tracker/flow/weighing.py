@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from tracker.domain.matching import Join, Receipt, Submitted, Verdict, base_key, id_key, match
+from tracker.domain.matching import Join, Receipt, Submitted, Verdict, base_key, id_key
 from tracker.domain.readings import Reading
 from tracker.flow.gathering import gather, worth_asking
 from tracker.flow.recording import record
@@ -27,28 +27,34 @@ FIRST_LOOK: Final = timedelta(seconds=5)
 _NAMED: Final = 20
 
 
-def weigh(c: Connection, account: str, targets: list[Receipt], now: datetime) -> None:
-    """Match these receipts, and all others whose match they may change; write what changed. The lock is held."""
+def weigh(c: Connection, account: str, targets: list[Receipt], now: datetime, *, fresh: bool = False) -> None:
+    """Match these receipts, and all others whose match they may change; write what changed. The lock is held.
+
+    fresh: they were pending until this transaction.
+    """
     if not targets:
         return
     gathered = gather(c, account, targets)
-    verdicts = match(gathered.receipts.values(), gathered.submissions.values())
-    before = inbox.standings(c, gathered.targets)
+    before = {r.id: inbox.Standing(id=r.id, state=inbox.PENDING) for r in targets} if fresh else {}
+    before |= inbox.standings(c, gathered.targets - before.keys())
     after = {
-        id: _standing(gathered.receipts[id], verdicts[id], gathered.submissions, before[id], now)
+        id: _standing(gathered.receipts[id], gathered.verdicts[id], gathered.submissions, before[id], now)
         for id in gathered.targets
     }
-    changed = {id: s for id, s in after.items() if replace(s, reading=None) != before[id]}
+    changed = {id: s for id, s in after.items() if _differs(s, before[id])}
     touched = {s.submission for id in changed for s in (after[id], before[id]) if s.submission}
     moved = {id: s for id, s in changed.items() if s.submission != before[id].submission}
 
-    call_ids = {s.call for id in changed for s in (after[id], before[id]) if s.call}
-    calls = records.lock_calls(c, call_ids)
+    calls = records.lock(c, {s.call for id in changed for s in (after[id], before[id]) if s.call})
     inbox.write(c, list(changed.values()))
-    inbox.wait_for(c, account, {id: _keys(gathered.receipts[id].reading, s) for id, s in changed.items()})
-    timelines = record(c, calls, rederive=touched, now=now)
+    waited = {id for id in changed if before[id].state != inbox.PENDING}
+    inbox.wait_for(
+        c, account, {id: _keys(gathered.receipts[id].reading, s) for id, s in changed.items()}, waited
+    )
+    read = {id: gathered.receipts[id].reading for id in changed}
+    timelines = record(c, calls, rederive=touched, read=read, now=now)
     ambiguous = [id for id, s in changed.items() if s.reason == "ambiguous" != before[id].reason]
-    jobs.plan_all(c, jobs.ASK, worth_asking(gathered, verdicts, ambiguous), account, now)
+    jobs.plan_all(c, jobs.ASK, worth_asking(gathered, ambiguous), account, now)
     log.info(
         "callbacks.weighed",
         account=account,
@@ -66,6 +72,11 @@ def weigh(c: Connection, account: str, targets: list[Receipt], now: datetime) ->
             if s.call is not None and len(moved) <= _NAMED
         ],
     )
+
+
+def _differs(after: inbox.Standing, before: inbox.Standing) -> bool:
+    """Whether something is to be written: a pending one becomes something always."""
+    return before.state == inbox.PENDING or replace(after, reading=None) != before
 
 
 def _standing(

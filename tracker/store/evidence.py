@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,33 +15,27 @@ from tracker.domain.events import EXACT, MatchedBy, Source, from_iso, iso
 from tracker.domain.matching import Join, Receipt, Submitted, twin_key
 from tracker.domain.readings import Reading
 from tracker.domain.records import Evidence
+from tracker.store import bulk
 from tracker.store import tables as t
 from tracker.store.parts import parts
 
 #: what `by_hand` says where an operator wants a callback ignored
 IGNORE = "ignore"
 
-_DEFAULTS = Reading()
+_NOTHING = vars(Reading())
 _SURE = [m.value for m in (*EXACT, MatchedBy.operator)]
 # without the request itself, which may have a megabyte
 _C = t.callbacks.c
 _RECEIPT = (_C.id, _C.account, _C.lane, _C.received_at, _C.reading, _C.by_hand)
 _TIMES = ("started_at", "ended_at")
-#: the callbacks of a submission are found through its call, by which they are indexed anyway
-_OF_SUBMISSION = (
-    _C.state == "joined",
-    _C.call_id == t.submissions.c.call_id,
-    _C.submission_id == t.submissions.c.id,
-)
 
 
 def reading_to_json(reading: Reading) -> dict[str, Any]:
     """A reading as JSON, without what it does not say."""
-    said: dict[str, Any] = {}
-    for field in dataclasses.fields(Reading):
-        value = getattr(reading, field.name)
-        if value != getattr(_DEFAULTS, field.name):
-            said[field.name] = iso(value) if isinstance(value, datetime) else value
+    said = {name: value for name, value in vars(reading).items() if value != _NOTHING[name]}
+    for name in _TIMES:
+        if name in said:
+            said[name] = iso(said[name])
     return said
 
 
@@ -67,50 +61,64 @@ def twin_text(reading: Reading) -> str | None:
     return "\x1f".join(key) if key else None
 
 
-def evidence_of(connection: Connection, submission_ids: Collection[str]) -> dict[str, list[Evidence]]:
-    """Everything that the provider said of these submissions."""
-    found: dict[str, list[Evidence]] = {id: [] for id in submission_ids}
+def evidence_of(
+    connection: Connection, calls: Mapping[str, str], read: Mapping[str, Reading]
+) -> tuple[dict[str, list[Evidence]], dict[str, str | None]]:
+    """Everything that the provider said of these submissions (id → call), and what each callback of it is stored as
+    repeating.
+
+    read: readings of some of the callbacks, known already by the ids of these.
+    """
+    found: dict[str, list[Evidence]] = {id: [] for id in calls}
+    repeats: dict[str, str | None] = {}
     c, x = t.callbacks.c, t.exchanges.c
-    joined = sa.select(c.id, c.received_at, c.reading, c.matched_by, c.submission_id).where(*_OF_SUBMISSION)
-    for row in _each(connection, joined, t.submissions.c.id, submission_ids):
-        found[row.submission_id].append(
-            Evidence(
-                id=row.id,
-                source=Source.callback,
-                received_at=row.received_at,
-                reading=reading_from_json(row.reading),
-                matched_by=MatchedBy(row.matched_by),
+    of_calls = set(calls.values())
+    told = (c.id, c.received_at, c.reading, c.matched_by, c.submission_id, c.repeat_of)
+    for id, received_at, said, matched_by, submission, repeat_of in bulk.select(
+        connection, told, c.call_id, of_calls, also=" AND state = 'joined'"
+    ):
+        if submission in found:
+            repeats[id] = repeat_of
+            found[submission].append(
+                Evidence(
+                    id=id,
+                    source=Source.callback,
+                    received_at=received_at,
+                    reading=read.get(id) or reading_from_json(said),
+                    matched_by=MatchedBy(matched_by),
+                )
             )
-        )
-    polls = sa.select(x.id, x.answered_at, x.readings, x.submission_id).where(x.kind == "ask")
-    for poll in _each(connection, polls, x.submission_id, submission_ids):
-        found[poll.submission_id] += [
-            Evidence(
-                id=f"{poll.id}/{n}",
-                source=Source.poll,
-                received_at=poll.answered_at,
-                reading=reading_from_json(said),
-                matched_by=MatchedBy.submission_id,
-            )
-            for n, said in enumerate(poll.readings or ())
-        ]
-    return found
+    polls = (x.id, x.answered_at, x.readings, x.submission_id)
+    for id, answered_at, readings, submission in bulk.select(
+        connection, polls, x.call_id, of_calls, also=" AND kind = 'ask'"
+    ):
+        if submission in found:
+            found[submission] += [
+                Evidence(
+                    id=f"{id}/{n}",
+                    source=Source.poll,
+                    received_at=answered_at,
+                    reading=reading_from_json(one),
+                    matched_by=MatchedBy.submission_id,
+                )
+                for n, one in enumerate(readings or ())
+            ]
+    return found, repeats
 
 
-def submitted_of(row: Row[Any]) -> Submitted:
+_S = t.submissions.c
+_SUBMITTED = (
+    *(_S.id, _S.call_id, _S.account, _S.to, _S.bridge, _S.flow_id, _S.interval),
+    *(_S.lane, _S.provider_id, _S.requested_at, _S.refused),
+)
+
+
+def _submitted(row: tuple[Any, ...]) -> Submitted:
+    id, call, account, to, bridge, flow_id, interval, lane, provider_id, requested_at, refused = row
     return Submitted(
-        id=row.id,
-        call=row.call_id,
-        account=row.account,
-        to=row.to,
-        bridge=row.bridge,
-        flow_id=row.flow_id,
-        interval=row.interval,
-        lane=row.lane,
-        provider_id=row.provider_id,
-        requested_at=row.requested_at,
-        refused=row.refused,
-    )
+        id=id, call=call, account=account, to=to, bridge=bridge, flow_id=flow_id, interval=interval, lane=lane,
+        provider_id=provider_id, requested_at=requested_at, refused=refused,
+    )  # fmt: skip
 
 
 def receipt_of(row: Row[Any]) -> Receipt:
@@ -125,14 +133,19 @@ def receipt_of(row: Row[Any]) -> Receipt:
 
 
 def submitted_by_keys(
-    connection: Connection, account: str, full: Collection[str], base: Collection[str], own: Collection[str]
+    connection: Connection,
+    account: str,
+    *,
+    full: Collection[str] = (),
+    base: Collection[str] = (),
+    own: Collection[str] = (),
 ) -> list[Submitted]:
     """The submissions of an account that any of these ids may mean."""
-    s = t.submissions.c
     found: dict[str, Submitted] = {}
-    for column, keys in ((s.provider_key, full), (s.provider_base, base), (s.id, own)):
-        query = sa.select(t.submissions).where(s.account == account)
-        found |= {row.id: submitted_of(row) for row in _each(connection, query, column, keys)}
+    for column, keys in ((_S.provider_key, full), (_S.provider_base, base), (_S.id, own)):
+        for row in bulk.select(connection, _SUBMITTED, column, keys):
+            if row[2] == account:
+                found[row[0]] = _submitted(row)
     return list(found.values())
 
 
@@ -140,11 +153,10 @@ def submitted_to(
     connection: Connection, account: str, numbers: Collection[str], since: datetime, until: datetime
 ) -> list[Submitted]:
     """The submissions of an account to these numbers that were requested in that time."""
-    s = t.submissions.c
-    query = sa.select(t.submissions).where(
-        s.account == account, s.requested_at >= since, s.requested_at <= until
+    query = sa.select(*_SUBMITTED).where(
+        _S.account == account, _S.requested_at >= since, _S.requested_at <= until
     )
-    return [submitted_of(row) for row in _each(connection, query, s.to, numbers)]
+    return [_submitted(tuple(row)) for row in _each(connection, query, _S.to, numbers)]
 
 
 def loose_numbers(
@@ -152,8 +164,8 @@ def loose_numbers(
 ) -> set[str]:
     """Of these numbers, those with receipts since then that no id has joined."""
     c = t.callbacks.c
-    query = sa.select(c.loose_number).where(c.account == account, c.received_at >= since).distinct()
-    return {row.loose_number for row in _each(connection, query, c.loose_number, numbers)}
+    rows = bulk.select(connection, (c.loose_number, c.account, c.received_at), c.loose_number, numbers)
+    return {number for number, of, received_at in rows if of == account and received_at >= since}
 
 
 def loose_receipts(
@@ -165,25 +177,29 @@ def loose_receipts(
     return [receipt_of(row) for row in _each(connection, query, c.loose_number, numbers)]
 
 
-def exact_receipts(connection: Connection, submission_ids: Collection[str]) -> list[Receipt]:
+def exact_receipts(connection: Connection, submissions: Collection[Submitted]) -> list[Receipt]:
     """Callbacks and rows of polls that an id or an operator has joined to these submissions."""
     c, x = t.callbacks.c, t.exchanges.c
-    query = sa.select(*_RECEIPT).where(*_OF_SUBMISSION, c.matched_by.in_(_SURE))
-    found = [receipt_of(row) for row in _each(connection, query, t.submissions.c.id, submission_ids)]
-    polls = sa.select(x.id, x.answered_at, x.readings, x.submission_id, t.submissions.c.account).where(
-        x.kind == "ask", t.submissions.c.id == x.submission_id
-    )
-    for row in _each(connection, polls, x.submission_id, submission_ids):
+    by_id = {s.id: s for s in submissions}
+    calls = {s.call for s in submissions}
+    query = sa.select(*_RECEIPT, c.submission_id).where(c.state == "joined", c.matched_by.in_(_SURE))
+    found = [
+        receipt_of(row) for row in _each(connection, query, c.call_id, calls) if row.submission_id in by_id
+    ]
+    polls = (x.id, x.answered_at, x.readings, x.submission_id)
+    for id, answered_at, readings, submission in bulk.select(
+        connection, polls, x.call_id, calls, also=" AND kind = 'ask'"
+    ):
         found += [
             Receipt(
-                id=f"{row.id}/{n}",
-                account=row.account,
+                id=f"{id}/{n}",
+                account=by_id[submission].account,
                 lane=None,
-                received_at=row.answered_at,
+                received_at=answered_at,
                 reading=reading_from_json(said),
-                asked_for=row.submission_id,
+                asked_for=submission,
             )
-            for n, said in enumerate(row.readings or ())
+            for n, said in enumerate((readings or ()) if submission in by_id else ())
         ]
     return found
 

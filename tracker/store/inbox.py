@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tracker.domain.readings import Reading
+from tracker.store import bulk
 from tracker.store import tables as t
 from tracker.store.counts import count
 from tracker.store.digests import digest
@@ -32,6 +33,10 @@ _JOINING_LOCK: Final = 0x7472_6B72_6A6F
 
 #: of the bodies that are read at once
 _MOST_BYTES: Final = 8 * 1024 * 1024
+
+_C = t.callbacks.c
+_RAW = (_C.id, _C.account, _C.lane, _C.received_at, _C.method, _C.path, _C.query, _C.headers, _C.body)
+_OLDEST_PENDING: Final = f" AND state = 'pending' AND {t.UNJOINED} ORDER BY received_at, id"
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -63,6 +68,8 @@ class RawCallback:
 
     id: str
     account: str
+    lane: str | None
+    received_at: datetime
     method: str
     path: bytes
     query: bytes
@@ -130,39 +137,30 @@ def lock_joining(connection: Connection) -> None:
 
 def pending(connection: Connection, accounts: Collection[str], limit: int) -> list[RawCallback]:
     """The oldest callbacks that nobody has read yet."""
-    c = t.callbacks.c
-    query = (
-        sa.select(c.id, c.account, c.method, c.path, c.query, c.headers, c.body)
-        .where(c.state == PENDING, t.unjoined, c.account.in_(list(accounts)))
-        .order_by(c.received_at, c.id)
-        .limit(_fitting(connection, accounts, limit))
+    most = _fitting(connection, accounts, limit)
+    rows = bulk.select(
+        connection, _RAW, t.callbacks.c.account, accounts, also=f"{_OLDEST_PENDING} LIMIT {most}"
     )
     return [
         RawCallback(
-            id=r.id, account=r.account, method=r.method, path=r.path, query=r.query,
-            headers=unpack_headers(r.headers), body=r.body,
+            id=id, account=account, lane=lane, received_at=received_at, method=method, path=bytes(path),
+            query=bytes(query), headers=unpack_headers(headers), body=bytes(body),
         )
-        for r in connection.execute(query)
+        for id, account, lane, received_at, method, path, query, headers, body in rows
     ]  # fmt: skip
 
 
 def _fitting(connection: Connection, accounts: Collection[str], limit: int) -> int:
     """How many of the oldest pending callbacks fit into memory together; at least one."""
     c = t.callbacks.c
-    query = sa.select(c.size).where(c.state == PENDING, t.unjoined, c.account.in_(list(accounts)))
-    sizes = list(connection.scalars(query.order_by(c.received_at, c.id).limit(limit)))
-    return max(1, len([total for total in accumulate(sizes) if total <= _MOST_BYTES]))
+    rows = bulk.select(connection, (c.size,), c.account, accounts, also=f"{_OLDEST_PENDING} LIMIT {limit}")
+    return max(1, len([total for total in accumulate(size for (size,) in rows) if total <= _MOST_BYTES]))
 
 
-def still_pending(connection: Connection, ids: Collection[str]) -> dict[str, tuple[str | None, datetime]]:
-    """Of these, those that nobody else has read meanwhile: their lane and time of receipt."""
+def still_pending(connection: Connection, ids: Collection[str]) -> set[str]:
+    """Of these, those that nobody else has read meanwhile."""
     c = t.callbacks.c
-    query = sa.select(c.id, c.lane, c.received_at).where(c.state == PENDING)
-    return {
-        r.id: (r.lane, r.received_at)
-        for part in parts(ids)
-        for r in connection.execute(query.where(c.id.in_(part)))
-    }
+    return {id for (id,) in bulk.select(connection, (c.id,), c.id, ids, also=" AND state = 'pending'")}
 
 
 def standings(connection: Connection, ids: Collection[str]) -> dict[str, Standing]:
@@ -183,55 +181,51 @@ def standings(connection: Connection, ids: Collection[str]) -> dict[str, Standin
 
 def write(connection: Connection, standings: Sequence[Standing]) -> None:
     """Record what was made of callbacks."""
-    if not standings:
-        return
-    connection.execute(
-        t.callbacks.update().where(t.callbacks.c.id == sa.bindparam("b_id")),
-        [
+    if standings:
+        bulk.update(
+            connection,
+            t.callbacks,
             {
-                "b_id": s.id,
-                "state": s.state,
-                "reason": s.reason,
-                "reading": reading_to_json(s.reading) if s.reading else None,
-                "loose_number": s.reading.to if s.reading and s.loose else None,
-                "twin": twin_text(s.reading) if s.reading else None,
-                "matched_by": s.matched_by,
-                "submission_id": s.submission,
-                "call_id": s.call,
-                "look_again_at": s.look_again_at,
-            }
-            for s in sorted(standings, key=lambda s: s.id)
-        ],
-    )
+                "id": [s.id for s in standings],
+                "state": [s.state for s in standings],
+                "reason": [s.reason for s in standings],
+                "reading": [reading_to_json(s.reading) if s.reading else None for s in standings],
+                "loose_number": [s.reading.to if s.reading and s.loose else None for s in standings],
+                "twin": [twin_text(s.reading) if s.reading else None for s in standings],
+                "matched_by": [s.matched_by for s in standings],
+                "submission_id": [s.submission for s in standings],
+                "call_id": [s.call for s in standings],
+                "look_again_at": [s.look_again_at for s in standings],
+            },
+        )
 
 
 def write_repeats(connection: Connection, repeat_of: Mapping[str, str | None]) -> None:
     """Record which callbacks say again what another said first."""
-    c = t.callbacks.c
-    query = sa.select(c.id, c.repeat_of)
-    known = {
-        row.id: row.repeat_of
-        for part in parts(repeat_of)
-        for row in connection.execute(query.where(c.id.in_(part)))
-    }
-    changed = [
-        {"b_id": id, "repeat_of": of}
-        for id, of in sorted(repeat_of.items())
-        if id in known and known[id] != of
-    ]
-    if changed:
-        connection.execute(t.callbacks.update().where(c.id == sa.bindparam("b_id")), changed)
+    if repeat_of:
+        bulk.update(connection, t.callbacks, {"id": list(repeat_of), "repeat_of": list(repeat_of.values())})
 
 
-def wait_for(connection: Connection, account: str, keys: Mapping[str, Collection[str]]) -> None:
-    """Have these callbacks found again by these keys (callback id → keys); whatever they waited for before goes."""
-    for part in parts(keys):
+def wait_for(
+    connection: Connection, account: str, keys: Mapping[str, Collection[str]], waited: Collection[str]
+) -> None:
+    """Have these callbacks found again by these keys (callback id → keys).
+
+    waited: those of them that waited for something before; it goes.
+    """
+    for part in parts(waited):
         connection.execute(t.waiting_keys.delete().where(t.waiting_keys.c.callback_id.in_(part)))
-    rows = [
-        {"account": account, "key": k, "callback_id": id} for id, ks in keys.items() for k in sorted(set(ks))
-    ]
+    rows = [(k, id) for id, ks in keys.items() for k in sorted(set(ks))]
     if rows:
-        connection.execute(t.waiting_keys.insert(), rows)
+        bulk.insert(
+            connection,
+            t.waiting_keys,
+            {
+                "account": [account] * len(rows),
+                "key": [key for key, _ in rows],
+                "callback_id": [id for _, id in rows],
+            },
+        )
 
 
 def waiting_for(connection: Connection, account: str, keys: Collection[str]) -> list[str]:

@@ -1,0 +1,228 @@
+"""Many rows in one statement: what the hot paths of the inbox and the joiner use instead of a statement a row.
+
+sqlite3 lets go of the interpreter at every row of an `executemany`, and a busy event loop keeps it for milliseconds
+each time; PostgreSQL would be asked once a row. So all rows go into one statement: on SQLite as a list of VALUES, in
+sizes of which there are few, so that their statements stay prepared; on PostgreSQL as one array a column. Values are
+given by column, in the driver's own types, without SQLAlchemy's work for each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+#: rows of one statement on SQLite: with twenty columns they stay far below its limit of 32,766 values
+_MOST_ROWS: Final = 256
+
+#: the kinds of columns: PostgreSQL's types for arrays of them
+_ARRAYS: Final = {
+    "text": "text",
+    "integer": "bigint",
+    "boolean": "boolean",
+    "bytes": "bytea",
+    "moment": "timestamptz",
+    "json": "text",
+}
+_KINDS: Final = (
+    (sa.JSON, "json"),
+    (sa.DateTime, "moment"),
+    (sa.Boolean, "boolean"),
+    (sa.Integer, "integer"),
+    (sa.LargeBinary, "bytes"),
+)
+
+Columns = Mapping[str, Sequence[Any]]
+
+
+def insert(connection: Connection, table: sa.Table, rows: Columns) -> None:
+    """Insert rows, given by column."""
+    names = tuple(rows)
+    if connection.dialect.name == "postgresql":
+        _execute(connection, _insert_postgresql(table, names), _arrays(table, rows))
+        return
+    for count, values in _chunks(_written(table, rows)):
+        _execute(connection, _insert_sqlite(table, names, count), values)
+
+
+def update(connection: Connection, table: sa.Table, rows: Columns) -> None:
+    """Set columns of rows; the first of the given columns says which rows."""
+    names = tuple(rows)
+    if connection.dialect.name == "postgresql":
+        _execute(connection, _update_postgresql(table, names), _arrays(table, rows))
+        return
+    for count, values in _chunks(_written(table, rows)):
+        _execute(connection, _update_sqlite(table, names, count), values)
+
+
+def select(
+    connection: Connection,
+    columns: Sequence[sa.Column[Any]],
+    where: sa.Column[Any],
+    values: Collection[Any],
+    *,
+    also: str = "",
+) -> list[tuple[Any, ...]]:
+    """The rows of one table whose column `where` has one of these values, in the columns' types.
+
+    also: the rest of the statement behind that condition, such as ` AND state = 'joined'`; a constant of the program.
+    """
+    if not values:
+        return []
+    asked = list(values)
+    if connection.dialect.name == "postgresql":
+        return _fetched(connection, _select_postgresql(tuple(columns), where, also), (asked,))
+    one = orjson.dumps(asked).decode()
+    return _read(columns, _fetched(connection, _select_sqlite(tuple(columns), where, also), (one,)))
+
+
+def _execute(connection: Connection, statement: str, values: Sequence[Any]) -> None:
+    connection.exec_driver_sql(statement, tuple(values))
+
+
+def _fetched(connection: Connection, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    cursor: Any = connection.exec_driver_sql(statement, values).cursor
+    return list(cursor.fetchall())
+
+
+def _chunks(rows: list[tuple[Any, ...]]) -> Iterator[tuple[int, list[Any]]]:
+    """The rows in pieces of 256, 128, 64, … rows, each with its values in one list."""
+    at, size = 0, _MOST_ROWS
+    while at < len(rows):
+        while size > len(rows) - at:
+            size //= 2
+        yield size, [value for row in rows[at : at + size] for value in row]
+        at += size
+
+
+# statements, one for each table, its columns and (on SQLite) the number of rows
+
+
+@lru_cache(maxsize=256)
+def _insert_sqlite(table: sa.Table, names: tuple[str, ...], count: int) -> str:
+    return f"INSERT INTO {table.name} ({_names(names)}) VALUES {_places(names, count)}"  # noqa: S608
+
+
+@lru_cache(maxsize=256)
+def _update_sqlite(table: sa.Table, names: tuple[str, ...], count: int) -> str:
+    key, *rest = names
+    # `new` goes first: SQLite would otherwise be free to walk the table and look each row up in the list
+    return (
+        f"WITH new ({_names(names)}) AS (VALUES {_places(names, count)})"  # noqa: S608
+        f" UPDATE {table.name} SET {_assignments(rest)}"
+        f' FROM new WHERE {table.name}."{key}" = new."{key}"'
+    )
+
+
+@lru_cache(maxsize=64)
+def _select_sqlite(columns: tuple[sa.Column[Any], ...], where: sa.Column[Any], also: str) -> str:
+    chosen = _names([c.name for c in columns])
+    return f'SELECT {chosen} FROM {where.table.name} WHERE "{where.name}" IN (SELECT value FROM json_each(?)){also}'  # noqa: S608
+
+
+@lru_cache(maxsize=64)
+def _insert_postgresql(table: sa.Table, names: tuple[str, ...]) -> str:
+    return f"INSERT INTO {table.name} ({_names(names)}) SELECT {_cast(table, names)} FROM {_unnest(table, names)}"  # noqa: S608
+
+
+@lru_cache(maxsize=64)
+def _update_postgresql(table: sa.Table, names: tuple[str, ...]) -> str:
+    key, *rest = names
+    return (
+        f"UPDATE {table.name} SET {_assignments(rest, table)} FROM {_unnest(table, names)}"  # noqa: S608
+        f' WHERE {table.name}."{key}" = new."{key}"'
+    )
+
+
+@lru_cache(maxsize=64)
+def _select_postgresql(columns: tuple[sa.Column[Any], ...], where: sa.Column[Any], also: str) -> str:
+    return f'SELECT {_names([c.name for c in columns])} FROM {where.table.name} WHERE "{where.name}" = ANY(%s){also}'  # noqa: S608
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _places(names: Sequence[str], count: int) -> str:
+    one = f"({', '.join('?' * len(names))})"
+    return ", ".join([one] * count)
+
+
+def _assignments(names: Sequence[str], table: sa.Table | None = None) -> str:
+    return ", ".join(f'"{n}" = new."{n}"{_json_cast(table, n) if table is not None else ""}' for n in names)
+
+
+def _unnest(table: sa.Table, names: Sequence[str]) -> str:
+    arrays = ", ".join(f"%s::{_ARRAYS[_kind(table.c[n])]}[]" for n in names)
+    return f"unnest({arrays}) AS new ({_names(names)})"
+
+
+def _cast(table: sa.Table, names: Sequence[str]) -> str:
+    return ", ".join(f'new."{n}"{_json_cast(table, n)}' for n in names)
+
+
+def _json_cast(table: sa.Table, name: str) -> str:
+    return "::json" if _kind(table.c[name]) == "json" else ""
+
+
+@lru_cache(maxsize=512)
+def _kind(column: sa.Column[Any]) -> str:
+    # SQLModel wraps SQLAlchemy's types
+    type_ = getattr(column.type, "impl_instance", column.type)
+    return next((kind for base, kind in _KINDS if isinstance(type_, base)), "text")
+
+
+# values: as the drivers take and give them, in the form in which SQLAlchemy stores them
+
+
+def _arrays(table: sa.Table, rows: Columns) -> list[Any]:
+    return [
+        [None if v is None else _json(v) for v in values] if _kind(table.c[name]) == "json" else list(values)
+        for name, values in rows.items()
+    ]
+
+
+def _written(table: sa.Table, rows: Columns) -> list[tuple[Any, ...]]:
+    columns: list[Sequence[Any]] = []
+    for name, values in rows.items():
+        write = _WRITERS.get(_kind(table.c[name]))
+        columns.append(values if write is None else [None if v is None else write(v) for v in values])
+    return list(zip(*columns, strict=True))
+
+
+def _read(columns: Sequence[sa.Column[Any]], rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    readers = [_READERS.get(_kind(c)) for c in columns]
+    if not rows or not any(readers):
+        return rows
+    by_column: list[Sequence[Any]] = list(zip(*rows, strict=True))
+    for n, read in enumerate(readers):
+        if read is not None:
+            by_column[n] = [None if v is None else read(v) for v in by_column[n]]
+    return list(zip(*by_column, strict=True))
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _moment_written(at: datetime) -> str:
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    return at.isoformat(" ", "microseconds")[:26]
+
+
+def _moment_read(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+_WRITERS: Final[dict[str, Callable[[Any], Any]]] = {"moment": _moment_written, "json": _json}
+_READERS: Final[dict[str, Callable[[Any], Any]]] = {
+    "moment": _moment_read,
+    "json": orjson.loads,
+    "boolean": bool,
+}
