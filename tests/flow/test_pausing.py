@@ -155,6 +155,14 @@ def test_a_retry_by_hand_and_a_resend_wait_too(house: House, provider: Recording
     assert house.program.pauser.resume().released == 2
 
 
+def test_whose_time_has_not_come_waits_for_it_first(house: House) -> None:
+    later = (house.clock() + timedelta(minutes=1)).isoformat()
+    house.program.pauser.pause()
+    call = house.place(not_before=later)
+    assert house.timeline(call).next_attempt_at is not None
+    assert house.program.pauser.resume().released == 0
+
+
 def test_a_time_that_was_told_before_does_not_outlive_the_pause(house: House) -> None:
     later = (house.clock() + timedelta(minutes=1)).isoformat()
     call = house.place(not_before=later)

@@ -51,10 +51,10 @@ def pass_gate(
     checked["not_after"] = iso(call.not_after) if call.not_after else None
     if call.not_after is not None and now > call.not_after:
         return Passage(decided=Decided.refuse, reason=Reason.expired, checked=checked)
-    checked["paused"] = pause.scope if pause else None
-    if pause is not None:
-        return Passage(decided=Decided.wait, reason=Reason.paused, checked=checked)
     checked["not_before"] = iso(call.not_before) if call.not_before else None
     if call.not_before is not None and now < call.not_before:
         return Passage(decided=Decided.wait, reason=Reason.not_before, until=call.not_before, checked=checked)
+    checked["paused"] = pause.scope if pause else None
+    if pause is not None:
+        return Passage(decided=Decided.wait, reason=Reason.paused, checked=checked)
     return Passage(decided=Decided.dial, checked=checked)

@@ -68,7 +68,7 @@ def take(
         if until is not None:
             passage = replace(passage, decided=Decided.wait, reason=Reason.pace, until=until)
     say = Teller(submission, now)
-    if passage.decided == Decided.wait and pause is not None:
+    if pause is not None and passage.reason is Reason.paused:
         jobs.plan(c, jobs.SEND, id, account.name, pauses.HELD)
         key = f"wait/paused/{pause.scope}/{iso(pause.since)}"
         record(c, {call.id: call}, add=[say.decision(key, passage.reason, passage.detail())], now=now)

@@ -10,7 +10,7 @@ from tracker.domain.accounts import Account
 from tracker.domain.calls import CallStatus, Reason, Trigger
 from tracker.domain.events import Source
 from tracker.domain.matching import Submitted, base_key, id_key
-from tracker.domain.timeline import Decided
+from tracker.domain.timeline import Decided, Timeline
 from tracker.errors import Conflict, NotFound
 from tracker.flow.clock import Clock, system_clock
 from tracker.flow.joining import Joiner
@@ -93,7 +93,13 @@ class Operator:
         timeline = record(c, calls, now=now)[call_id]
         submissions = records.submissions_of(c, [call_id])
         open_ones = [s for s in submissions if s.outcome is None]
-        if open_ones:
+        if [s.id for s in open_ones] == [submissions[-1].id] and _lost_by_restoring(timeline):
+            if not force:
+                raise Conflict(
+                    f"Attempt {submissions[-1].number} may have been dialled after the backup that was restored; if "
+                    'you know that it was not, or want to dial again all the same, send {"force": true}.'
+                )
+        elif open_ones:
             status = open_ones[-1].status
             raise Conflict(
                 f"Attempt {open_ones[-1].number} is open ({status}): it may still ring. Wait for its outcome."
@@ -105,6 +111,9 @@ class Operator:
                 f"The secret variables ({names}) were erased when they were sent; place a new call."
             )
         jobs.drop(c, jobs.RESEND, submissions[-1].id)
+        if open_ones:  # nobody waits for it any more; a callback that comes all the same still counts
+            over = Teller(submissions[-1], now, Source.inferred).status(CallStatus.unknown, Reason.restored)
+            record(c, calls, add=[over], now=now)
         new = new_submission(
             c, call, number=submissions[-1].number + 1, trigger=Trigger.operator, now=now, due_at=now
         )
@@ -190,3 +199,8 @@ class Operator:
             key = f"hand/{callback_id}/{now.isoformat()}"
             event = Teller(s, now, Source.operator).decision(key, Reason.operator, detail)
             record(c, {s.call: calls[s.call]}, add=[event], now=now)
+
+
+def _lost_by_restoring(timeline: Timeline) -> bool:
+    latest = timeline.submissions[-1]
+    return latest.status is CallStatus.unconfirmed and latest.reason == Reason.restored

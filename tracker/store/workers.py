@@ -35,6 +35,11 @@ def goodbye(connection: Connection, id: str) -> None:
     connection.execute(t.workers.delete().where(t.workers.c.id == id))
 
 
+def forget(connection: Connection) -> None:
+    """Nobody was heard of; who lives says so again."""
+    connection.execute(t.workers.delete())
+
+
 def living(connection: Connection, now: datetime) -> list[WorkerSeen]:
     """The workers that were heard of lately, the latest first."""
     query = (

@@ -1,4 +1,4 @@
-"""`tracker db`: the schema of the database."""
+"""`tracker db upgrade` and `tracker db check`: whether the database fits this version, and is sound."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tracker.cli import Commands, app
-
-db = typer.Typer(cls=Commands, help="The database's schema.", no_args_is_help=True)
-app.add_typer(db, name="db")
+from tracker.cli.db import db
 
 
 @db.command()

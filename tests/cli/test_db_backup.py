@@ -1,0 +1,213 @@
+"""`tracker db backup`, `restore` and `after-restore`: what a careful operator would try."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import NUMBER, Cli
+from tests.processes import Processes
+from tests.recording_provider import RecordingProvider
+from tracker.store import schema
+from tracker.store.database import Database
+
+
+@pytest.fixture
+def used(cli: Cli, provider: RecordingProvider) -> Cli:
+    """A database with one call that the provider took."""
+    cli.configure(provider.base_url)
+    assert cli("call", NUMBER, "--flow", "24").exit_code == 0
+    return cli
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {"tracker.toml", "tracker.db-wal", "tracker.db-shm"}
+
+
+def test_a_backup_is_one_whole_file_for_its_owner_alone(used: Cli) -> None:
+    told = used.json("db", "backup", "backup.db")
+    file = used.folder / "backup.db"
+    assert told["file"] == str(file)
+    assert told["bytes"] == file.stat().st_size
+    assert told["schema"] == schema.head()
+    assert told["rows"]["calls"] == 1
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert names(used.folder) == {"tracker.db", "backup.db"}
+    with closing(sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+        assert database.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+        assert database.execute('SELECT "to" FROM calls').fetchall() == [(NUMBER,)]
+    assert "1 calls" in used("db", "backup", "another.db").stdout
+
+
+def test_what_is_in_the_log_alone_is_in_the_backup(used: Cli) -> None:
+    """As after a kill: the log was not brought home."""
+    with closing(sqlite3.connect(used.folder / "tracker.db")) as writer:
+        writer.execute("PRAGMA wal_autocheckpoint=0")
+        writer.execute("UPDATE calls SET name = 'in the log'")
+        writer.commit()
+        used("db", "backup", "backup.db")
+    with closing(sqlite3.connect(used.folder / "backup.db")) as copy:
+        assert copy.execute("SELECT name FROM calls").fetchall() == [("in the log",)]
+
+
+def test_a_file_that_is_there_is_not_replaced_by_accident(used: Cli) -> None:
+    file = used.folder / "backup.db"
+    file.write_text("precious")
+    refused = used("db", "backup", "backup.db")
+    assert refused.exit_code == 1
+    assert "--force" in refused.stderr
+    assert file.read_text() == "precious"
+    assert used("db", "backup", "backup.db", "--force").exit_code == 0
+    assert file.read_bytes().startswith(b"SQLite format 3")
+
+
+@pytest.mark.parametrize("name", ["tracker.db", "tracker.db-wal", "link.db"])
+def test_the_database_itself_is_never_the_target(used: Cli, name: str) -> None:
+    (used.folder / "link.db").symlink_to(used.folder / "tracker.db")
+    refused = used("db", "backup", name, "--force")
+    assert refused.exit_code == 1
+    assert "is the database itself" in refused.stderr
+    assert used.json("calls")["data"]
+
+
+def test_a_folder_that_is_not_there_is_said(used: Cli) -> None:
+    refused = used("db", "backup", "nowhere/backup.db")
+    assert refused.exit_code == 1
+    assert "does it exist" in refused.stderr
+
+
+def test_without_a_database_there_is_nothing_to_copy(cli: Cli) -> None:
+    refused = cli("db", "backup", "backup.db")
+    assert refused.exit_code == 1
+    assert not (cli.folder / "tracker.db").exists()
+
+
+def test_a_backup_on_postgresql_names_the_way_there(
+    cli: Cli, postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKER_DATABASE__URL", postgres_database)
+    assert "pg_dump" in cli("db", "backup", "x.db").stderr
+    refused = cli("db", "restore", "x.db")
+    assert refused.exit_code == 1
+    assert "pg_restore" in refused.stderr
+    assert "after-restore" in refused.stderr
+
+
+def test_restoring_brings_the_backup_back_and_keeps_what_was_there(used: Cli) -> None:
+    used("db", "backup", "backup.db")
+    used("call", "+918867130003", "--flow", "24")
+    told = used.json("db", "restore", "backup.db")
+    assert told["rows"]["calls"] == 1
+    assert (told["asked"], told["unconfirmed"]) == (1, 0)
+    assert [call["to"] for call in used.json("calls")["data"]] == [NUMBER]
+    with closing(sqlite3.connect(told["kept"])) as kept:
+        assert kept.execute("SELECT count(*) FROM calls").fetchone() == (2,)
+    assert Path(told["kept"]).name.startswith("tracker.db.replaced-2")
+    status = used.json("status", code=1)
+    assert [p["why"] for p in status["paused"]] == ["restored"]
+    assert [s for s in status["problems"] if "backup was restored" in s]
+    assert stat.S_IMODE((used.folder / "tracker.db").stat().st_mode) == 0o600
+
+
+def test_it_says_what_to_do_next(used: Cli) -> None:
+    used("db", "backup", "backup.db")
+    out = used("db", "restore", "backup.db").stdout
+    for words in (
+        "Dialling is paused",
+        "pause --resume",
+        "--status unconfirmed",
+        "Idempotency-Keys",
+        "replaced-",
+    ):
+        assert words in out
+    again = used("db", "after-restore").stdout
+    assert "Dialling is paused" in again
+
+
+def test_twice_within_a_second_keeps_both(used: Cli) -> None:
+    used("db", "backup", "backup.db")
+    kept = {used.json("db", "restore", "backup.db")["kept"] for _ in range(3)}
+    assert len(kept) == 3
+    assert all(Path(name).exists() for name in kept)
+
+
+def test_a_database_that_was_lost_is_restored(used: Cli) -> None:
+    used("db", "backup", "backup.db")
+    (used.folder / "tracker.db").unlink()
+    assert used.json("db", "restore", "backup.db")["kept"] is None
+    assert used.json("calls")["data"]
+
+
+def test_a_database_that_is_damaged_is_restored_and_its_log_is_not_played_into_the_new_one(used: Cli) -> None:
+    used("db", "backup", "backup.db")
+    (used.folder / "tracker.db").write_bytes(b"no database at all" * 1000)
+    (used.folder / "tracker.db-wal").write_bytes(b"a log of something else")
+    told = used.json("db", "restore", "backup.db")
+    assert used.json("calls")["data"]
+    assert Path(told["kept"]).read_bytes().startswith(b"no database")
+    assert used("db", "check").exit_code == 0
+
+
+def test_an_idle_server_is_noticed(used: Cli, tmp_path: Path, provider: RecordingProvider) -> None:
+    used("db", "backup", "backup.db")
+    with Processes(tmp_path, f"sqlite:///{tmp_path / 'tracker.db'}", provider.base_url) as processes:
+        server = processes.serve("--no-worker")
+        refused = used("db", "restore", "backup.db")
+        assert refused.exit_code == 1
+        assert "stop `" in refused.stderr
+        assert server.terminate() == 0
+    assert used("db", "restore", "backup.db").exit_code == 0
+    assert [n for n in names(used.folder) if n.endswith(".partial")] == []
+
+
+def refused_backups(folder: Path) -> dict[str, str]:
+    """Files that are no backups, and what is said of them."""
+    (folder / "text.db").write_text("something else entirely" * 100)
+    (folder / "empty.db").touch()
+    with closing(sqlite3.connect(folder / "foreign.db")) as database:
+        database.execute("CREATE TABLE thing (n)")
+    newer = folder / "newer.db"
+    newer.write_bytes((folder / "backup.db").read_bytes())
+    with closing(sqlite3.connect(newer)) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    half = (folder / "backup.db").read_bytes()
+    (folder / "half.db").write_bytes(half[: len(half) // 2])
+    return {
+        "text.db": "not a database",
+        "empty.db": "empty",
+        "foreign.db": "not tracker's",
+        "newer.db": "older than the database",
+        "half.db": "",
+        "nothing.db": "no file",
+    }
+
+
+def test_what_is_no_backup_changes_nothing(used: Cli) -> None:
+    used("db", "backup", "backup.db")
+    wrong = refused_backups(used.folder)
+    before = names(used.folder)
+    for name, words in wrong.items():
+        refused = used("db", "restore", name)
+        assert refused.exit_code == 1, name
+        assert words in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+    assert names(used.folder) == before
+    assert used.json("calls")["data"]
+
+
+def test_an_older_backup_is_brought_up_to_date(used: Cli) -> None:
+    old = Database(f"sqlite:///{used.folder / 'old.db'}")
+    from alembic import command
+
+    with schema._alembic, schema._alone(old) as connection:
+        command.upgrade(schema.alembic_config(connection), "0001")
+    old.close()
+    told = used.json("db", "restore", "old.db")
+    assert told["schema"] == schema.head()
+    assert used.json("calls")["data"] == []
+    assert used("db", "check").exit_code == 0

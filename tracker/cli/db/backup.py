@@ -1,0 +1,52 @@
+"""`tracker db backup`: a copy of the database, made while it is in use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tracker.cli.db import db
+
+
+@db.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where the copy is to be.", metavar="FILE")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
+) -> None:
+    """Copy an SQLite database into one file while the server runs; nobody has to wait for it.
+
+    The copy is checked and flushed before it appears under its name, and can be read by you alone. With PostgreSQL use
+    pg_dump, or your provider's snapshots.
+    """
+    from tracker.cli.context import configured, opened
+    from tracker.cli.sizes import in_words
+    from tracker.cli.terminal import harmless, print_json
+    from tracker.errors import ConfigurationError
+    from tracker.store.backup import back_up
+
+    settings = configured()
+    if not settings.is_sqlite:
+        raise ConfigurationError(
+            "This database is PostgreSQL's, which has tools of its own for it: `pg_dump --format=custom --file=FILE`, "
+            "snapshots, point-in-time recovery. See docs/how-to/backup-and-restore.md."
+        )
+    with opened(settings) as database:
+        path = database.path
+    if path is None:
+        raise ConfigurationError("database.url is one of SQLite's own forms (file:…); name the file plainly.")
+    found = back_up(path, file, force=force)
+    if json:
+        document = {
+            "file": str(file.absolute()),
+            "bytes": found.size,
+            "schema": found.schema,
+            "rows": found.counts,
+        }
+        print_json(document)
+        return
+    rows = ", ".join(f"{n:,} {name}" for name, n in found.counts.items())
+    place = harmless(str(file.absolute()))
+    typer.echo(f"{place}: {in_words(found.size)}, schema {found.schema}, checked; {rows}.")

@@ -1,0 +1,131 @@
+"""`tracker db restore` and `tracker db after-restore`: a backup becomes the database, and nobody is dialled again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tracker.cli.db import db
+
+if TYPE_CHECKING:
+    from tracker.flow.after_restore import Aftermath
+
+
+@db.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="The backup.", metavar="FILE")],
+    json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+) -> None:
+    """Put a backup in the place of an SQLite database, with dialling paused, so that nobody is dialled again.
+
+    Stop everything that uses the database first; it refuses otherwise. The backup is checked and made ready beside the
+    database, and takes its place in one step; the database that was there stays beside it under a dated name.
+    """
+    from tracker.cli.context import configured, located
+    from tracker.cli.progress import counting
+    from tracker.cli.terminal import harmless, print_json
+    from tracker.errors import ConfigurationError
+    from tracker.flow.restoring import restore as put_back
+    from tracker.store.database import Database
+
+    settings = configured()
+    if not settings.is_sqlite:
+        raise ConfigurationError(
+            "This database is PostgreSQL's: restore it with `pg_restore`, or from a snapshot, and run `tracker db "
+            "after-restore` before you start anything. See docs/how-to/backup-and-restore.md."
+        )
+    database = Database(settings.database_url)
+    path = database.path
+    database.close()
+    if path is None:
+        raise ConfigurationError("database.url is one of SQLite's own forms (file:…); name the file plainly.")
+    with located(settings), counting("submissions looked after", visible=not json) as progress:
+        done = put_back(file, path, progress=progress)
+    if json:
+        document = {
+            "database": str(path.absolute()),
+            "kept": str(done.kept.absolute()) if done.kept else None,
+            "rows": done.contents.counts,
+            "schema": done.schema,
+            **done.aftermath.document(),
+        }
+        print_json(document)
+        return
+    rows = ", ".join(f"{n:,} {name}" for name, n in done.contents.counts.items())
+    typer.echo(f"{harmless(str(path.absolute()))} is the backup now: {rows}.")
+    if done.contents.schema != done.schema:
+        typer.echo(f"Its schema was {done.contents.schema} and was brought up to {done.schema}.")
+    if done.kept:
+        typer.echo(f"What was there before is {harmless(str(done.kept.absolute()))}.")
+    _tell(done.aftermath)
+
+
+@db.command("after-restore")
+def after_restore(
+    json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+) -> None:
+    """Make a database that came from a backup safe: pause dialling, and mark what was open as unconfirmed.
+
+    `tracker db restore` does so itself; with PostgreSQL run it after pg_restore and before you start anything. Said
+    again, it finds nothing more to do.
+    """
+    from tracker.cli.context import configured, opened
+    from tracker.cli.progress import counting
+    from tracker.cli.terminal import print_json
+    from tracker.flow.after_restore import after_restore as make_safe
+
+    settings = configured()
+    with opened(settings) as database, counting("submissions looked after", visible=not json) as progress:
+        done = make_safe(database, progress=progress)
+    if json:
+        print_json(done.document())
+        return
+    _tell(done)
+
+
+def _tell(done: Aftermath) -> None:
+    from tracker.cli.myself import as_called
+
+    typer.echo()
+    for sentence in _sentences(done):
+        typer.echo(as_called(sentence))
+
+
+def _sentences(done: Aftermath) -> Iterator[str]:
+    from tracker.cli.moments import short_time
+    from tracker.domain.events import iso
+
+    until = (
+        f" The latest thing that it knows of happened at {short_time(iso(done.known_until))}."
+        if done.known_until
+        else ""
+    )
+    yield f"Dialling is paused, on all workers.{until}"
+    if done.unconfirmed:
+        first = ", ".join(done.calls[:3])
+        more = " and others" if done.unconfirmed > len(done.calls[:3]) else ""
+        yield (
+            f"{done.unconfirmed} submissions were waiting or being sent, and may have been dialled since: they are "
+            f"unconfirmed now ({first}{more}), and nothing dials them by itself."
+        )
+    if done.asked:
+        yield f"{done.asked} submissions are with the provider: it is asked about them as soon as a worker runs."
+    if done.planned:
+        yield f"{done.planned} calls are planned for a time that has not come, and stay so; cancels since are unknown."
+    yield "What to do next:"
+    yield (
+        "1. Start `tracker serve` or `tracker worker`: callbacks are taken in and the provider is asked; nobody is "
+        "dialled."
+    )
+    yield (
+        "2. Look at `tracker calls --status unconfirmed`, and compare with the provider's own list. What was not "
+        'dialled is dialled by POST /api/v1/calls/{id}/retry with {"force": true}, one by one.'
+    )
+    yield (
+        "3. Idempotency-Keys used after the backup are unknown, and so are the calls that they placed: a program that "
+        "repeats such a request places the call anew. Look at `tracker calls --status pending` before you go on."
+    )
+    yield "4. `tracker pause --resume` lets dialling go on."

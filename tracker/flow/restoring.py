@@ -1,0 +1,66 @@
+"""Restoring a backup of a SQLite database: nobody can use it before it is safe to.
+
+All is done on a copy beside the database: the backup is looked into, its schema brought up to date, what was open in it
+marked. Only then does it take the place of the database, in one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracker.errors import Conflict, NotFound, SchemaMismatch
+from tracker.flow.after_restore import Aftermath, after_restore
+from tracker.flow.clock import Clock, system_clock
+from tracker.store import backup, replacing, schema
+from tracker.store.backup import Contents
+from tracker.store.database import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """What was done."""
+
+    contents: Contents
+    #: the revision of the schema that it has now
+    schema: str
+    #: where the database is that was there before
+    kept: Path | None
+    aftermath: Aftermath
+
+
+def restore(
+    source: Path, path: Path, clock: Clock = system_clock, progress: Callable[[int], None] = lambda _: None
+) -> Restored:
+    """Put the backup `source` in the place of the database at `path`, with dialling paused.
+
+    Raises NotFound where there is no such file, Conflict while another process has the database open, SchemaMismatch
+    where the backup is none of tracker's or is newer than this version, StorageUnavailable where it is damaged, or
+    something cannot be written. Whatever is raised, the database is as it was.
+    """
+    if not source.is_file():
+        raise NotFound(f"There is no file {source}.")
+    if path.exists() and source.samefile(path):
+        raise Conflict(f"{source} is the database itself; name a backup of it.")
+    with replacing.alone_with(path), backup.beside(path) as copy:
+        backup.copy(source, copy, in_use=False)
+        contents = backup.look_into(copy)
+        aftermath = _made_safe(copy, source, clock, progress)
+        replacing.owned_like(copy, path)
+        kept = replacing.replace(path, copy, clock())
+    return Restored(contents=contents, schema=schema.head(), kept=kept, aftermath=aftermath)
+
+
+def _made_safe(copy: Path, source: Path, clock: Clock, progress: Callable[[int], None]) -> Aftermath:
+    database = Database(f"sqlite:///{copy.absolute()}")
+    try:
+        found = schema.current(database)
+        if found is None:
+            raise SchemaMismatch(f"{source} is empty: it is no backup of tracker's.")
+        schema.upgrade(database)
+        aftermath = after_restore(database, clock, progress)
+    finally:
+        database.close()
+    backup.come_home(copy)
+    return aftermath

@@ -1,0 +1,221 @@
+"""A copy of a SQLite database that is in use: SQLite's own online backup, all pages in one step.
+
+In one step, because one that is made page by page begins anew whenever somebody writes, and under load never ends. With
+the write-ahead log readers hold up nobody: callbacks are stored meanwhile, only the log grows until the copy is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Final
+
+from tracker.errors import Conflict, StorageUnavailable
+
+#: how long SQLite waits for a lock that another process holds, in seconds
+_BUSY_S: Final = 5.0
+#: what a person wants to know of a copy: is everything in it?
+COUNTED: Final = ("calls", "submissions", "events", "callbacks")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What is in a database file."""
+
+    #: bytes
+    size: int
+    #: the revision of its schema; None where it has none
+    schema: str | None
+    #: rows by table
+    counts: dict[str, int]
+
+
+def back_up(source: Path, target: Path, *, force: bool = False) -> Contents:
+    """Write a copy of the database at `source` to `target`: whole, checked, in one file, for its owner alone.
+
+    It appears under its name only when it is complete. force: replace a file that is there. Raises Conflict where one
+    is and it must not be replaced, or the target is the database itself; StorageUnavailable where it cannot be read or
+    written, or the copy is damaged.
+    """
+    _refuse_itself(source, target)
+    if target.exists() and not force:
+        raise Conflict(f"{target} exists already; name another file, or replace it with --force.")
+    with beside(target) as partial:
+        copy(source, partial, in_use=True)
+        contents = look_into(partial)
+        put_in_place(partial, target, replace=force)
+    return contents
+
+
+@contextmanager
+def beside(target: Path) -> Iterator[Path]:
+    """The name of a new, empty file in the same folder, for its owner alone; gone at the end, unless it was renamed."""
+    partial = target.with_name(f".{target.name}.{token_hex(4)}.partial")
+    try:
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise StorageUnavailable(
+            f"{target.parent.absolute()} cannot be written: {error.strerror}; does it exist, and may you write there?"
+        ) from error
+    try:
+        yield partial
+    finally:
+        for name in (partial, *_companions(partial)):
+            name.unlink(missing_ok=True)
+
+
+def copy(source: Path, target: Path, *, in_use: bool) -> None:
+    """Copy all pages as they are at one moment, with what is in the write-ahead log, into one file on the disk.
+
+    in_use: other processes may write meanwhile; else the file may lie where nobody can write. Raises
+    StorageUnavailable.
+    """
+    with (
+        _told(source, target),
+        closing(_opened(source, in_use=in_use)) as pages,
+        closing(_written(target)) as written,
+    ):
+        size = _pragma(pages, "page_count") * _pragma(pages, "page_size")
+        if (free := shutil.disk_usage(target.absolute().parent).free) < size:
+            raise StorageUnavailable(
+                f"The disk of {target.absolute().parent} has {free // 2**20} MiB free and the copy needs "
+                f"{size // 2**20 + 1} MiB; name another folder."
+            )
+        pages.backup(written, pages=-1)
+        # the copied header says "log"; whoever opens the copy shall need, and make, no second file
+        written.execute("PRAGMA journal_mode=DELETE").fetchone()
+    _flush(target)
+
+
+def look_into(path: Path) -> Contents:
+    """Read all of a database file that nobody uses, and say what is in it. Raises StorageUnavailable where it is none,
+    or is damaged."""
+    address = f"file:{_quoted(path)}?mode=ro&immutable=1"
+    with _told(path, path), closing(sqlite3.connect(address, uri=True)) as database:
+        found = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if found != "ok":
+            raise StorageUnavailable(f"{path} is damaged: {found}")
+        if dangling := database.execute("PRAGMA foreign_key_check").fetchone():
+            raise StorageUnavailable(
+                f"{path} is damaged: a row of {dangling[0]} refers to one that is not there"
+            )
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        schema = None
+        if "alembic_version" in tables:
+            row = database.execute("SELECT version_num FROM alembic_version").fetchone()
+            schema = str(row[0]) if row else None
+        counts = {
+            name: int(database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0])  # noqa: S608
+            for name in COUNTED
+            if name in tables
+        }
+    return Contents(size=path.stat().st_size, schema=schema, counts=counts)
+
+
+def put_in_place(complete: Path, target: Path, *, replace: bool) -> None:
+    """Give a file that is complete its name, in one step that outlasts the loss of power. Raises Conflict where the
+    name is taken and must not be replaced; StorageUnavailable."""
+    try:
+        if replace:
+            os.replace(complete, target)
+        else:
+            _name_anew(complete, target)
+    except FileExistsError:
+        raise Conflict(f"{target} exists already; name another file, or replace it with --force.") from None
+    except OSError as error:
+        raise StorageUnavailable(f"{target} cannot be written: {error.strerror}") from error
+    flush_folder(target)
+
+
+def _name_anew(complete: Path, target: Path) -> None:
+    """A renaming that never replaces."""
+    try:
+        os.link(complete, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system that knows no second names
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.replace(complete, target)
+
+
+def come_home(path: Path) -> None:
+    """Bring what is in the log of a database that nobody uses into its file, on the disk. Raises StorageUnavailable."""
+    with _told(path, path), closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode=DELETE").fetchone()
+    _flush(path)
+
+
+def flush_folder(path: Path) -> None:
+    """Have the name of this file on the disk."""
+    _flush(path.absolute().parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(source: Path, *, in_use: bool) -> sqlite3.Connection:
+    if not source.exists():
+        raise StorageUnavailable(f"{source.absolute()} does not exist")
+    if in_use:
+        mode = "mode=rw"  # it takes part in the log
+    elif any(name.exists() for name in _companions(source)):
+        mode = "mode=ro"
+    else:
+        mode = "mode=ro&immutable=1"  # no companions are made beside it
+    address = f"file:{_quoted(source)}?{mode}"
+    return sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None)
+
+
+def _written(target: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(target, isolation_level=None)
+    connection.execute("PRAGMA synchronous=OFF")  # it is flushed once, at the end
+    return connection
+
+
+def _companions(path: Path) -> list[Path]:
+    return [path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal")]
+
+
+def _quoted(path: Path) -> str:
+    from urllib.parse import quote
+
+    return quote(str(path.absolute()))
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _refuse_itself(source: Path, target: Path) -> None:
+    taken = [source, *_companions(source)]
+    same = any(t.absolute() == target.absolute() for t in taken)
+    with contextlib.suppress(OSError):
+        same = same or any(t.exists() and target.exists() and t.samefile(target) for t in taken)
+    if same:
+        raise Conflict(f"{target} is the database itself; name another file.")
+
+
+@contextmanager
+def _told(source: Path, target: Path) -> Iterator[None]:
+    """SQLite's errors as one sentence that says which file it is about."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = str(getattr(error, "sqlite_errorname", ""))
+        # what cannot be written is the copy, and all else is about the original
+        which = target if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE")) else source
+        raise StorageUnavailable(f"{which}: {error}") from error
+    except OSError as error:
+        raise StorageUnavailable(f"{error.filename or target}: {error.strerror or error}") from error
