@@ -93,7 +93,7 @@ class OwnServer(PostgresServer):
     def __init__(self) -> None:
         package = _package()
         # In memory, making a database takes a tenth of the time that it takes on a disk.
-        self.folder = Path(tempfile.mkdtemp(prefix="tracker-test-postgres-", dir=_temporary_parent()))
+        self.folder = Path(tempfile.mkdtemp(prefix="tracker-test-postgres-", dir=temporary_parent()))
         identity = _unprivileged(self.folder)
         if not _can_run(
             package / BINARIES / "postgres", identity
@@ -195,7 +195,8 @@ def _can_run(binary: Path, identity: dict[str, Any]) -> bool:
     return done.returncode == 0
 
 
-def _temporary_parent() -> str | None:
+def temporary_parent() -> str | None:
+    """A folder in memory, for what is written often and kept by nobody; None where there is none, or little room."""
     in_memory = "/dev/shm"
     if (
         os.path.isdir(in_memory)

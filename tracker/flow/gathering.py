@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tracker.domain.matching import (
@@ -64,14 +64,21 @@ def _loose_numbers(c: Connection, account: str, submissions: Iterable[Submitted]
 
 
 def _straight(targets: Sequence[Receipt], sure: Mapping[str, Submitted], loose: set[str]) -> set[str]:
-    """The receipts that an id decides and on which no other match hangs."""
+    """The receipts that an id decides and on which no other match hangs.
+
+    What names its id has the id's twins, which that id joins; who was joined otherwise takes its twins along.
+    """
     aside = [r.reading for r in targets if r.id not in sure]
     entangled = loose | {reading.to for reading in aside if reading.to}
     alike = {twin for reading in aside if (twin := twin_text(reading))}
     return {
         r.id
         for r in targets
-        if r.id in sure and sure[r.id].to not in entangled and not (alike and twin_text(r.reading) in alike)
+        if r.id in sure
+        and r.reading.ids
+        and not r.by_hand
+        and sure[r.id].to not in entangled
+        and not (alike and twin_text(r.reading) in alike)
     }
 
 
@@ -85,12 +92,8 @@ def _gather_around(
 ) -> None:
     """Add what bears on receipts that no id decides, or on whose number others wait; and match them together."""
     receipts, submissions = {r.id: r for r in targets}, gathered.submissions
-    twins = {twin for r in targets if r.id not in sure and (twin := twin_text(r.reading))}
-    for r in evidence.twin_receipts(c, account, twins) if twins else ():
-        if r.id not in receipts:
-            receipts[r.id] = r
-            if r.joined is None:
-                gathered.targets.add(r.id)
+    alone = [r for r in targets if r.id not in sure or r.by_hand or not r.reading.ids]
+    gathered.targets.update(r.id for r in _take_twins(c, account, alone, receipts))
 
     # the numbers for which no id decides, and from when on
     since: dict[str, datetime] = {}
@@ -101,17 +104,25 @@ def _gather_around(
         if r.reading.to and r.id not in sure and r.joined is None:
             since[r.reading.to] = min(since.get(r.reading.to, r.received_at), r.received_at)
 
-    if since:
+    reaches = not since
+    while not reaches:
         start = min(since.values())
-        end = max(max(r.received_at for r in targets), start + GIVE_UP_AFTER)
+        weighed = (receipts[id].received_at for id in gathered.targets & receipts.keys())
+        end = max(max(weighed), start + GIVE_UP_AFTER)
         for s in evidence.submitted_to(c, account, since, start - GIVE_UP_AFTER, end):
             submissions.setdefault(s.id, s)
-        for r in evidence.loose_receipts(c, account, since, start, end):
-            if r.id not in receipts:
-                receipts[r.id] = r
-                gathered.targets.add(r.id)
-        weighed = [s for s in submissions.values() if s.to in since]
-        for r in evidence.exact_receipts(c, weighed):
+        more = [r for r in evidence.loose_receipts(c, account, since, start, end) if r.id not in receipts]
+        receipts |= {r.id: r for r in more}
+        # whose twins matter too; one of them may lie outside of what was looked at
+        twins = _take_twins(c, account, more, receipts)
+        gathered.targets.update(r.id for r in (*more, *twins))
+        outside = [r for r in twins if r.reading.to and not start <= r.received_at <= end]
+        for r in outside:
+            since[r.reading.to or ""] = min(since[r.reading.to or ""], r.received_at)
+        reaches = not outside
+    if since:
+        around = [s for s in submissions.values() if s.to in since]
+        for r in evidence.exact_receipts(c, around):
             receipts.setdefault(r.id, r)
     stand = {r.by_hand for r in receipts.values() if r.by_hand}
     stand |= {r.joined.submission for r in receipts.values() if r.joined}
@@ -119,6 +130,23 @@ def _gather_around(
         submissions.setdefault(s.id, s)
     gathered.receipts.update(receipts)
     gathered.verdicts.update(match(receipts.values(), submissions.values()))
+
+
+def _take_twins(
+    c: Connection, account: str, of: Iterable[Receipt], receipts: dict[str, Receipt]
+) -> list[Receipt]:
+    """Add what equals one of these; gives those of them that are to be weighed.
+
+    What an id or a person has joined stands. What the circumstances have is weighed together with its twins, or two of
+    them would in the end rest on nothing but each other.
+    """
+    twins = {twin for r in of if (twin := twin_text(r.reading))}
+    found = evidence.twin_receipts(c, account, twins) if twins else []
+    fresh = [r for r in found if r.id not in receipts]
+    stand = [r for r in fresh if r.joined is not None and r.joined.sure]
+    weighed = [replace(r, joined=None) for r in fresh if r.joined is None or not r.joined.sure]
+    receipts |= {r.id: r for r in (*stand, *weighed)}
+    return weighed
 
 
 def worth_asking(gathered: Gathered, ids: Iterable[str]) -> set[str]:

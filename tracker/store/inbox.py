@@ -198,6 +198,11 @@ def write(connection: Connection, standings: Sequence[Standing]) -> None:
                 "look_again_at": [s.look_again_at for s in standings],
             },
         )
+    # what belongs nowhere repeats nothing; of what is joined its submission's evidence says it
+    c = t.callbacks.c
+    for part in parts([s.id for s in standings if s.state != JOINED]):
+        lost = t.callbacks.update().where(c.id.in_(part), c.repeat_of.is_not(None))
+        connection.execute(lost.values(repeat_of=None))
 
 
 def write_repeats(connection: Connection, repeat_of: Mapping[str, str | None]) -> None:
