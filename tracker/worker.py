@@ -27,6 +27,7 @@ _LEASES_POLL: Final = 2.0
 _ORPHANS_POLL: Final = 1.0
 _HEARTBEAT: Final = 5.0
 _KEYS_POLL: Final = 600.0
+_CHECKPOINT_POLL: Final = 0.5
 #: requests to the provider under way at once in this process
 _SENDS_AT_ONCE: Final = 50
 _ASKS_AT_ONCE: Final = 5
@@ -71,6 +72,7 @@ class Worker:
             steps.create_task(self._every(_threaded(self._program.sender.end_leases), _LEASES_POLL))
             steps.create_task(self._every(_threaded(self._program.joiner.look_again), _ORPHANS_POLL))
             steps.create_task(self._every(_threaded(self._program.placer.forget_old_keys), _KEYS_POLL))
+            steps.create_task(self._every(_threaded(database.checkpoint), _CHECKPOINT_POLL))
             steps.create_task(
                 self._every(
                     _threaded(lambda: database.write(lambda c: workers.heartbeat(c, self.id, clock()))),

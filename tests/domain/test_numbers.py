@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.domain.numbers import InvalidNumber, digits, parse_bridge, parse_number, parse_provider_number
+from tracker.domain.numbers import (
+    InvalidNumber,
+    _mobiles_of,
+    digits,
+    parse_bridge,
+    parse_number,
+    parse_provider_number,
+)
 
 
 @pytest.mark.parametrize(
@@ -140,3 +148,31 @@ def test_a_providers_number_never_raises_and_is_stable(value: object) -> None:
     number = parse_provider_number(value, "IN")
     if number is not None:
         assert parse_provider_number(number, "IN") == number
+
+
+@st.composite
+def like_a_mobile_number(draw: st.DrawFn) -> tuple[str, str]:
+    """A region, and digits that are one of its mobile numbers or nearly so."""
+    region = draw(st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)))
+    code = str(phonenumbers.country_code_for_region(region))
+    example = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
+    national = list(phonenumbers.national_significant_number(example) if example else "5550100")
+    for _ in range(draw(st.integers(0, 5))):
+        national[draw(st.integers(0, len(national) - 1))] = str(draw(st.integers(0, 9)))
+    return region, code + "".join(national) + draw(st.sampled_from(["", "", "0", "12"]))
+
+
+@settings(max_examples=500)
+@given(like_a_mobile_number())
+def test_what_is_seen_at_a_glance_is_what_the_library_says(drawn: tuple[str, str]) -> None:
+    """The shortcut for an account's own mobile numbers never finds one that the library does not."""
+    region, written = drawn
+    if _mobiles_of(region).fullmatch(written):
+        number = phonenumbers.parse("+" + written, None)
+        assert phonenumbers.is_valid_number(number)
+        assert phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164) == "+" + written
+
+
+def test_indian_mobiles_are_seen_at_a_glance() -> None:
+    assert _mobiles_of("IN").fullmatch("918919525224")
+    assert not _mobiles_of("XX").fullmatch("918919525224")

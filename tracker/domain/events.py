@@ -115,7 +115,9 @@ def key_part(text: str) -> str:
 
 def iso(at: datetime) -> str:
     """A time as the interface writes it: UTC with Z, microseconds only where there are any."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    return at.isoformat()[:-6] + "Z"
 
 
 def from_iso(text: str) -> datetime:

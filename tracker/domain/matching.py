@@ -127,22 +127,24 @@ def match(receipts: Iterable[Receipt], submissions: Iterable[Submitted]) -> dict
     submissions to their numbers and all receipts of those numbers.
     """
     once = {r.id: r for r in receipts}
+    known = {s.id: s for s in submissions}
+    decided = match_surely(once.values(), known.values())
+    verdicts: dict[str, Verdict] = {**decided}
+    if len(verdicts) == len(once):  # the rest is for those that no id decides
+        return verdicts
+
     ordered = sorted(once.values(), key=lambda r: (r.received_at, r.id))
     came = _first_receipts(ordered)
-    known = {s.id: s for s in submissions}
-    ids = _Ids(known.values())
-    verdicts: dict[str, Verdict] = {}
     heard: dict[str, list[datetime]] = {}
     exact: dict[str, list[Reading]] = {}
     twins: dict[tuple[str, ...], str] = {}
     rest: list[Receipt] = []
 
     for r in sorted(ordered, key=_standing):
-        join = _by_hand(r) or r.joined or ids.find(r)
+        join = decided.get(r.id)
         if join is None:
             rest.append(r)
             continue
-        verdicts[r.id] = join
         if join.sure:
             exact.setdefault(join.submission, []).append(r.reading)
         heard.setdefault(join.submission, []).append(r.received_at)
@@ -163,6 +165,12 @@ def match(receipts: Iterable[Receipt], submissions: Iterable[Submitted]) -> dict
         if isinstance(verdict, Unjoined) and not verdict.ignored and (found := _twin(twins, r)):
             verdicts[r.id] = found
     return verdicts
+
+
+def match_surely(receipts: Iterable[Receipt], submissions: Iterable[Submitted]) -> dict[str, Join]:
+    """The joins that hang on nothing else: by an operator's word, by an id, or because they stand."""
+    ids = _Ids(submissions)
+    return {r.id: join for r in receipts if (join := _by_hand(r) or r.joined or ids.find(r)) is not None}
 
 
 def _first_receipts(ordered: Iterable[Receipt]) -> dict[str, datetime]:
@@ -204,6 +212,8 @@ class _Ids:
         if r.asked_for is not None:
             return Join(submission=r.asked_for, matched_by=MatchedBy.submission_id)
         ids, mid = r.reading.ids, r.reading.mid
+        if ids and len(found := self.full.get((r.account, id_key(ids[0])), ())) == 1:  # nearly always
+            return Join(submission=found[0], matched_by=MatchedBy.submission_id)
         tries = (
             (self.full, [id_key(i) for i in ids], MatchedBy.submission_id),
             (self.base, [base_key(i) for i in ids], MatchedBy.submission_id_without_suffix),
@@ -213,7 +223,7 @@ class _Ids:
         )
         for index, keys, matched_by in tries:
             for key in keys:
-                found = index.get((r.account, key), [])
+                found = index.get((r.account, key), ())
                 if len(found) == 1:
                     return Join(submission=found[0], matched_by=matched_by)
         return None

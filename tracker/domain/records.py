@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from tracker.domain.calls import CallStatus, Reason
@@ -46,7 +47,12 @@ class Derived:
 
 def word_key(word: str | None) -> str:
     """A status word without case, spaces, `-` and `_`; "" where there is none."""
-    return "".join(c for c in (word or "").casefold() if c not in "-_" and not c.isspace())
+    return _word_key(word) if word else ""
+
+
+@lru_cache(maxsize=1024)  # there are a dozen; what strangers send is bounded
+def _word_key(word: str) -> str:
+    return "".join(c for c in word.casefold() if c not in "-_" and not c.isspace())
 
 
 def same_moments(a: Reading, b: Reading) -> timedelta | None:
@@ -79,7 +85,11 @@ def derive(
     """
     maker = _Maker(call, submission, attempt, interval)
     once = {e.id: e for e in evidence}
-    clusters = _clusters(sorted(once.values(), key=lambda e: (e.received_at, e.id)), redials=interval > 0)
+    clusters = (
+        [[*once.values()]]
+        if len(once) == 1
+        else _clusters(sorted(once.values(), key=lambda e: (e.received_at, e.id)), redials=interval > 0)
+    )
     events: dict[str, Event] = {}
     repeat_of: dict[str, str | None] = {}
     for cluster in clusters:

@@ -97,11 +97,11 @@ class Timeline:
 
 def fold(events: Iterable[Event], *, interval: int = 0) -> Timeline:
     """The timeline of one call. `interval`: minutes after which the provider redials by itself, 0 if it does not."""
-    ordered = in_order(events)
-    place = _places(ordered)
+    placed = _placed(events)
+    ordered = _by_id(placed)
     by_submission: dict[str, list[Event]] = {}
     # without the ids, which are drawn by chance: what the events mean must not hang on them
-    for e in sorted(ordered, key=lambda e: (*place(e), e.key)):
+    for _, _, e in sorted(placed, key=_without_the_event):
         if e.submission is not None:
             by_submission.setdefault(e.submission, []).append(e)
     submissions = sorted(
@@ -146,13 +146,30 @@ def in_order(events: Iterable[Event]) -> list[Event]:
     The stage goes before the time so that a wrong zone in a payload cannot turn the timeline round; and what concerns
     the submission as a whole stands before its first dial or, where it is how the submission ended, after its last.
     """
+    return _by_id(_placed(events))
+
+
+#: its place but for ties, its key, and itself
+_Placed = tuple[tuple[Any, ...], str, Event]
+
+
+def _placed(events: Iterable[Event]) -> list[_Placed]:
+    """The events without repetitions, each with its place."""
     unique: dict[str, Event] = {}
     for e in events:
-        known = unique.get(e.key)
-        if known is None or _first_said(e) < _first_said(known):
+        known = unique.setdefault(e.key, e)
+        if known is not e and _first_said(e) < _first_said(known):
             unique[e.key] = e
     place = _places(unique.values())
-    return sorted(unique.values(), key=lambda e: (*place(e), e.id, e.key))
+    return [(place(e), key, e) for key, e in unique.items()]
+
+
+def _by_id(placed: Iterable[_Placed]) -> list[Event]:
+    return [e for _, _, e in sorted(placed, key=lambda p: (p[0], p[2].id, p[1]))]
+
+
+def _without_the_event(placed: _Placed) -> tuple[Any, ...]:
+    return placed[:2]
 
 
 def _first_said(e: Event) -> tuple[Any, ...]:
@@ -193,7 +210,7 @@ def _submission(id: str, events: Sequence[Event], interval: int) -> SubmissionSt
     outcomes = [
         e for e in events if e.type is EventType.status and e.status is not None and e.status.is_outcome
     ]
-    deciding = min(outcomes, key=_precedence) if outcomes else None
+    deciding = outcomes[0] if len(outcomes) == 1 else min(outcomes, key=_precedence, default=None)
     if deciding is None or deciding.status is None:
         status = _open_status(events)
         waits = _waits_until(events) if status is CallStatus.pending else None
@@ -243,8 +260,10 @@ def _precedence(e: Event) -> tuple[Any, ...]:
     return (3 if e.status is CallStatus.rejected else 4, -e.at.timestamp(), 0, e.key)
 
 
-def _contradicted(outcomes: Iterable[Event]) -> bool:
+def _contradicted(outcomes: Sequence[Event]) -> bool:
     """Two records of one dial with different outcomes."""
+    if len(outcomes) < 2:
+        return False
     said: dict[str, CallStatus | None] = {}
     return any(e.dial and said.setdefault(e.dial, e.status) is not e.status for e in outcomes)
 
@@ -330,7 +349,9 @@ def _told(events: Iterable[Event]) -> Mapping[str, Any]:
     """What was said last of recording, input and charges."""
     told: dict[str, Any] = {}
     for e in events:
-        told |= {k: e.detail[k] for k in ("recording_url", "dtmf", "charges") if e.detail.get(k) is not None}
+        for k in ("recording_url", "dtmf", "charges"):
+            if e.detail.get(k) is not None:
+                told[k] = e.detail[k]
     return told
 
 

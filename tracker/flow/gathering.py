@@ -21,6 +21,7 @@ from tracker.domain.matching import (
     base_key,
     id_key,
     match,
+    match_surely,
 )
 from tracker.store import evidence
 from tracker.store.database import Connection
@@ -42,8 +43,8 @@ def gather(c: Connection, account: str, targets: Sequence[Receipt]) -> Gathered:
     """Everything that bears on these receipts. `targets`: readable ones of one account that nobody said to ignore."""
     receipts = {r.id: r for r in targets}
     submissions = {s.id: s for s in _by_id(c, account, targets)}
-    first = match(targets, submissions.values())
-    sure = {id: submissions[v.submission] for id, v in first.items() if isinstance(v, Join) and v.sure}
+    first = match_surely(targets, submissions.values())
+    sure = {id: submissions[join.submission] for id, join in first.items() if join.sure}
     loose = _loose_numbers(c, account, sure.values())
     straight = _straight(targets, sure, loose)
     gathered = Gathered(

@@ -170,7 +170,7 @@ class Joiner:
         except Exception as error:  # one that we stumble over must not stop those behind it
             log.exception("callback.not_read", callback=raw.id)
             said = Unreadable(reason=f"our own error: {type(error).__name__}")
-        if isinstance(said, Reading):
+        if isinstance(said, Reading) and max(len(said.ids), len(said.references)) > _MOST_IDS:
             said = replace(said, ids=said.ids[:_MOST_IDS], references=said.references[:_MOST_IDS])
         return _Read(raw=raw, said=said)
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from tracker.domain.events import MatchedBy
 from tracker.domain.matching import Join, Receipt, Submitted, Verdict, base_key, id_key
 from tracker.domain.readings import Reading
 from tracker.flow.gathering import gather, worth_asking
@@ -76,7 +77,7 @@ def weigh(c: Connection, account: str, targets: list[Receipt], now: datetime, *,
 
 def _differs(after: inbox.Standing, before: inbox.Standing) -> bool:
     """Whether something is to be written: a pending one becomes something always."""
-    return before.state == inbox.PENDING or replace(after, reading=None) != before
+    return before.state == inbox.PENDING or replace(after, reading=None, named=False) != before
 
 
 def _standing(
@@ -86,23 +87,32 @@ def _standing(
     before: inbox.Standing,
     now: datetime,
 ) -> inbox.Standing:
-    exact = isinstance(verdict, Join) and verdict.matched_by.exact
-    loose = not exact and receipt.by_hand is None
-    base = inbox.Standing(id=receipt.id, state=inbox.ORPHANED, reading=receipt.reading, loose=loose)
     if isinstance(verdict, Join):
-        return replace(
-            base,
+        joined = submissions[verdict.submission]
+        return inbox.Standing(
+            id=receipt.id,
             state=inbox.JOINED,
+            reading=receipt.reading,
+            loose=not verdict.matched_by.exact and receipt.by_hand is None,
+            named=verdict.matched_by is MatchedBy.submission_id and _names(receipt.reading, joined),
             matched_by=verdict.matched_by.value,
-            submission=verdict.submission,
-            call=submissions[verdict.submission].call,
+            submission=joined.id,
+            call=joined.call,
         )
+    loose = receipt.by_hand is None
+    base = inbox.Standing(id=receipt.id, state=inbox.ORPHANED, reading=receipt.reading, loose=loose)
     if verdict.ignored:
         return replace(base, state=inbox.IGNORED, reason=verdict.reason)
     if before.state == inbox.IGNORED:
         return replace(base, state=inbox.IGNORED, reason=before.reason)
     again = before.look_again_at if before.state == inbox.ORPHANED else now + FIRST_LOOK
     return replace(base, reason=verdict.reason, look_again_at=again)
+
+
+def _names(reading: Reading, submission: Submitted) -> bool:
+    """Whether the first of its ids is this submission's."""
+    id = submission.provider_id
+    return bool(id and reading.ids and id_key(reading.ids[0]) == id_key(id))
 
 
 def _keys(reading: Reading, standing: inbox.Standing) -> set[str]:

@@ -46,7 +46,7 @@ class NoFields(ValueError):
 
 def read_query(query: bytes) -> dict[str, Any]:
     """The fields of a query; of a repeated one the last. Raises NoFields where there are too many."""
-    return _read_pairs(query)
+    return _read_pairs(query) if query else {}
 
 
 def read_body(body: bytes, content_type: str | None) -> Fields | None:

@@ -8,6 +8,10 @@ from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 
+#: of a layer whose names are remembered
+_MOST_KEYS = 60
+_LONGEST_KEY = 100
+
 
 @lru_cache(maxsize=1024)
 def canonical(key: str) -> str:
@@ -24,14 +28,19 @@ class Lookup:
 
     def __init__(self, layers: Sequence[Mapping[str, Any]]) -> None:
         self._layers = layers
-        self._named: list[dict[str, list[Any]]] = []
+        #: by name the values, or where there is a flat layer beside them, their keys in it
+        self._named: list[tuple[Mapping[str, Sequence[Any]], Mapping[str, Any] | None]] = []
         #: every text anywhere, in objects and lists
         self.texts: list[str] = []
         for layer in layers:
+            if (names := _names_of_flat(tuple(layer))) and not any(map(_is_nest, layer.values())):
+                self._named.append((names, layer))
+                self.texts += [value for value in layer.values() if isinstance(value, str)]
+                continue
             literal: dict[str, list[Any]] = {}
             nested: dict[str, list[Any]] = {}
             self._walk(layer, literal, nested)
-            self._named += (literal, nested)
+            self._named += ((literal, None), (nested, None))
 
     def _walk(
         self, layer: Mapping[str, Any], literal: dict[str, list[Any]], nested: dict[str, list[Any]]
@@ -58,16 +67,19 @@ class Lookup:
 
     def all(self, names: Sequence[str]) -> Iterator[Any]:
         """Every value of these names, the surest first; among equals in the order of `names`."""
-        for group in self._named:
+        for group, layer in self._named:
             for name in names:
                 if name in group:
-                    yield from group[name]
+                    yield from group[name] if layer is None else (layer[key] for key in group[name])
 
     def first(self, names: Sequence[str], read: Callable[[Any], Value | None]) -> Value | None:
         """The first value of these names that `read` can make something of."""
-        for value in self.all(names):
-            if (found := read(value)) is not None:
-                return found
+        for group, layer in self._named:
+            for name in names:
+                for value in group.get(name, ()):
+                    found = read(value if layer is None else layer[value])
+                    if found is not None:
+                        return found
         return None
 
     def at(self, key: str) -> Iterator[Any]:
@@ -87,4 +99,22 @@ class Lookup:
     @property
     def names(self) -> frozenset[str]:
         """The names of all fields, in all layers."""
-        return frozenset(name for group in self._named for name in group)
+        return frozenset(name for group, _ in self._named for name in group)
+
+
+@lru_cache(maxsize=256)
+def _names_of_flat(keys: tuple[str, ...]) -> dict[str, list[str]] | None:
+    """The keys of a layer by their names; None where one names a parent.
+
+    An account's callbacks have the same keys again and again. What strangers make up is bounded, in number and length.
+    """
+    if len(keys) > _MOST_KEYS or any("." in key or len(key) > _LONGEST_KEY for key in keys):
+        return None
+    names: dict[str, list[str]] = {}
+    for key in keys:
+        names.setdefault(canonical(key), []).append(key)
+    return names
+
+
+def _is_nest(value: Any) -> bool:
+    return isinstance(value, dict | list)

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
@@ -33,6 +33,12 @@ _REPEAT: Final = {"40001", "40P01"}
 _REPEATS: Final = 5
 #: how long SQLite waits for a lock that another process holds, in seconds
 _BUSY_S: Final = 5.0
+#: of the connection that writes on SQLite
+_WRITER_CACHE_KIB: Final = 32 * 1024
+#: the length of SQLite's log at which a commit has to empty it: 64 MiB
+_LOG_PAGES: Final = 16 * 1024
+#: and that at which it is worth doing so beside the commits, in bytes
+_WORTH_A_CHECKPOINT: Final = 4 * 1024 * 1024
 
 
 class FairLock:
@@ -80,6 +86,8 @@ class Database:
             self.engine.execution_options(sqlite_begin="IMMEDIATE") if self.is_sqlite else self.engine
         )
         self._turn = FairLock()
+        #: SQLite's one writer keeps its connection, under its turn: what it has read stays good, for nobody else writes
+        self._kept: Connection | None = None
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that writes nothing. Raises StorageUnavailable."""
@@ -96,8 +104,8 @@ class Database:
             for attempt in range(_REPEATS):
                 try:
                     if self.is_sqlite:
-                        with self._turn.held(), self._writer.begin() as connection:
-                            return work(connection)
+                        with self._turn.held():
+                            return self._write_kept(work)
                     with self._writer.begin() as connection:
                         return work(connection)
                 except exc.DBAPIError as error:
@@ -106,6 +114,27 @@ class Database:
                     time.sleep(0.01 * 2**attempt)
         raise AssertionError("unreachable")
 
+    def _write_kept(self, work: Callable[[Connection], T]) -> T:
+        if self._kept is None:
+            self._kept = self._writer.connect()
+            _driver(self._kept).execute(f"PRAGMA cache_size=-{_WRITER_CACHE_KIB}")
+        try:
+            with self._kept.begin():
+                return work(self._kept)
+        except exc.SQLAlchemyError:
+            broken, self._kept = self._kept, None
+            broken.close()
+            raise
+
+    def checkpoint(self) -> None:
+        """Move what SQLite's log holds into the file, beside whoever writes; otherwise a commit has to, when the log is
+        long. Raises StorageUnavailable."""
+        log = Path(f"{self.path}-wal") if self.path is not None else None
+        if log is None or not log.exists() or log.stat().st_size < _WORTH_A_CHECKPOINT:
+            return
+        with translated(), self.engine.connect() as connection:
+            _driver(connection).execute("PRAGMA wal_checkpoint(PASSIVE)")
+
     @property
     def path(self) -> Path | None:
         """SQLite's file, whether it is there or not; None with PostgreSQL and where the URL is one of SQLite's own."""
@@ -113,7 +142,15 @@ class Database:
         return Path(name) if self.is_sqlite and not name.startswith("file:") else None
 
     def close(self) -> None:
+        with self._turn.held():
+            kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
         self.engine.dispose()
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    return cast(sqlite3.Connection, connection.connection.driver_connection)
 
 
 def _parsed(url: str) -> URL:
@@ -136,7 +173,8 @@ def _parsed(url: str) -> URL:
 def _sqlite(url: URL) -> Engine:
     engine = sa.create_engine(
         url,
-        connect_args={"timeout": _BUSY_S},
+        # the large statements of bulk.py come in some sizes each
+        connect_args={"timeout": _BUSY_S, "cached_statements": 512},
         hide_parameters=True,
         pool_size=20,
         max_overflow=20,
@@ -154,6 +192,10 @@ def _sqlite(url: URL) -> Engine:
                 "foreign_keys=ON",
                 # erased variables are overwritten, not only forgotten
                 "secure_delete=ON",
+                # pages of the log after which a commit moves them into the file itself (see `checkpoint`)
+                f"wal_autocheckpoint={_LOG_PAGES}",
+                # what a rush has left of it on the disk is given back
+                f"journal_size_limit={2 * _LOG_PAGES * 4096}",
             ):
                 connection.execute("PRAGMA " + pragma)
         except BaseException:  # nobody else has it yet

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Final
 
@@ -87,6 +88,8 @@ class Standing:
     reading: Reading | None = None
     #: whether it counts among those that no id has joined
     loose: bool = False
+    #: its first id names its submission; whatever equals it has that id, too, and needs no twin to find it
+    named: bool = False
     matched_by: str | None = None
     submission: str | None = None
     call: str | None = None
@@ -98,6 +101,7 @@ def pack_headers(headers: Headers) -> bytes:
     return b"".join(name + b": " + value + b"\r\n" for name, value in headers)
 
 
+@lru_cache(maxsize=64)  # a provider's are nearly always the same
 def unpack_headers(packed: bytes) -> Headers:
     pairs = (line.partition(b": ") for line in packed.split(b"\r\n") if line)
     return tuple((name, value) for name, _, value in pairs)
@@ -191,7 +195,7 @@ def write(connection: Connection, standings: Sequence[Standing]) -> None:
                 "reason": [s.reason for s in standings],
                 "reading": [reading_to_json(s.reading) if s.reading else None for s in standings],
                 "loose_number": [s.reading.to if s.reading and s.loose else None for s in standings],
-                "twin": [twin_text(s.reading) if s.reading else None for s in standings],
+                "twin": [twin_text(s.reading) if s.reading and not s.named else None for s in standings],
                 "matched_by": [s.matched_by for s in standings],
                 "submission_id": [s.submission for s in standings],
                 "call_id": [s.call for s in standings],

@@ -6,7 +6,7 @@ Nothing here decides anything; `tracker.flow.recording` says what is written, an
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -230,7 +230,7 @@ def _event_of(row: tuple[Any, ...]) -> Event:
 
 def insert_events(connection: Connection, events: Sequence[Event], now: datetime) -> list[Event]:
     """Add events; gives them back with their ids. One that has an id already keeps it and its `recorded_at`."""
-    stored = [e if e.id else replace(e, id=new_id("ev"), recorded_at=now) for e in events]
+    stored = [e if e.id else Event(**{**vars(e), "id": new_id("ev"), "recorded_at": now}) for e in events]
     if stored:
         bulk.insert(
             connection,

@@ -31,6 +31,8 @@ _LONGEST_S = 7 * 24 * 3600
 
 def safe(text: str) -> str:
     """The text with NUL and lone surrogates replaced by U+FFFD."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return _UNSAFE.sub("\ufffd", text)
 
 
