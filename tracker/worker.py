@@ -17,21 +17,24 @@ import structlog
 from tracker.errors import StorageUnavailable
 from tracker.flow.program import Program
 from tracker.store import jobs, workers
+from tracker.store.database import Connection
 
 log = structlog.get_logger()
 
-#: seconds between looks, where nothing wakes the worker
-_JOIN_POLL: Final = 0.25
-_DUE_POLL: Final = 0.25
+#: seconds between looks for what another process has stored or planned. It tells nobody, for on PostgreSQL a NOTIFY in
+#: the transaction that stores would have all commits wait for each other
+_JOIN_POLL: Final = 0.2
+_DUE_POLL: Final = 0.2
 _LEASES_POLL: Final = 2.0
 _ORPHANS_POLL: Final = 1.0
-_HEARTBEAT: Final = 5.0
+#: a worker lives as long as it says so; with each beat the leases of what it works on begin anew
+_HEARTBEAT: Final = 3.0
+_JOB_LEASE: Final = timedelta(seconds=15)
 _KEYS_POLL: Final = 600.0
 _CHECKPOINT_POLL: Final = 0.5
 #: requests to the provider under way at once in this process
 _SENDS_AT_ONCE: Final = 50
 _ASKS_AT_ONCE: Final = 5
-_JOB_LEASE: Final = timedelta(seconds=60)
 
 
 class Worker:
@@ -44,6 +47,8 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._under_way: set[asyncio.Task[None]] = set()
         self._asks: set[asyncio.Task[None]] = set()
+        #: what it holds by a lease
+        self._held: dict[tuple[str, str, str], jobs.Job] = {}
         self.id = program.sender.owner
         #: it ended although nobody told it to
         self.failed = False
@@ -64,23 +69,20 @@ class Worker:
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
         log.info("worker.started", worker=self.id)
-        database, clock = self._program.database, self._program.clock
+        database = self._program.database
         async with asyncio.TaskGroup() as steps:
             steps.create_task(self._join())
             steps.create_task(self._every(self._send, 0.0))
-            steps.create_task(self._every(self._ask, 0.5))
+            steps.create_task(self._every(self._ask, _DUE_POLL))
             steps.create_task(self._every(_threaded(self._program.sender.end_leases), _LEASES_POLL))
             steps.create_task(self._every(_threaded(self._program.joiner.look_again), _ORPHANS_POLL))
             steps.create_task(self._every(_threaded(self._program.placer.forget_old_keys), _KEYS_POLL))
             steps.create_task(self._every(_threaded(database.checkpoint), _CHECKPOINT_POLL))
-            steps.create_task(
-                self._every(
-                    _threaded(lambda: database.write(lambda c: workers.heartbeat(c, self.id, clock()))),
-                    _HEARTBEAT,
-                )
-            )
+            steps.create_task(self._every(_threaded(self._beat), _HEARTBEAT))
         if left := self._under_way | self._asks:
+            beating = asyncio.create_task(self._beat_on())
             await asyncio.gather(*left, return_exceptions=True)
+            beating.cancel()
         try:
             await asyncio.to_thread(database.write, lambda c: workers.goodbye(c, self.id))
         except StorageUnavailable as error:
@@ -126,6 +128,23 @@ class Worker:
         except TimeoutError:
             return
 
+    def _beat(self) -> None:
+        """Say that it lives, and that what it works on is still its own."""
+        held, now = list(self._held.values()), self._program.clock()
+
+        def work(c: Connection) -> None:
+            workers.heartbeat(c, self.id, now)
+            jobs.renew(c, held, now + _JOB_LEASE)
+
+        self._program.database.write(work)
+
+    async def _beat_on(self) -> None:
+        """While it ends, as long as something is under way."""
+        while True:
+            await asyncio.sleep(_HEARTBEAT)
+            with contextlib.suppress(StorageUnavailable):
+                await asyncio.to_thread(self._beat)
+
     async def _send(self) -> float:
         """Send what is due, and make the submissions that were planned; gives the pause until more is due."""
         room = min(20, _SENDS_AT_ONCE - len(self._under_way))
@@ -133,8 +152,11 @@ class Worker:
         if wait > 0 or room <= 0:
             return min(max(wait, 0.02), _DUE_POLL)
         for job in await self._claim(jobs.RESEND, 20):
-            await asyncio.to_thread(self._program.sender.resend, job.subject)
-            await self._finish(job)
+            try:
+                await asyncio.to_thread(self._program.sender.resend, job.subject)
+                await self._finish(job)
+            finally:
+                self._held.pop(job.key, None)
         for job in await self._claim(jobs.SEND, room):
             self._begin(self._under_way, self._program.sender.submit(job.subject), job)
         return 0.0
@@ -170,6 +192,9 @@ class Worker:
             except Exception:
                 log.exception("job.failed", kind=job.kind, subject=job.subject)
 
+            finally:
+                self._held.pop(job.key, None)
+
         task = asyncio.create_task(guarded())
         group.add(task)
         task.add_done_callback(group.discard)
@@ -178,12 +203,14 @@ class Worker:
         if limit <= 0:
             return []
         now = self._program.clock()
-        return await asyncio.to_thread(
+        claimed = await asyncio.to_thread(
             self._program.database.write,
             lambda c: jobs.claim(
                 c, kind, self._program.accounts, owner=self.id, now=now, lease=_JOB_LEASE, limit=limit
             ),
         )
+        self._held |= {job.key: job for job in claimed}
+        return claimed
 
     async def _finish(self, job: jobs.Job) -> None:
         await asyncio.to_thread(self._program.database.write, lambda c: jobs.finish(c, job))

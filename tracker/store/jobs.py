@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_hex
@@ -33,6 +33,11 @@ class Job:
     tries: int
     #: whose it is by this one claim
     owner: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells this claim of it from every other."""
+        return self.kind, self.subject, self.owner
 
 
 def plan(
@@ -101,6 +106,12 @@ def claim(
         .returning(j.id, j.kind, j.subject, j.account, j.due_at, j.paced, j.tries, j.owner)
     )
     return sorted((Job(**row._mapping) for row in taken), key=lambda job: (job.due_at, job.id))
+
+
+def renew(connection: Connection, held: Iterable[Job], until: datetime) -> None:
+    """These are still worked on; what was planned or claimed anew meanwhile is let alone."""
+    for job in sorted(held, key=lambda job: job.key):
+        connection.execute(t.jobs.update().where(_still(job)).values(lease_until=until))
 
 
 def finish(connection: Connection, job: Job) -> None:

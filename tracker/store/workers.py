@@ -12,8 +12,8 @@ from sqlalchemy.engine import Connection
 
 from tracker.store import tables as t
 
-#: a worker that was not heard of for this long is gone
-GONE_AFTER: Final = timedelta(seconds=30)
+#: a worker says every three seconds that it lives; one that was not heard of for this long is gone
+GONE_AFTER: Final = timedelta(seconds=12)
 
 
 @dataclass(frozen=True, kw_only=True)

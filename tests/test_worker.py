@@ -1,0 +1,123 @@
+"""The worker holds what it works on by a lease that it renews, and what a dead one held is taken over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
+from datetime import datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from tests.flow.house import House
+from tracker import worker as working
+from tracker.flow.program import assemble
+from tracker.store import jobs
+from tracker.store import tables as t
+from tracker.worker import Worker
+
+LEASE = timedelta(seconds=15)
+
+
+@pytest.fixture
+def house(database_url: str) -> Iterator[House]:
+    with closing(House(database_url, "http://127.0.0.1:9/")) as opened:
+        yield opened
+
+
+def plan(house: House, subject: str = "sub_1") -> None:
+    house.database.write(lambda c: jobs.plan(c, jobs.ASK, subject, "thundersms", house.clock()))
+
+
+def claim(house: House, owner: str) -> list[jobs.Job]:
+    return house.database.write(
+        lambda c: jobs.claim(
+            c, jobs.ASK, ["thundersms"], owner=owner, now=house.clock(), lease=LEASE, limit=10
+        )
+    )
+
+
+def lease(house: House) -> datetime | None:
+    return house.database.read(lambda c: c.scalar(sa.select(t.jobs.c.lease_until)))
+
+
+def test_what_is_renewed_is_nobody_elses(house: House) -> None:
+    plan(house)
+    held = claim(house, "one")
+    for _ in range(3):
+        house.clock.forward(seconds=10)
+        assert claim(house, "other") == []
+        house.database.write(lambda c: jobs.renew(c, held, house.clock() + LEASE))
+
+
+def test_what_nobody_renews_is_taken_over_and_the_first_owner_has_no_say_any_more(house: House) -> None:
+    plan(house)
+    held = claim(house, "one")
+    house.clock.forward(seconds=16)
+    taken = claim(house, "other")
+    assert [job.subject for job in taken] == ["sub_1"]
+    until = lease(house)
+    # the first one was only slow, and comes back
+    house.database.write(lambda c: jobs.renew(c, held, house.clock() + timedelta(hours=1)))
+    house.database.write(lambda c: jobs.postpone(c, held[0], house.clock()))
+    house.database.write(lambda c: jobs.finish(c, held[0]))
+    assert lease(house) == until
+    house.database.write(lambda c: jobs.finish(c, taken[0]))
+    assert lease(house) is None
+
+
+@asynccontextmanager
+async def running(house: House) -> AsyncIterator[Worker]:
+    """A worker of a process of its own, as far as the database can tell."""
+    worker = Worker(assemble(house.database, house.program.accounts, house.clock))
+    task = asyncio.create_task(worker.run())
+    yield worker
+    worker.stop()
+    await asyncio.wait_for(task, 30)
+
+
+async def until(what: asyncio.Event) -> None:
+    await asyncio.wait_for(what.wait(), 30)
+
+
+def test_a_worker_renews_what_takes_long_also_while_it_ends(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provider answers a question slowly; meanwhile the lease would end several times over."""
+    monkeypatch.setattr(working, "_HEARTBEAT", 0.02)
+    begun: list[str] = []
+
+    async def story() -> None:
+        asked, answer = asyncio.Event(), asyncio.Event()
+
+        async def ask(subject: str, _tries: int) -> None:
+            begun.append(subject)
+            asked.set()
+            await answer.wait()
+
+        async def renewed() -> None:
+            while True:
+                now = lease(house)
+                if now is not None and now > house.clock() + timedelta(seconds=10):
+                    return
+                await asyncio.sleep(0.01)
+
+        async with running(house) as slow, running(house) as other:
+            for worker in (slow, other):
+                worker._program.asker.ask_until_known = ask  # type: ignore[assignment,method-assign]
+            plan(house)
+            await until(asked)
+            for _ in range(3):
+                house.clock.forward(seconds=10)
+                await asyncio.wait_for(renewed(), 30)
+            for worker in (slow, other):
+                worker.stop()
+            house.clock.forward(seconds=10)
+            await asyncio.wait_for(renewed(), 30)
+            answer.set()
+
+    asyncio.run(story())
+    assert begun == ["sub_1"]
+    assert lease(house) is None
+    assert house.database.read(lambda c: jobs.waiting(c, house.clock())) == {}
