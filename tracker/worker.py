@@ -77,6 +77,7 @@ class Worker:
             steps.create_task(self._every(_threaded(self._program.sender.end_leases), _LEASES_POLL))
             steps.create_task(self._every(_threaded(self._program.joiner.look_again), _ORPHANS_POLL))
             steps.create_task(self._every(_threaded(self._program.placer.forget_old_keys), _KEYS_POLL))
+            steps.create_task(self._every(_threaded(self._program.keeper.tidy), 1.0))
             steps.create_task(self._every(_threaded(database.checkpoint), _CHECKPOINT_POLL))
             steps.create_task(self._every(_threaded(self._beat), _HEARTBEAT))
         if left := self._under_way | self._asks:

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tracker.settings import AccountSettings, DatabaseSettings, ServerSettings, load_settings
+from tracker.settings import (
+    AccountSettings,
+    DatabaseSettings,
+    RetentionSettings,
+    ServerSettings,
+    load_settings,
+)
 from tracker.settings.reference import reference
 from tracker.settings.sources import all_keys
 
@@ -37,7 +43,7 @@ def test_the_reference_is_the_one_that_the_settings_give() -> None:
     )
 
 
-@pytest.mark.parametrize("section", [DatabaseSettings, ServerSettings, AccountSettings])
+@pytest.mark.parametrize("section", [DatabaseSettings, ServerSettings, RetentionSettings, AccountSettings])
 def test_every_setting_has_a_help_text_and_a_default(section: type[AccountSettings]) -> None:
     assert [
         k for k, field in section.model_fields.items() if not field.description or field.is_required()
@@ -45,7 +51,7 @@ def test_every_setting_has_a_help_text_and_a_default(section: type[AccountSettin
 
 
 def test_the_example_names_every_setting_and_no_other() -> None:
-    known = {".".join(key) for key in all_keys()} - {"database", "server", "accounts"}
+    known = {".".join(key) for key in all_keys()} - {"database", "server", "retention", "accounts"}
     known -= {key for key in known if key.startswith("accounts.NAME.callback_keys.")}
 
     assert example_keys(COMMENTED.sub("", EXAMPLE)) == known

@@ -49,12 +49,22 @@ def test_an_unknown_variable_is_named_as_it_is_written() -> None:
     assert refusal(TRACKER_SERVER__PROT="1") == (
         "server.prot (TRACKER_SERVER__PROT): unknown key; the nearest known one is server.port"
     )
-    assert "(TRACKER_A__B__C): unknown key; known here: database, server, accounts" in refusal(
+    assert "(TRACKER_A__B__C): unknown key; known here: database, server, retention, accounts" in refusal(
         TRACKER_A__B__C="1"
     )
 
 
-@pytest.mark.parametrize("section", ["rules.default", "policies.p", "reconcile", "retention"])
+@pytest.mark.parametrize("keep", ["400", "400 days", "6d", "0w", "-1d", "P400D", "123456d", "every day"])
+def test_an_age_is_a_number_of_days_or_weeks(keep: str) -> None:
+    assert "retention.keep (TRACKER_RETENTION__KEEP): " in refusal(TRACKER_RETENTION__KEEP=keep)
+    assert "must be" in refusal(TRACKER_RETENTION__KEEP=keep)
+
+
+def test_an_age_is_written_as_text() -> None:
+    assert "must be a number of days or weeks" in refusal("[retention]\nkeep = 400")
+
+
+@pytest.mark.parametrize("section", ["rules.default", "policies.p", "reconcile"])
 def test_a_section_whose_work_is_not_built_is_an_unknown_key(section: str) -> None:
     top = section.split(".")[0]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tracker.domain.accounts import Account
 from tracker.flow.asking import Asker
 from tracker.flow.clock import Clock, system_clock
 from tracker.flow.joining import Joiner
+from tracker.flow.keeping import Keeper
 from tracker.flow.operating import Operator
 from tracker.flow.pausing import Pauser
 from tracker.flow.placing import Placer
@@ -29,11 +31,22 @@ class Program:
     asker: Asker
     operator: Operator
     pauser: Pauser
+    keeper: Keeper
 
 
-def assemble(database: Database, accounts: Mapping[str, Account], clock: Clock = system_clock) -> Program:
-    """The program over a database whose schema was prepared; `accounts` by name."""
+def assemble(
+    database: Database,
+    accounts: Mapping[str, Account],
+    clock: Clock = system_clock,
+    *,
+    keep: timedelta | None = None,
+) -> Program:
+    """The program over a database whose schema was prepared; `accounts` by name.
+
+    keep: how long its worker keeps what is over; None: for ever.
+    """
     joiner = Joiner(database, accounts, clock)
+    pauser = Pauser(database, accounts, clock)
     return Program(
         database=database,
         accounts=accounts,
@@ -43,5 +56,6 @@ def assemble(database: Database, accounts: Mapping[str, Account], clock: Clock =
         sender=Sender(database, accounts, joiner, clock),
         asker=Asker(database, accounts, joiner, clock),
         operator=Operator(database, accounts, joiner, clock),
-        pauser=Pauser(database, accounts, clock),
+        pauser=pauser,
+        keeper=Keeper(database, pauser, clock, keep),
     )

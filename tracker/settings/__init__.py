@@ -10,6 +10,13 @@ Only the edges (`cli`, `worker`, `web`) import this; everything below them is ha
 
 from tracker.settings.account import AccountSettings
 from tracker.settings.loading import load_settings
-from tracker.settings.schema import DatabaseSettings, ServerSettings, Settings
+from tracker.settings.schema import DatabaseSettings, RetentionSettings, ServerSettings, Settings
 
-__all__ = ["AccountSettings", "DatabaseSettings", "ServerSettings", "Settings", "load_settings"]
+__all__ = [
+    "AccountSettings",
+    "DatabaseSettings",
+    "RetentionSettings",
+    "ServerSettings",
+    "Settings",
+    "load_settings",
+]

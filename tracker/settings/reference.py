@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from tracker.settings.account import AccountSettings
-from tracker.settings.schema import DatabaseSettings, ServerSettings
+from tracker.settings.schema import DatabaseSettings, RetentionSettings, ServerSettings
 from tracker.settings.sources import PREFIX, is_secret
 from tracker.settings.values import Section
 
@@ -41,6 +41,7 @@ def reference() -> str:
     sections = [
         _section("[database]", "DATABASE", DatabaseSettings),
         _section("[server]", "SERVER", ServerSettings),
+        _section("[retention]", "RETENTION", RetentionSettings),
         _section("[accounts.NAME]", "ACCOUNTS__NAME", AccountSettings),
     ]
     return "\n".join([INTRODUCTION, *sections])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
@@ -17,9 +18,11 @@ from tracker.redaction import MASK, mask_url_password
 from tracker.settings.account import AccountSettings
 from tracker.settings.values import (
     MaskPassword,
+    OptionalAge,
     OptionalSecret,
     OptionalText,
     Section,
+    age_text,
     http_url,
     is_plain_http,
 )
@@ -114,6 +117,18 @@ class ServerSettings(Section):
         return value
 
 
+class RetentionSettings(Section):
+    """How long what is over is kept. Without this section: for ever."""
+
+    keep: OptionalAge = Field(
+        default=None,
+        description="A number of days or weeks, such as `400d` or `52w`, at least `7d`. The worker removes calls that "
+        "are settled and have not changed for so long, with all their evidence, and callbacks that belong to no call "
+        "and were received before; little by little, and never what is open. `tracker db prune --dry-run` says what "
+        "that would be.",
+    )
+
+
 class Settings(Section):
     """The whole configuration, checked. Made by `load_settings`."""
 
@@ -121,6 +136,9 @@ class Settings(Section):
         default_factory=DatabaseSettings, description="Where everything is kept."
     )
     server: ServerSettings = Field(default_factory=ServerSettings, description="The HTTP server.")
+    retention: RetentionSettings = Field(
+        default_factory=RetentionSettings, description="How long what is over is kept."
+    )
     accounts: dict[str, AccountSettings] = Field(
         default_factory=dict,
         description="One table for every set of credentials. Names are `a-z`, `0-9` and `_`, without `__`.",
@@ -251,6 +269,8 @@ def _shown(value: Any, mask_password: bool) -> object:
         return [_shown(v, False) for v in value]
     if isinstance(value, dict):
         return {k: _shown(v, False) for k, v in value.items()}
+    if isinstance(value, timedelta):
+        return age_text(value)
     return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 

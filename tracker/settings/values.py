@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from datetime import timedelta
 from difflib import get_close_matches
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from tracker.domain.ages import parse_age
 
 
 class Section(BaseModel):
@@ -52,6 +55,20 @@ def _zone(value: Any) -> Any:
         raise ValueError(f'must be an IANA time zone such as "Asia/Kolkata"{hint}') from None
 
 
+def _age(value: Any) -> Any:
+    """Only as it is documented: pydantic would read numbers as seconds, and forms of ISO 8601 that nobody means."""
+    if value == "" or value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError('must be a number of days or weeks, such as "400d" or "52w"')
+    return parse_age(value)
+
+
+def age_text(age: timedelta) -> str:
+    """The counterpart of reading an age."""
+    return f"{age.days}d"
+
+
 def http_url(value: str) -> SplitResult:
     """Splits an absolute http or https URL; ValueError if it is not one."""
     try:
@@ -80,6 +97,7 @@ def is_plain_http(url: str) -> bool:
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
+OptionalAge = Annotated[timedelta | None, BeforeValidator(_age)]
 OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_empty_is_none)]
 Digits = Annotated[str, BeforeValidator(_text)]

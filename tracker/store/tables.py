@@ -318,7 +318,8 @@ class IdempotencyKeyRow(SQLModel, table=True):
     scope: str = Field(primary_key=True)
     key: str = Field(primary_key=True)
     digest: str
-    call_id: str = Field(foreign_key="calls.id")
+    #: indexed for removing a call
+    call_id: str = Field(foreign_key="calls.id", index=True)
     #: indexed for forgetting the old ones
     created_at: datetime = Field(index=True)
 

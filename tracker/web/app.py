@@ -60,7 +60,7 @@ def create_app(
         database = Database(settings.database_url)
         try:
             await asyncio.to_thread(prepare, database, create=True)
-            program = assemble(database, accounts, clock)
+            program = assemble(database, accounts, clock, keep=settings.retention.keep)
             worker = Worker(program) if run_worker else None
             inbox = Inbox(database, stored=worker.wake if worker else lambda: None, clock=clock)
             inbox.start()

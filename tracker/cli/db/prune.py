@@ -1,0 +1,85 @@
+"""`tracker db prune`: what is old and over goes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tracker.cli.db import db
+
+if TYPE_CHECKING:
+    from tracker.flow.pruning import Pruned
+
+
+@db.command()
+def prune(
+    older_than: Annotated[str, typer.Option(metavar="AGE", help="Such as 400d or 52w; at least 7d.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print what was removed as JSON; does not ask.")
+    ] = False,
+) -> None:
+    """Remove settled calls that have not changed for so long, with all their evidence, and old callbacks of no call.
+
+    What is open is never touched. It says first what would go. It works in small transactions while everything runs,
+    can be interrupted at any time, and is then simply run again. An SQLite file becomes shorter by it.
+    """
+    from tracker.cli.context import configured, opened
+    from tracker.cli.progress import counting
+    from tracker.cli.sizes import in_words
+    from tracker.cli.terminal import print_json
+    from tracker.domain.ages import parse_age
+    from tracker.flow.pruning import Pruner
+
+    try:
+        keep = parse_age(older_than)
+    except ValueError as error:
+        raise typer.BadParameter(f"--older-than {error}") from None
+    if not dry_run and not yes and (json or not _can_ask()):
+        raise typer.BadParameter(
+            "nobody can be asked here: say --yes, or --dry-run to see what would be removed"
+        )
+    with opened(configured()) as database:
+        pruner = Pruner(database)
+        with counting("calls looked at", visible=not json) as progress:
+            found = pruner.survey(keep, progress)
+        if dry_run and json:
+            print_json({**found.document(), "bytes": found.size, "dry_run": True})
+            return
+        if not json:
+            for sentence in _sentences(found):
+                typer.echo(sentence)
+        if dry_run or not (found.rows or json):
+            return
+        if not yes:
+            typer.confirm("Remove all this for good?", abort=True)
+        with counting("calls removed", visible=not json, total=found.rows["calls"]) as progress:
+            done = pruner.prune(keep, progress)
+    if json:
+        print_json({**done.document(), "bytes_given_back": done.given_back, "dry_run": False})
+        return
+    rows = ", ".join(f"{n:,} {name}" for name, n in sorted(done.rows.items()))
+    shorter = f" The file is {in_words(done.given_back)} shorter." if done.given_back else ""
+    typer.echo(f"Removed: {rows or 'nothing'}.{shorter}")
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty()
+
+
+def _sentences(found: Pruned) -> list[str]:
+    from tracker.cli.moments import short_time
+    from tracker.cli.sizes import in_words
+    from tracker.domain.events import iso
+
+    if not found.rows:
+        return ["Nothing is that old and over."]
+    rows = ", ".join(f"{n:,} {name}" for name, n in sorted(found.rows.items()))
+    sentences = [f"That old and over: {rows}; about {in_words(found.size)}."]
+    if found.oldest and found.newest:
+        span = f"{short_time(iso(found.oldest))} and {short_time(iso(found.newest))}"
+        sentences.append(f"The calls changed last between {span}.")
+    return sentences
