@@ -21,7 +21,7 @@ from bench.plan import BRIDGE, FLOW, WORDS, PlannedCall, callback_body, provider
 from tracker.domain.accounts import Account
 from tracker.flow.program import Program, assemble
 from tracker.providers.base import Reply
-from tracker.store import inbox, schema
+from tracker.store import inbox, receipts, schema
 from tracker.store import tables as t
 from tracker.store.database import Database
 from tracker.store.ids import new_id
@@ -115,11 +115,11 @@ def _hear(program: Program, body: bytes, at: datetime) -> None:
         (b"authorization", b"***"),
         (b"content-length", b"%d" % len(body)),
     )
-    new = inbox.NewCallback(
+    new = receipts.NewCallback(
         id=new_id("cb"), account=ACCOUNT, lane=None, received_at=at, method="POST", path=b"/callbacks/thundersms",
-        query=b"", headers=headers, body=body, size=len(body), remote="127.0.0.1",
+        query=b"", headers=inbox.pack_headers(headers), body=body, size=len(body), remote="127.0.0.1",
     )  # fmt: skip
-    program.database.write(lambda c: inbox.insert(c, [new]))
+    program.database.write(lambda c: receipts.insert(c, [new]))
     while program.joiner.join_pending():
         pass
 

@@ -16,7 +16,7 @@ from bench.plan import Plan
 from bench.stories import ACCOUNT, STORIES, TABLES, account, perform
 from tracker.domain.timeline import fold
 from tracker.flow.program import assemble
-from tracker.store import inbox, records, schema
+from tracker.store import inbox, receipts, records, schema
 from tracker.store.database import Connection, Database
 from tracker.store.ids import new_id
 
@@ -103,15 +103,15 @@ def test_what_is_cached_is_what_the_events_mean(filled: Database) -> None:
 def test_the_planned_callbacks_join_what_was_filled(filled: Database) -> None:
     program = assemble(filled, {ACCOUNT: account()})
     new = [
-        inbox.NewCallback(
+        receipts.NewCallback(
             id=new_id("cb"), account=ACCOUNT, lane=None, received_at=datetime.now(UTC), method="POST",
-            path=b"/callbacks/thundersms", query=b"", headers=(), body=PLAN.callback(n), size=len(PLAN.callback(n)),
+            path=b"/callbacks/thundersms", query=b"", headers=b"", body=PLAN.callback(n), size=len(PLAN.callback(n)),
             remote=None,
         )
         for n in PLAN.order("shuffled")
         if n >= PLAN.count - OPEN
     ]  # fmt: skip
-    filled.write(lambda c: inbox.insert(c, new))
+    filled.write(lambda c: receipts.insert(c, new))
     while program.joiner.join_pending():
         pass
     standings = filled.read(lambda c: inbox.standings(c, [n.id for n in new]))

@@ -12,7 +12,7 @@ from tests.cli.conftest import NUMBER, Cli
 from tests.recording_provider import RecordingProvider, error
 from tracker.cli.context import configured, opened
 from tracker.cli.standing import Facts, notes, problems
-from tracker.store import inbox, workers
+from tracker.store import inbox, receipts, workers
 from tracker.store.ids import new_id
 
 NOW = datetime(2026, 11, 23, 13, 30, tzinfo=UTC)
@@ -139,11 +139,11 @@ def test_it_sees_the_worker_and_what_is_not_believed(cli: Cli, provider: Recordi
     assert cli.json("status")["ok"] is True
     assert cli("status").stdout.startswith("All is well.")
     with opened(configured()) as database:
-        stranger = inbox.NewCallback(
+        stranger = receipts.NewCallback(
             id=new_id("cb"), account="thundersms", lane=None, received_at=now, method="POST", path=b"/", query=b"",
-            headers=(), body=b"", size=0, remote=None, state=inbox.QUARANTINED,
+            headers=b"", body=b"", size=0, remote=None, state=inbox.QUARANTINED,
         )  # fmt: skip
-        database.write(lambda c: inbox.insert(c, [stranger]))
+        database.write(lambda c: receipts.insert(c, [stranger]))
     [problem] = cli.json("status", code=1)["problems"]
     assert "secret" in problem
 

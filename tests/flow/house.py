@@ -12,7 +12,7 @@ from tracker.domain.accounts import Account
 from tracker.domain.events import Event
 from tracker.domain.timeline import Timeline, fold
 from tracker.flow.program import assemble
-from tracker.store import inbox, records, schema
+from tracker.store import inbox, receipts, records, schema
 from tracker.store.database import Database
 from tracker.store.ids import new_id
 
@@ -80,12 +80,12 @@ class House:
 
     def receive_at(self, body: bytes, received_at: datetime, *, lane: str | None = None) -> str:
         """A callback is stored, and not read yet."""
-        new = inbox.NewCallback(
+        new = receipts.NewCallback(
             id=new_id("cb"), account="thundersms", lane=lane, received_at=received_at, method="POST",
-            path=b"/callbacks/thundersms", query=b"", headers=((b"content-type", b"application/json"),), body=body,
+            path=b"/callbacks/thundersms", query=b"", headers=b"content-type: application/json\r\n", body=body,
             size=len(body), remote="127.0.0.1",
         )  # fmt: skip
-        self.database.write(lambda c: inbox.insert(c, [new]))
+        self.database.write(lambda c: receipts.insert(c, [new]))
         return new.id
 
     def join(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +19,7 @@ from tracker.flow.receiving import Inbox
 from tracker.store import inbox, jobs
 from tracker.store.database import Database
 from tracker.store.ids import new_id
+from tracker.store.receipts import NewCallback
 
 
 class Held(Database):
@@ -34,13 +34,19 @@ class Held(Database):
         self.writes = 0
 
     def write(self, work: Callable[[Any], Any]) -> Any:
+        return self._held(super().write, work)
+
+    def _held(self, write: Callable[[Any], Any], work: Callable[[Any], Any]) -> Any:
         self.begun.release()
         assert self.open.wait(60)
         if self.failures:
             raise self.failures.pop(0)
-        done = super().write(work)
+        done = write(work)
         self.writes += 1
         return done
+
+    def at_once(self, work: Callable[[Any], Any]) -> Any:
+        return self._held(super().at_once, work)
 
     async def is_writing(self) -> None:
         """Wait until one more write was begun."""
@@ -55,12 +61,12 @@ def database(house: House, database_url: str) -> Iterator[Held]:
     held.close()
 
 
-def request(**changes: Any) -> inbox.NewCallback:
-    plain = inbox.NewCallback(
+def request(**changes: Any) -> NewCallback:
+    plain = NewCallback(
         id=new_id("cb"), account="thundersms", lane=None, received_at=datetime.now(UTC), method="POST",
-        path=b"/callbacks/thundersms", query=b"", headers=(), body=b"{}", size=2, remote=None,
+        path=b"/callbacks/thundersms", query=b"", headers=b"", body=b"{}", size=2, remote=None,
     )  # fmt: skip
-    return replace(plain, **changes)
+    return plain._replace(**changes)
 
 
 def kept(database: Database) -> list[str]:
@@ -195,10 +201,10 @@ def test_bytes_that_wait_are_bounded_too(database: Held, monkeypatch: pytest.Mon
         waiting = asyncio.create_task(box.put(large, timeout_s=60))
         await until(lambda: box.depth == 1)
         with pytest.raises(InboxFull):
-            await box.put(replace(large, id=new_id("cb")), timeout_s=60)
+            await box.put(large._replace(id=new_id("cb")), timeout_s=60)
         database.open.set()
         await asyncio.gather(first, waiting)
-        await box.put(replace(large, id=new_id("cb")), timeout_s=60)
+        await box.put(large._replace(id=new_id("cb")), timeout_s=60)
 
     with_inbox(database, what)
 

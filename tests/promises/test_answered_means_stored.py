@@ -34,7 +34,7 @@ from tests.recording_provider import RecordingProvider
 from tests.wire import Wire
 from tracker.flow.receiving import Inbox
 from tracker.store.ids import new_id
-from tracker.store.inbox import NewCallback
+from tracker.store.receipts import NewCallback
 
 NUMBERS = [f"+9189195252{n:02}" for n in range(8)]
 
@@ -334,5 +334,5 @@ def _receipt(n: int, house: House) -> NewCallback:
     body = json.dumps({"marker": str(n)}).encode()
     return NewCallback(
         id=new_id("cb"), account="thundersms", lane=None, received_at=house.clock(), method="POST",
-        path=b"/callbacks/thundersms", query=b"", headers=(), body=body, size=len(body), remote=None,
+        path=b"/callbacks/thundersms", query=b"", headers=b"", body=body, size=len(body), remote=None,
     )  # fmt: skip

@@ -7,8 +7,11 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tracker.domain.accounts import Account
+from tracker.web import doorkeeper
 from tracker.web.doorkeeper import Doorkeeper, bearer, same
 
 SECRET = 'p/ss "wörd" +1'
@@ -62,8 +65,8 @@ def test_a_secret_of_three_letters_does_not_tear_holes_into_numbers() -> None:
 
 def test_names_and_values_of_headers_lose_secrets() -> None:
     headers = ((b"x-secret", b"a secret"), (b"authorization", b"Bearer secret"))
-    told = keeper(secrets=("secret",)).headers_without_secrets(headers)
-    assert told == ((b"x-***", b"a ***"), (b"authorization", b"Bearer ***"))
+    told = keeper(secrets=("secret",)).packed_without_secrets(headers)
+    assert told == b"x-***: a ***\r\nauthorization: Bearer ***\r\n"
 
 
 @pytest.mark.parametrize(
@@ -139,3 +142,52 @@ def test_the_callers_address_is_the_last_one_that_is_no_trusted_proxy(
     peer: str | None, forwarded: list[str], remote: str | None
 ) -> None:
     assert keeper("127.0.0.1", "10.0.0.0/8").remote(scope(peer, *forwarded)) == remote
+
+
+# and quickly: what is found by a first look is what the patterns find
+
+
+def _spelled(secret: str, ways: list[int]) -> str:
+    return "".join(
+        {
+            0: character,
+            1: "".join(f"%{byte:02X}" for byte in character.encode()),
+            2: json.dumps(character)[1:-1],
+            3: "".join(f"%{byte:02x}" for byte in character.encode()),
+            4: "".join(f"\\u{int.from_bytes(unit):04X}" for unit in _units(character)),
+            5: "\\" + character if character in '"\\/' else quote_plus(character),
+        }[way]
+        for character, way in zip(secret, ways, strict=True)
+    )
+
+
+def _units(character: str) -> list[bytes]:
+    encoded = character.encode("utf-16-be")
+    return [encoded[n : n + 2] for n in range(0, len(encoded), 2)]
+
+
+@given(st.data(), st.text(st.characters(exclude_categories=["Cs"]), min_size=4, max_size=12))
+def test_a_secret_is_found_in_any_mixture_of_spellings(data: st.DataObject, secret: str) -> None:
+    ways = data.draw(st.lists(st.integers(0, 5), min_size=len(secret), max_size=len(secret)))
+    spelled = _spelled(secret, ways)
+    assert keeper(secrets=(secret,)).without_secrets(f"<{spelled}>".encode()) == b"<***>"
+
+
+@given(st.binary(max_size=200))
+def test_what_holds_no_secret_stays_as_it_is(data: bytes) -> None:
+    assert keeper(secrets=("the-secret-of-the-webhook",)).without_secrets(data) == data
+
+
+def test_headers_and_addresses_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doorkeeper, "_REMEMBERED", 3)
+    found = keeper("10.0.0.0/8", secrets=("secret",))
+    for n in [*range(10), *range(10)]:
+        name, value = b"x-%d" % n, b"secret" * 200 if n == 7 else b"value"
+        assert (
+            found.packed_without_secrets([(name, value)])
+            == name + b": " + value.replace(b"secret", b"***") + b"\r\n"
+        )
+        assert found.remote(scope(f"10.0.0.{n}", "192.0.2.1")) == "192.0.2.1"
+        assert found.remote(scope(f"11.0.0.{n}", "192.0.2.1")) == f"11.0.0.{n}"
+    assert len(found._lines) <= 3
+    assert len(found._trusts) <= 3

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.engine import Connection as Connection
+from sqlalchemy.pool import PoolProxiedConnection
 
 from tracker.errors import ConfigurationError, StorageUnavailable
 
@@ -88,6 +89,9 @@ class Database:
         self._turn = FairLock()
         #: SQLite's one writer keeps its connection, under its turn: what it has read stays good, for nobody else writes
         self._kept: Connection | None = None
+        #: what `at_once` uses on PostgreSQL, and its turn there
+        self._own: PoolProxiedConnection | None = None
+        self._own_lock = threading.Lock()
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that writes nothing. Raises StorageUnavailable."""
@@ -115,16 +119,20 @@ class Database:
         raise AssertionError("unreachable")
 
     def _write_kept(self, work: Callable[[Connection], T]) -> T:
+        kept = self._keeping()
+        try:
+            with kept.begin():
+                return work(kept)
+        except exc.SQLAlchemyError:
+            self._kept = None
+            kept.close()
+            raise
+
+    def _keeping(self) -> Connection:
         if self._kept is None:
             self._kept = self._writer.connect()
             _driver(self._kept).execute(f"PRAGMA cache_size=-{_WRITER_CACHE_KIB}")
-        try:
-            with self._kept.begin():
-                return work(self._kept)
-        except exc.SQLAlchemyError:
-            broken, self._kept = self._kept, None
-            broken.close()
-            raise
+        return self._kept
 
     def checkpoint(self) -> None:
         """Move what SQLite's log holds into the file, beside whoever writes; otherwise a commit has to, when the log is
@@ -135,6 +143,51 @@ class Database:
         with translated(), self.engine.connect() as connection:
             _driver(connection).execute("PRAGMA wal_checkpoint(PASSIVE)")
 
+    def at_once(self, work: Callable[[Any], T]) -> T:
+        """Run `work` on a connection of the driver's own (sqlite3's or psycopg's), outside of any transaction, so that
+        its one statement is one for itself; on return it is on disk. Raises StorageUnavailable.
+
+        `write` in fewer steps, for the thread that stores callbacks. `work` is repeated like there, and where the
+        connection was lost under it; so doing it twice must be the same as doing it once.
+        """
+        dbapi = self.engine.dialect.loaded_dbapi
+        with translated(), self._turn.held() if self.is_sqlite else self._own_lock:
+            for attempt in range(_REPEATS):
+                try:
+                    return work(self._at_once_connection())
+                except (dbapi.IntegrityError, dbapi.DataError) as error:
+                    raise self._as_sqlalchemys(error) from error
+                except dbapi.Error as error:
+                    lost = self._give_up_own()
+                    again = getattr(error, "sqlstate", None) in _REPEAT or (lost and attempt == 0)
+                    if not again or attempt == _REPEATS - 1:
+                        raise self._as_sqlalchemys(error) from error
+                    time.sleep(0 if lost else 0.01 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    def _at_once_connection(self) -> Any:
+        if self.is_sqlite:
+            return _driver(self._keeping())
+        if self._own is None:
+            self._own = self.engine.raw_connection()
+        return self._own.driver_connection
+
+    def _give_up_own(self) -> bool:
+        """Whatever is wrong with the connection, the next one has another. Whether it was lost."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
+        own, self._own = self._own, None
+        if own is None:
+            return False
+        lost = bool(getattr(own.driver_connection, "closed", False))
+        own.invalidate()
+        return lost
+
+    def _as_sqlalchemys(self, error: Exception) -> BaseException:
+        dbapi_error = self.engine.dialect.loaded_dbapi.Error
+        return exc.DBAPIError.instance(None, None, error, dbapi_error, hide_parameters=True)
+
     @property
     def path(self) -> Path | None:
         """SQLite's file, whether it is there or not; None with PostgreSQL and where the URL is one of SQLite's own."""
@@ -142,10 +195,8 @@ class Database:
         return Path(name) if self.is_sqlite and not name.startswith("file:") else None
 
     def close(self) -> None:
-        with self._turn.held():
-            kept, self._kept = self._kept, None
-        if kept is not None:
-            kept.close()
+        with self._turn.held(), self._own_lock:
+            self._give_up_own()
         self.engine.dispose()
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -15,12 +15,9 @@ from sqlalchemy.engine import Connection
 from tracker.domain.readings import Reading
 from tracker.store import bulk
 from tracker.store import tables as t
-from tracker.store.counts import count
-from tracker.store.digests import digest
 from tracker.store.evidence import IGNORE, reading_to_json, twin_text
 from tracker.store.parts import parts
 from tracker.store.quarantine import QUARANTINED as QUARANTINED
-from tracker.store.quarantine import Room, room_of
 
 PENDING: Final = "pending"
 JOINED: Final = "joined"
@@ -40,27 +37,6 @@ _RAW = (_C.id, _C.account, _C.lane, _C.received_at, _C.method, _C.path, _C.query
 _OLDEST_PENDING: Final = f" AND state = 'pending' AND {t.UNJOINED} ORDER BY received_at, id"
 
 Headers = tuple[tuple[bytes, bytes], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewCallback:
-    """A request as it is to be stored; secrets are replaced already."""
-
-    id: str
-    account: str
-    lane: str | None
-    received_at: datetime
-    method: str
-    path: bytes
-    query: bytes
-    headers: Headers
-    body: bytes
-    size: int
-    remote: str | None
-    state: str = PENDING
-    reason: str | None = None
-    #: what was presented as its secret, where it is for the quarantine; only a keyed digest of it is stored
-    presented: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,32 +81,6 @@ def pack_headers(headers: Headers) -> bytes:
 def unpack_headers(packed: bytes) -> Headers:
     pairs = (line.partition(b": ") for line in packed.split(b"\r\n") if line)
     return tuple((name, value) for name, _, value in pairs)
-
-
-def insert(connection: Connection, new: Sequence[NewCallback]) -> None:
-    """Store requests. Of those for the quarantine only as many as its bounds allow; the others are counted."""
-    kept = [n for n in new if n.state != QUARANTINED]
-    rooms: dict[str, Room] = {}
-    over: dict[tuple[str, str], int] = {}
-    for n in (n for n in new if n.state == QUARANTINED):
-        room = rooms.get(n.account) or rooms.setdefault(n.account, room_of(connection, n.account))
-        if room.take(n.received_at):
-            kept.append(n)
-        else:
-            over["quarantined", n.account] = over.get(("quarantined", n.account), 0) + 1
-    if over:
-        count(connection, over, new[-1].received_at)
-    if kept:
-        connection.execute(t.callbacks.insert(), [_row(connection, n) for n in kept])
-
-
-def _row(connection: Connection, n: NewCallback) -> dict[str, Any]:
-    return {
-        "id": n.id, "account": n.account, "lane": n.lane, "received_at": n.received_at, "method": n.method,
-        "path": n.path, "query": n.query, "headers": pack_headers(n.headers), "body": n.body, "size": n.size,
-        "remote": n.remote, "state": n.state, "reason": n.reason, "looks": 0,
-        "fingerprint": digest(connection, n.presented) if n.presented else None,
-    }  # fmt: skip
 
 
 def lock_joining(connection: Connection) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from tracker.domain.documents import pause_document
 from tracker.domain.events import iso
 from tracker.errors import StorageUnavailable
-from tracker.store import inbox, jobs, pauses, workers
+from tracker.store import inbox, jobs, pauses, receipts, workers
 from tracker.store import tables as t
 from tracker.store.database import Database
 from tracker.store.digests import insert_unless_there
@@ -89,11 +89,11 @@ def try_to_store(database: Database, now: datetime) -> None:
 
     def work(connection: Connection) -> None:
         trial = connection.begin_nested()
-        new = inbox.NewCallback(
-            id=new_id("cb"), account="", lane=None, received_at=now, method="POST", path=b"", query=b"", headers=(),
+        new = receipts.NewCallback(
+            id=new_id("cb"), account="", lane=None, received_at=now, method="POST", path=b"", query=b"", headers=b"",
             body=b"x" * 4096, size=4096, remote=None,
         )  # fmt: skip
-        inbox.insert(connection, [new])
+        receipts.insert(connection, [new])
         trial.rollback()
         # what is rolled back never reaches the disk, so something is committed, too
         tried = {"name": "last-trial", "value": iso(now)}

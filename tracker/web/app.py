@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from tracker.flow.clock import Clock, system_clock
 from tracker.flow.program import assemble
@@ -24,7 +24,7 @@ from tracker.settings import Settings
 from tracker.store.database import THREADS, Database
 from tracker.store.schema import prepare
 from tracker.web import api, bodies, health, problems
-from tracker.web.callbacks import receive
+from tracker.web.callbacks import ADDRESSES, Callbacks
 from tracker.web.doorkeeper import Doorkeeper
 from tracker.web.log_lines import LogLines
 from tracker.web.reading import Unparsable
@@ -88,23 +88,20 @@ def create_app(
         finally:
             database.close()
 
+    callbacks = Callbacks(accounts)
     routes: list[Route] = [
         Route("/healthz", health.healthz, methods=["GET"]),
         Route("/readyz", health.readyz, methods=["GET"]),
         Route("/statusz", health.statusz, methods=["GET"]),
         *api.ROUTES,
+        *(Route(address, callbacks) for address in ADDRESSES),
     ]
-    callbacks = _EveryMethod(receive)
-    for template in ("/callbacks/{account}", "/callbacks/{account}/{lane:path}"):
-        routes.append(Route(template, callbacks))
-    app = Starlette(
+    app = _Application(
+        callbacks,
+        Prefix(_path_of(settings.server.public_url), routes),
         routes=routes,
         lifespan=lifespan,
-        # the prefix first: it hands on a scope of its own, in which the route is found that the log names
-        middleware=[
-            Middleware(Prefix, prefix=_path_of(settings.server.public_url), routes=routes),
-            Middleware(LogLines),
-        ],
+        middleware=[Middleware(LogLines)],
         exception_handlers={**problems.HANDLERS, Unparsable: _unparsable, bodies.TooLarge: _too_large},
     )
     app.router.redirect_slashes = False
@@ -126,31 +123,36 @@ async def _work(worker: Worker) -> None:
         log.exception("worker.ended")
 
 
-class _EveryMethod:
-    """An endpoint that sees requests of every method: which are allowed is its own to say, in its own order."""
+class _Application(Starlette):
+    """Starlette, and in front of all its layers the door for callbacks."""
 
-    def __init__(self, endpoint: Callable[[Any], Any]) -> None:
-        self._endpoint = endpoint
+    def __init__(self, callbacks: Callbacks, prefix: Prefix, **options: Any) -> None:
+        super().__init__(**options)
+        self._callbacks, self._prefix = callbacks, prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response: Response = await self._endpoint(Request(scope, receive, send))
-        await response(scope, receive, send)
+        if scope["type"] == "http":
+            self._prefix.take_off(scope)
+            if self._callbacks.owns(scope["path"].removeprefix(scope["root_path"])):
+                await self._callbacks(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
 
 
 class Prefix:
     """A proxy in front may strip the path prefix of `server.public_url`, or leave it: both arrive here."""
 
-    def __init__(self, app: ASGIApp, prefix: str, routes: Sequence[Route]) -> None:
-        self._app, self._prefix = app, prefix
+    def __init__(self, prefix: str, routes: Sequence[Route]) -> None:
+        self._prefix = prefix
         # a prefix may look like the beginning of an address of ours: what is left must be one
         self._firsts = {route.path.split("/")[1] for route in routes}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def take_off(self, scope: Scope) -> None:
         prefix = self._prefix
-        if prefix and scope["type"] == "http" and scope["path"].startswith(prefix + "/"):
+        if prefix and scope["path"].startswith(prefix + "/"):
             first = scope["path"].removeprefix(prefix).split("/")[1]
-            scope = {**scope, "root_path": prefix} if first in self._firsts else scope
-        await self._app(scope, receive, send)
+            if first in self._firsts:
+                scope["root_path"] = prefix
 
 
 def _path_of(url: str | None) -> str:

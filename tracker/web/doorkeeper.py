@@ -12,10 +12,14 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from tracker.domain.accounts import Account
+from tracker.store.inbox import pack_headers
 from tracker.web.masking import Masking
 
-Headers = tuple[tuple[bytes, bytes], ...]
+Headers = Sequence[tuple[bytes, bytes]]
 
+#: how many headers and addresses are remembered, and how long such a header may be
+_REMEMBERED: Final = 2_000
+_REMEMBERED_BYTES: Final = 512
 #: an address of IPv4 and a port, as some proxies write it
 _WITH_PORT: Final = re.compile(r"([0-9.]+):[0-9]+", re.ASCII)
 
@@ -46,13 +50,29 @@ class Doorkeeper:
     ) -> None:
         self._trusted = [ipaddress.ip_network(each, strict=False) for each in trusted_proxies]
         self._masking = Masking([*secrets, *(s for a in accounts.values() for s in a.secrets)])
+        #: headers as they are stored, and addresses, that were seen before
+        self._lines: dict[tuple[bytes, bytes], bytes] = {}
+        self._trusts: dict[str, bool] = {}
 
     def without_secrets(self, data: bytes) -> bytes:
         """The data with every occurrence of a configured secret replaced."""
         return self._masking(data)
 
-    def headers_without_secrets(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-        return tuple((self.without_secrets(name), self.without_secrets(value)) for name, value in headers)
+    def packed_without_secrets(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """Headers as they are stored, names and values without secrets. Most come again and again."""
+        known = self._lines
+        lines = []
+        for header in headers:
+            line = known.get(header)
+            if line is None:
+                name, value = header
+                line = pack_headers(((self.without_secrets(name), self.without_secrets(value)),))
+                if len(line) <= _REMEMBERED_BYTES:
+                    if len(known) >= _REMEMBERED:
+                        known.clear()
+                    known[header] = line
+            lines.append(line)
+        return b"".join(lines)
 
     def lane(self, lane: str | None) -> str | None:
         """A lane as it is stored: whoever calls chose its text."""
@@ -81,8 +101,14 @@ class Doorkeeper:
         return address
 
     def _is_trusted(self, text: str) -> bool:
-        address = _address(text)
-        return address is not None and any(address in network for network in self._trusted)
+        known = self._trusts.get(text)
+        if known is None:
+            address = _address(text)
+            known = address is not None and any(address in network for network in self._trusted)
+            if len(self._trusts) >= _REMEMBERED:
+                self._trusts.clear()
+            self._trusts[text] = known
+        return known
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
