@@ -23,6 +23,7 @@ from sqlalchemy.engine import Connection as Connection
 from sqlalchemy.pool import PoolProxiedConnection
 
 from tracker.errors import ConfigurationError, StorageUnavailable
+from tracker.store.hints import HintedCompiler
 
 T = TypeVar("T")
 
@@ -231,6 +232,8 @@ def _sqlite(url: URL) -> Engine:
         max_overflow=20,
         pool_timeout=5,
     )
+
+    engine.dialect.statement_compiler = HintedCompiler
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:

@@ -11,10 +11,11 @@ from sqlalchemy.engine import Connection, Row
 
 from tracker.domain.documents import Document, raw_document, time
 from tracker.errors import NotFound
-from tracker.store import paging
+from tracker.store import paging, streams
 from tracker.store import tables as t
-from tracker.store.inbox import unpack_headers
+from tracker.store.inbox import JOINED, unpack_headers
 from tracker.store.paging import Page
+from tracker.store.streams import Cut, Stream
 
 _SHOWN = (
     "id",
@@ -43,20 +44,48 @@ def list_callbacks(
     connection: Connection, which: CallbackFilter, *, limit: int = 50, cursor: str | None = None
 ) -> Page[Document]:
     """A page of the inbox, newest first. Raises InvalidInput for a bad cursor."""
-    c = t.callbacks.c
     asked = asdict(which)
-    query = sa.select(*(c[n] for n in _SHOWN), c.call_id, c.submission_id).limit(limit + 1)
-    for column, value in ((c.state, which.state), (c.account, which.account), (c.call_id, which.call)):
-        if value is not None:
-            query = query.where(column == value)
-    if cursor is not None:
-        query = query.where(paging.behind(c.received_at, c.id, paging.decode(asked, cursor), down=True))
-    rows = connection.execute(query.order_by(c.received_at.desc(), c.id.desc())).all()
+    place = paging.decode(asked, cursor) if cursor is not None else None
+    cut = Cut(column="received_at", down=True, limit=limit + 1, place=place)
+    streams.begin(connection)
+    shown = [t.callbacks.c[name] for name in (*_SHOWN, "call_id", "submission_id")]
+    rows = streams.read(connection, _stream(connection, which), cut, shown)
     more, rows = len(rows) > limit, rows[:limit]
     return Page(
         data=_documents(connection, rows),
         next_cursor=paging.encode(asked, rows[-1].received_at, rows[-1].id) if more else None,
     )
+
+
+def _stream(connection: Connection, which: CallbackFilter) -> Stream:
+    """The index that a list of the inbox is read by: that of a call, of what is not joined, else of the accounts."""
+    c = t.callbacks.c
+    asked = {"call_id": which.call, "state": which.state, "account": which.account}
+    key = next((name for name in asked if asked[name] is not None and asked[name] != JOINED), "account")
+    where: list[Any] = [
+        c[name] == value for name, value in asked.items() if value is not None and name != key
+    ]
+    if key == "state":
+        where.append(t.unjoined)
+    values = [asked[key]] if asked[key] is not None else _accounts(connection)
+    index = {
+        "call_id": "ix_callbacks_call",
+        "state": "ix_callbacks_unjoined",
+        "account": "ix_callbacks_account",
+    }
+    return Stream(
+        table=t.callbacks, index=index[key], keys=(key,), at="received_at", values=[(v,) for v in values],
+        where=where,
+    )  # fmt: skip
+
+
+def _accounts(connection: Connection) -> list[str]:
+    """The accounts that callbacks came for, each found in the index behind the one before."""
+    account = t.callbacks.c.account
+    found = sa.select(sa.func.min(account).label("account")).cte("found", recursive=True)
+    behind = sa.select(sa.func.min(account)).where(account > found.c.account).scalar_subquery()
+    found = found.union_all(sa.select(behind).where(found.c.account.is_not(None)))
+    return list(connection.scalars(sa.select(found.c.account).where(found.c.account.is_not(None))))
 
 
 def get_callback(connection: Connection, id: str) -> Document:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,33 +24,12 @@ from tracker.domain.timeline import in_order
 from tracker.errors import NotFound
 from tracker.store import inbox_queries, paging, records
 from tracker.store import tables as t
+from tracker.store.finding import ORDERS as ORDERS
+from tracker.store.finding import CallFilter as CallFilter
+from tracker.store.finding import find
 from tracker.store.inbox import unpack_headers
 from tracker.store.paging import Page
-
-
-@dataclass(frozen=True, kw_only=True)
-class CallFilter:
-    """Which calls; None leaves a filter out."""
-
-    status: tuple[str, ...] | None = None
-    outcome: tuple[str, ...] | None = None
-    settled: bool | None = None
-    answered: bool | None = None
-    disputed: bool | None = None
-    account: str | None = None
-    campaign: str | None = None
-    #: E.164 with "+"; any of them
-    to: tuple[str, ...] | None = None
-    reference: str | None = None
-    #: the provider's, in any case, with or without its suffix
-    submission_id: str | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-    updated_after: datetime | None = None
-
-
-#: how a list of calls may be ordered
-ORDERS = ("created_at", "-created_at", "updated_at", "-updated_at")
+from tracker.store.streams import Cut
 
 
 def list_calls(
@@ -63,20 +41,15 @@ def list_calls(
     cursor: str | None = None,
 ) -> Page[Document]:
     """A page of calls. Raises InvalidInput for a bad cursor."""
-    c = t.calls.c
     asked = {**asdict(which), "order": order}
-    down, column = order.startswith("-"), c[order.removeprefix("-")]
-    query = sa.select(t.calls).where(*_conditions(which)).limit(limit + 1)
-    if cursor is not None:
-        query = query.where(paging.behind(column, c.id, paging.decode(asked, cursor), down=down))
-    query = query.order_by(column.desc() if down else column, c.id.desc() if down else c.id)
-    rows = connection.execute(query).all()
+    place = paging.decode(asked, cursor) if cursor is not None else None
+    column = order.removeprefix("-")
+    rows = find(connection, which, Cut(column=column, down=order != column, limit=limit + 1, place=place))
     more = len(rows) > limit
     rows = rows[:limit]
-    last = rows[-1] if more else None
     return Page(
         data=_documents(connection, rows),
-        next_cursor=paging.encode(asked, getattr(last, column.name), last.id) if last is not None else None,
+        next_cursor=paging.encode(asked, getattr(rows[-1], column), rows[-1].id) if more else None,
     )
 
 
@@ -132,31 +105,6 @@ def evidence(connection: Connection, id: str) -> Document:
 def _must_exist(connection: Connection, id: str) -> None:
     if connection.scalar(sa.select(t.calls.c.id).where(t.calls.c.id == id)) is None:
         raise NotFound(f"There is no call {id[:60]}.")
-
-
-def _conditions(which: CallFilter) -> list[Any]:
-    c, s = t.calls.c, t.submissions.c
-    found: list[Any] = []
-    for name in ("settled", "answered", "disputed", "account", "campaign", "reference"):
-        value = getattr(which, name)
-        if value is not None:
-            found.append(c[name].is_(value) if isinstance(value, bool) else c[name] == value)
-    for name in ("status", "outcome", "to"):
-        values = getattr(which, name)
-        if values is not None:
-            found.append(c[name].in_(list(values)))
-    if which.submission_id is not None:
-        key, base = id_key(which.submission_id), base_key(which.submission_id)
-        # with a suffix it means one submission, or one that was given none; without it all that share it
-        same = s.provider_key.in_([key, base]) if key != base else s.provider_base == base
-        found.append(c.id.in_(sa.select(s.call_id).where(same)))
-    if which.created_after is not None:
-        found.append(c.created_at > which.created_after)
-    if which.created_before is not None:
-        found.append(c.created_at < which.created_before)
-    if which.updated_after is not None:
-        found.append(c.updated_at > which.updated_after)
-    return found
 
 
 def _documents(connection: Connection, rows: Sequence[Row[Any]]) -> list[Document]:

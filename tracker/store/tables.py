@@ -88,10 +88,11 @@ class CallRow(SQLModel, table=True):
     __table_args__ = (
         # every index names the query that needs it; tests/store/test_indexes.py holds it to its word.
         # GET /calls by status, outcome, settled, answered, and without a filter: a list is merged from one stream for
-        # each status and settled (queries.py). An outcome is the status of a settled call, and who answered completed
-        Index("ix_calls_status", "status", "settled", "created_at", "id"),
+        # each status and settled (finding.py). An outcome is the status of a settled call, and who answered completed.
+        # The other time stands behind, so that what it excludes is passed over without a look at the row
+        Index("ix_calls_status", "status", "settled", "created_at", "id", "updated_at"),
         # the same by updated_at, and what changed since
-        Index("ix_calls_changed", "status", "settled", "updated_at", "id"),
+        Index("ix_calls_changed", "status", "settled", "updated_at", "id", "created_at"),
         # GET /calls?to=
         Index("ix_calls_to", "to", "created_at", "id"),
         # GET /calls?account=

@@ -36,8 +36,8 @@ GONE = {
 }
 #: name, table, columns, condition
 NEW = [
-    ("ix_calls_status", "calls", ["status", "settled", "created_at", "id"], None),
-    ("ix_calls_changed", "calls", ["status", "settled", "updated_at", "id"], None),
+    ("ix_calls_status", "calls", ["status", "settled", "created_at", "id", "updated_at"], None),
+    ("ix_calls_changed", "calls", ["status", "settled", "updated_at", "id", "created_at"], None),
     ("ix_calls_campaign", "calls", ["campaign", "created_at", "id"], "campaign IS NOT NULL"),
     ("ix_calls_campaign_changed", "calls", ["campaign", "updated_at", "id"], "campaign IS NOT NULL"),
     ("ix_calls_reference", "calls", ["reference", "created_at", "id"], "reference IS NOT NULL"),
