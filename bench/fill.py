@@ -22,8 +22,7 @@ from psycopg import sql
 
 from bench.copying import Copier
 from bench.plan import Plan
-from bench.stories import QUEUED, REJECTED, STORIES, TABLES, play
-from tracker.logs import configure_logs
+from bench.stories import QUEUED, REJECTED, STORIES, TABLES, play, quieten
 from tracker.store import schema
 from tracker.store.database import Database
 
@@ -139,7 +138,7 @@ def main() -> None:
                         "settled; without it all wait")  # fmt: skip
     parser.add_argument("--until", type=datetime.fromisoformat, help="when the last call was placed; now")
     given = parser.parse_args()
-    configure_logs(secrets=(), level="warning")
+    quieten()
     began = time.monotonic()
 
     def progress(done: int) -> None:

@@ -116,8 +116,7 @@ class Load:
     """Sends bodies to one URL.
 
     bodies: one request each. rate: requests a second, else as fast as answers come. credit: a file descriptor from
-    which lines with whole numbers are read; no more requests are sent than the latest of them says. most: so many
-    requests at most.
+    which lines with whole numbers are read: so many more may be sent from then on. most: so many requests at most.
     """
 
     def __init__(
@@ -298,7 +297,7 @@ class Load:
             return
         *lines, self._credit_text = (self._credit_text + read).split(b"\n")
         if lines:
-            self._allowed = int(lines[-1])
+            self._allowed = self._sent + int(lines[-1])
 
 
 def is_whole(received: bytes) -> bool:
@@ -359,8 +358,11 @@ def main() -> None:
         "--skip", type=int, default=0, help="leave out the first so many bodies; indexes begin behind"
     )
     parser.add_argument("--cycle", action="store_true", help="begin again when the bodies end: repeats")
-    parser.add_argument("--credit", action="store_true", help="read how many may be sent in all, a line a number, "
-                        "from standard input")  # fmt: skip
+    parser.add_argument(
+        "--credit",
+        action="store_true",
+        help="read from standard input how many more may be sent, a line a number",
+    )
     parser.add_argument("--answered", type=Path, help="write a line for each body that was answered 2xx: its index "
                         "and the moment, in seconds since 1970")  # fmt: skip
     given = parser.parse_args()

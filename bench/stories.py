@@ -8,20 +8,23 @@ what the program writes; there is no second description of it.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
+
 from bench.plan import BRIDGE, FLOW, WORDS, PlannedCall, callback_body, provider_uuid
 from tracker.domain.accounts import Account
 from tracker.flow.program import Program, assemble
 from tracker.providers.base import Reply
-from tracker.store import inbox, receipts, schema
+from tracker.store import receipts, schema
 from tracker.store import tables as t
 from tracker.store.database import Database
 from tracker.store.ids import new_id
@@ -49,6 +52,17 @@ PLAYED: Final = PlannedCall(
     at=datetime(2026, 1, 5, 6, 0, 0, 123456, tzinfo=UTC),
 )
 _DURATION_S: Final = 23
+#: what is kept of the headers that `bench.load` sends
+_HEADERS: Final = b"".join(
+    line + b"\r\n"
+    for line in (
+        b"host: 127.0.0.1:8000",
+        b"user-agent: GuzzleHttp/7",
+        b"accept: application/json",
+        b"content-type: application/json",
+        b"authorization: Bearer ***",
+    )
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +92,11 @@ def account(base_url: str = "http://127.0.0.1:9/") -> Account:
     )  # fmt: skip
 
 
+def quieten() -> None:
+    """What the program logs while it plays is of no interest."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
+
 def play(name: str) -> Story:
     """Play a story and read back what it left."""
     with tempfile.TemporaryDirectory(prefix="tracker-bench-") as folder:
@@ -103,23 +122,26 @@ def perform(database: Database, call: PlannedCall, name: str) -> str:
     program.sender.answered(claim, _refusal() if name == REJECTED else _acceptance(call), call.at)
     if name in WORDS:
         clock.forward(seconds=60)
-        _hear(program, callback_body(call, name, duration_s=_DURATION_S), clock.now)
+        receive(database, [callback_body(call, name, duration_s=_DURATION_S)], clock.now)
+        join(program)
     return placed.call
 
 
-def _hear(program: Program, body: bytes, at: datetime) -> None:
-    headers = (
-        (b"user-agent", b"GuzzleHttp/7"),
-        (b"accept", b"application/json"),
-        (b"content-type", b"application/json"),
-        (b"authorization", b"***"),
-        (b"content-length", b"%d" % len(body)),
-    )
-    new = receipts.NewCallback(
-        id=new_id("cb"), account=ACCOUNT, lane=None, received_at=at, method="POST", path=b"/callbacks/thundersms",
-        query=b"", headers=inbox.pack_headers(headers), body=body, size=len(body), remote="127.0.0.1",
-    )  # fmt: skip
-    program.database.write(lambda c: receipts.insert(c, [new]))
+def receive(database: Database, bodies: Sequence[bytes], at: datetime) -> None:
+    """Callbacks with these bodies arrive; nobody has read them yet."""
+    new = [
+        receipts.NewCallback(
+            id=new_id("cb"), account=ACCOUNT, lane=None, received_at=at, method="POST", path=b"/callbacks/thundersms",
+            query=b"", headers=_HEADERS + b"content-length: %d\r\n" % len(body), body=body, size=len(body),
+            remote="127.0.0.1",
+        )
+        for body in bodies
+    ]  # fmt: skip
+    database.write(lambda c: receipts.insert(c, new))
+
+
+def join(program: Program) -> None:
+    """All that arrived is read."""
     while program.joiner.join_pending():
         pass
 

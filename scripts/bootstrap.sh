@@ -1,5 +1,5 @@
 # Sourced by the scripts beside it, with `root` set to the checkout: sees to it that <checkout>/.venv is there and up
-# to date. POSIX sh. `ensure_venv runtime` and `ensure_venv dev` return once .venv holds what the lock file says.
+# to date. POSIX sh. `ensure_venv runtime`, `ensure_venv dev` and `ensure_venv bench` return once .venv holds what the lock file says.
 
 # A name on the PATH is not enough: it may be a version manager's shim for a version that is not there, or a
 # distribution's Python without venv. So each is asked.
@@ -35,9 +35,11 @@ is_current() {
     [ -x "$root/.venv/bin/python" ] && cmp -s "$root/$1" "$root/.venv/installed/$1"
 }
 
-# What `dev` installs contains what `runtime` installs, and leaves both copies.
+# What `dev` installs contains what `runtime` installs, and leaves both copies; `bench` likewise all three.
 ensure_venv() {
     case $1 in
+        bench) is_current requirements-bench.lock && is_current requirements-dev.lock && is_current requirements.lock &&
+            return 0 ;;
         dev) is_current requirements-dev.lock && is_current requirements.lock && return 0 ;;
         runtime) is_current requirements.lock && return 0 ;;
     esac

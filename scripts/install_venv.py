@@ -27,6 +27,10 @@ OLD = ROOT / ".venv.old"
 
 RUNTIME = "requirements.lock"
 DEV = "requirements-dev.lock"
+BENCH = "requirements-bench.lock"
+#: each contains what stands before it
+KINDS = {"runtime": RUNTIME, "dev": DEV, "bench": BENCH}
+WHAT = {RUNTIME: "tracker", DEV: "the development tools", BENCH: "the tools of the bench"}
 
 #: Variables of the caller that would send pip, or the new Python, somewhere else.
 MISLEADING = (
@@ -41,16 +45,21 @@ MISLEADING = (
 
 
 def main(kind: str) -> None:
-    """Install `kind` ("runtime" or "dev") unless it is there. Exits 1 with pip's words when it cannot."""
+    """Install `kind` ("runtime", "dev" or "bench") unless it is there. Exits 1 with pip's words when it cannot."""
     # As an exception, so that the child is ended and what is half built removed.
     signal.signal(signal.SIGTERM, lambda signum, _frame: sys.exit(128 + signum))
     with installation_lock() as lock:
-        # An environment with the tools of development keeps them, also when only the lock files changed.
-        locks = [RUNTIME, DEV] if kind == "dev" or (VENV / "installed" / DEV).exists() else [RUNTIME]
+        # An environment with more than what is asked for keeps it, also when only the lock files changed.
+        every = list(KINDS.values())
+        wanted = max(
+            every.index(KINDS[kind]),
+            *(i for i, n in enumerate(every) if (VENV / "installed" / n).exists()),
+            0,
+        )
+        locks = every[: wanted + 1]
         if is_current(locks):
             return  # another run has just done it
-        what = "the development tools" if DEV in locks else "tracker"
-        say(f"Installing {what} into {VENV}; this takes a minute, once ...")
+        say(f"Installing {WHAT[locks[-1]]} into {VENV}; this takes a minute, once ...")
         remove(BUILD)
         try:
             build(locks, lock)

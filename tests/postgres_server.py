@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -88,12 +89,17 @@ class PostgresServer:
 
 
 class OwnServer(PostgresServer):
-    """A server in a temporary folder, started here. Raises RuntimeError when it does not come up."""
+    """A server in a temporary folder, started here. Raises RuntimeError when it does not come up.
 
-    def __init__(self) -> None:
+    parent: where the folder is made; in memory, unless said otherwise.
+    """
+
+    def __init__(self, given: Mapping[str, str] = SETTINGS, *, parent: str | None = None) -> None:
         package = _package()
         # In memory, making a database takes a tenth of the time that it takes on a disk.
-        self.folder = Path(tempfile.mkdtemp(prefix="tracker-test-postgres-", dir=temporary_parent()))
+        self.folder = Path(
+            tempfile.mkdtemp(prefix="tracker-test-postgres-", dir=parent or temporary_parent())
+        )
         identity = _unprivileged(self.folder)
         if not _can_run(
             package / BINARIES / "postgres", identity
@@ -101,7 +107,7 @@ class OwnServer(PostgresServer):
             package = _copy(package, self.folder / "package")
             _unprivileged(package.parent)
         port = _free_port()
-        settings = [f"--{name}={value}" for name, value in (SETTINGS | {"port": str(port)}).items()]
+        settings = [f"--{name}={value}" for name, value in {**given, "port": str(port)}.items()]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the server)
         self._supervisor = subprocess.Popen(
             ["/bin/sh", "-c", SUPERVISE, "supervise", self.folder, package / BINARIES, *settings],

@@ -13,8 +13,8 @@ import tracker
 
 ROOT = Path(__file__).resolve().parent.parent
 
-SCRIPTS = ["scripts/tracker", "scripts/test", "scripts/check", ".ci/run"]
-LOCKS = ["requirements.lock", "requirements-dev.lock"]
+SCRIPTS = ["scripts/tracker", "scripts/test", "scripts/check", "scripts/bench", ".ci/run"]
+LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-bench.lock"]
 
 #: Folders of the machine that this was written on; spelled so that this file does not contain them.
 MACHINE_PATHS = re.compile(r"/(?:wor[k]/(?:main|shared)|far[m]/|roo[t]/|tm[p]/(?:dev|notes))")
@@ -65,11 +65,12 @@ def test_everything_locked_has_a_hash(name: str) -> None:
 def test_what_is_declared_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    runtime, dev = (
+    runtime, dev, bench = (
         set(re.findall(r"^([a-z0-9-]+)==", (ROOT / name).read_text(), re.MULTILINE)) for name in LOCKS
     )
     assert {name_of(r) for r in [*project["dependencies"], *extras["postgres"]]} <= runtime
     assert {name_of(r) for r in extras["dev"]} | runtime <= dev
+    assert {name_of(r) for r in extras["bench"]} | dev <= bench
 
 
 def name_of(requirement: str) -> str:

@@ -13,12 +13,11 @@ import sqlalchemy as sa
 
 from bench.fill import fill, story_of
 from bench.plan import Plan
-from bench.stories import ACCOUNT, STORIES, TABLES, account, perform
+from bench.stories import ACCOUNT, STORIES, TABLES, account, join, perform, receive
 from tracker.domain.timeline import fold
 from tracker.flow.program import assemble
-from tracker.store import inbox, receipts, records, schema
+from tracker.store import inbox, records, schema
 from tracker.store.database import Connection, Database
-from tracker.store.ids import new_id
 
 ID = re.compile(r"\b(call|sub|ev|cb|send|ask)_[0-9a-z]{26}\b")
 UNTIL = datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC)
@@ -101,22 +100,20 @@ def test_what_is_cached_is_what_the_events_mean(filled: Database) -> None:
 
 
 def test_the_planned_callbacks_join_what_was_filled(filled: Database) -> None:
-    program = assemble(filled, {ACCOUNT: account()})
-    new = [
-        receipts.NewCallback(
-            id=new_id("cb"), account=ACCOUNT, lane=None, received_at=datetime.now(UTC), method="POST",
-            path=b"/callbacks/thundersms", query=b"", headers=b"", body=PLAN.callback(n), size=len(PLAN.callback(n)),
-            remote=None,
-        )
-        for n in PLAN.order("shuffled")
-        if n >= PLAN.count - OPEN
-    ]  # fmt: skip
-    filled.write(lambda c: receipts.insert(c, new))
-    while program.joiner.join_pending():
-        pass
-    standings = filled.read(lambda c: inbox.standings(c, [n.id for n in new]))
+    receive(
+        filled,
+        [PLAN.callback(n) for n in PLAN.order("shuffled") if n >= PLAN.count - OPEN],
+        datetime.now(UTC),
+    )
+    join(assemble(filled, {ACCOUNT: account()}))
+    standings = filled.read(lambda c: inbox.standings(c, _latest(c)))
     assert {(s.state, s.matched_by) for s in standings.values()} == {("joined", "submission-id")}
     assert len({s.call for s in standings.values()}) == OPEN
+
+
+def _latest(c: Connection) -> list[str]:
+    """The callbacks that came after the filling."""
+    return list(c.scalars(sa.text(f"SELECT id FROM callbacks ORDER BY received_at DESC LIMIT {OPEN}")))
 
 
 def test_two_fillings_of_one_database_get_along(database_url: str) -> None:
