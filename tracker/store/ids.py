@@ -66,3 +66,9 @@ def new_id(prefix: str) -> str:
 def receipt_id(at: datetime) -> str:
     """The id of a callback that was received then: in the order of ids, callbacks stand as they were received."""
     return "cb_" + _receipts.next((at - _EPOCH) // _MILLISECOND)
+
+
+def first_id_at(prefix: str, at: datetime) -> str:
+    """Smaller than every id that is given from that moment on, and larger than those that were given before."""
+    ms = (at - _EPOCH) // _MILLISECOND
+    return f"{prefix}_{''.join(_PAIRS[(ms >> shift) & 1023] for shift in range(40, -1, -10))}"

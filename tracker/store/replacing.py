@@ -46,6 +46,22 @@ def alone_with(path: Path) -> Iterator[None]:
         os.close(descriptor)  # and with it the lock
 
 
+def is_open_elsewhere(path: Path) -> bool:
+    """Whether another process has this database open. Nobody in this process may have it open: they would lose their
+    locks. Raises StorageUnavailable."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError as error:
+        raise StorageUnavailable(f"{path.absolute()} cannot be opened: {error.strerror}") from error
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, _LOCKED_BYTES, _LOCKED_FROM)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _bring_home(path: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=0.5, isolation_level=None)) as database:

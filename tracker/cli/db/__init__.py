@@ -12,6 +12,7 @@ db = typer.Typer(
 app.add_typer(db, name="db")
 
 from tracker.cli.db import backup as _backup  # noqa: E402, F401 -- each registers its commands on `db`
+from tracker.cli.db import copy as _copy  # noqa: E402, F401
 from tracker.cli.db import prune as _prune  # noqa: E402, F401
 from tracker.cli.db import restore as _restore  # noqa: E402, F401
 from tracker.cli.db import versions as _versions  # noqa: E402, F401
