@@ -133,6 +133,20 @@ def test_the_same_evidence_in_any_order_with_any_repetition_gives_the_same_timel
     assert fold(told.events, interval=interval) == told
 
 
+@given(evidences(), OWNS, INTERVALS)
+def test_an_outcome_is_the_status_of_a_settled_call_and_who_answered_completed(
+    said: list[Evidence], own: list[Event], interval: int
+) -> None:
+    """What lists of calls rest on: one index on status and settled serves outcome and answered, too."""
+    told = fold([*own, *derived(said, interval=interval).events], interval=interval)
+    assert told.outcome == (told.status if told.settled else None)
+    assert told.status.is_outcome or not told.settled
+    assert (told.answered is True) == (told.status is CallStatus.completed)
+    if told.answered is False:
+        assert told.settled
+        assert told.status not in (CallStatus.completed, CallStatus.unknown)
+
+
 @given(st.data(), evidences(), OWNS, INTERVALS)
 def test_what_the_events_mean_does_not_hang_on_their_ids(
     data: st.DataObject, said: list[Evidence], own: list[Event], interval: int

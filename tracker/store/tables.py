@@ -269,7 +269,7 @@ class ExchangeRow(SQLModel, table=True):
     kind: str
     #: indexed for the evidence of a call
     call_id: str = Field(foreign_key="calls.id", index=True)
-    #: indexed for the evidence of a submission
+    #: indexed for removing a submission: the database looks for whatever still refers to it
     submission_id: str = Field(foreign_key="submissions.id", index=True)
     requested_at: datetime
     answered_at: datetime
