@@ -42,6 +42,24 @@ server=$!
 wait $server
 """
 
+#: The same, of a server that is started and stopped by what standard input says, a line each: `up`, or the name of the
+#: signal that ends it. Answers each with a line.
+SUPERVISE_BY_ORDER = """
+folder=$1 bin=$2
+shift 2
+trap 'cd / && rm -rf "$folder"' EXIT
+"$bin/initdb" --pgdata=data --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync >&2 || exit
+server=
+while read -r order; do
+    case $order in
+        up) "$bin/postgres" -D data "$@" >&2 </dev/null & server=$! ;;
+        *) kill -"$order" $server; wait $server; server= ;;
+    esac
+    echo done
+done
+[ -z "$server" ] || { kill -INT $server; wait $server; }
+"""
+
 SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -109,8 +127,13 @@ class OwnServer(PostgresServer):
         port = _free_port()
         settings = [f"--{name}={value}" for name, value in {**given, "port": str(port)}.items()]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the server)
-        self._supervisor = subprocess.Popen(
-            ["/bin/sh", "-c", SUPERVISE, "supervise", self.folder, package / BINARIES, *settings],
+        self._supervisor = self._supervise([self.folder, package / BINARIES, *settings], identity)
+        super().__init__(f"postgresql://postgres@127.0.0.1:{port}/postgres")
+        self.wait_until_up()
+
+    def _supervise(self, arguments: list[str | Path], identity: dict[str, Any]) -> subprocess.Popen[Any]:
+        return subprocess.Popen(
+            ["/bin/sh", "-c", SUPERVISE, "supervise", *arguments],
             cwd=self.folder,
             env=ENVIRONMENT,
             stdin=subprocess.PIPE,
@@ -119,8 +142,6 @@ class OwnServer(PostgresServer):
             start_new_session=True,  # Ctrl-C is for pytest, which then ends the server
             **identity,
         )
-        super().__init__(f"postgresql://postgres@127.0.0.1:{port}/postgres")
-        self._wait_until_up()
 
     def stop(self) -> None:
         """End the server, and with it its folder."""
@@ -129,7 +150,8 @@ class OwnServer(PostgresServer):
         self._supervisor.wait()
         self._log.close()
 
-    def _wait_until_up(self) -> None:
+    def wait_until_up(self) -> None:
+        """Come back when it takes connections. Raises RuntimeError if it does not come up."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             try:
@@ -143,6 +165,42 @@ class OwnServer(PostgresServer):
                 time.sleep(0.02)
             else:
                 return
+
+
+class ObedientServer(OwnServer):
+    """One that a test stops and starts again, at the same address and with the same data."""
+
+    def _supervise(self, arguments: list[str | Path], identity: dict[str, Any]) -> subprocess.Popen[Any]:
+        supervisor = subprocess.Popen(
+            ["/bin/sh", "-c", SUPERVISE_BY_ORDER, "supervise", *arguments],
+            cwd=self.folder, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
+            start_new_session=True, **identity,
+        )  # fmt: skip
+        self._order(supervisor, "up")
+        return supervisor
+
+    def down(self, *, crash: bool = False) -> None:
+        """Stop it, and come back when it has ended: by its fast shutdown, or at once and without a word to anybody."""
+        self._order(self._supervisor, "QUIT" if crash else "INT")
+
+    def up(self) -> None:
+        """After `down`: start it, and come back when it takes connections."""
+        self._order(self._supervisor, "up")
+        self.wait_until_up()
+
+    def stop(self) -> None:
+        super().stop()
+        assert self._supervisor.stdout is not None
+        self._supervisor.stdout.close()
+
+    @staticmethod
+    def _order(supervisor: subprocess.Popen[Any], order: str) -> None:
+        assert supervisor.stdin is not None
+        assert supervisor.stdout is not None
+        supervisor.stdin.write(f"{order}\n".encode())
+        supervisor.stdin.flush()
+        if not supervisor.stdout.readline():
+            raise RuntimeError("the server's supervisor has ended")
 
 
 def open_server(url: str | None) -> PostgresServer:

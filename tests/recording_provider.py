@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -64,10 +65,11 @@ def error(status: int, message: str, **headers: str) -> Told:
 
 
 class RecordingProvider:
-    """Use as a context manager. Answers to `outgoing/send` come from `sends` (else: accepted with a new id), those to
-    `outgoing/callstatus` from `polls` (else: nothing known yet)."""
+    """Use as a context manager. Answers to `outgoing/send` come from `sends`, then from `decide` (accepted with a new
+    id), those to `outgoing/callstatus` from `polls` (else: nothing known yet)."""
 
-    def __init__(self) -> None:
+    def __init__(self, decide: Callable[[Seen], Told] = lambda _: accepted()) -> None:
+        self.decide = decide
         self.seen: list[Seen] = []
         self.sends: deque[Told] = deque()
         self.polls: deque[Told] = deque()
@@ -113,11 +115,10 @@ class RecordingProvider:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         path = handler.path
         with self._mutex:
-            self.seen.append(
-                Seen(method=handler.command, path=path, headers=dict(handler.headers.items()), body=body)
-            )
+            seen = Seen(method=handler.command, path=path, headers=dict(handler.headers.items()), body=body)
+            self.seen.append(seen)
             if path.endswith("/outgoing/send"):
-                told = self.sends.popleft() if self.sends else accepted()
+                told = self.sends.popleft() if self.sends else self.decide(seen)
             elif "/outgoing/callstatus" in path:
                 told = self.polls.popleft() if self.polls else callstatus()
             else:

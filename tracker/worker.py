@@ -149,18 +149,34 @@ class Worker:
     async def _send(self) -> float:
         """Send what is due, and make the submissions that were planned; gives the pause until more is due."""
         room = min(20, _SENDS_AT_ONCE - len(self._under_way))
-        wait = await self._until_due((jobs.RESEND, jobs.SEND))
+        wait = await self._until_due((jobs.RESEND, jobs.LOOK, jobs.SEND))
         if wait > 0 or room <= 0:
             return min(max(wait, 0.02), _DUE_POLL)
         for job in await self._claim(jobs.RESEND, 20):
-            try:
-                await asyncio.to_thread(self._program.sender.resend, job.subject)
-                await self._finish(job)
-            finally:
-                self._held.pop(job.key, None)
+            await self._do(job, self._program.sender.resend)
+        for job in await self._claim(jobs.LOOK, 20):
+            await self._do(job, self._program.joiner.look_for_early)
         for job in await self._claim(jobs.SEND, room):
             self._begin(self._under_way, self._program.sender.submit(job.subject), job)
         return 0.0
+
+    async def _do(self, job: jobs.Job, step: Callable[[str], None]) -> None:
+        async def work() -> None:
+            await asyncio.to_thread(step, job.subject)
+            await self._finish(job)
+
+        await self._guarded(work(), job)
+
+    async def _guarded(self, work: Coroutine[Any, Any, None], job: jobs.Job) -> None:
+        """Do it; where it fails, it is somebody's again when its lease ends, and nothing else has to wait."""
+        try:
+            await work
+        except StorageUnavailable as error:
+            log.warning("job.failed", kind=job.kind, subject=job.subject, error=str(error))
+        except Exception:
+            log.exception("job.failed", kind=job.kind, subject=job.subject)
+        finally:
+            self._held.pop(job.key, None)
 
     async def _until_due(self, kinds: Collection[str]) -> float:
         """Seconds until work of these kinds is due that nobody works on; looked up without a write."""
@@ -185,18 +201,7 @@ class Worker:
             await asyncio.to_thread(self._program.database.write, lambda c: jobs.postpone(c, job, again))
 
     def _begin(self, group: set[asyncio.Task[None]], work: Coroutine[Any, Any, None], job: jobs.Job) -> None:
-        async def guarded() -> None:
-            try:
-                await work
-            except StorageUnavailable as error:
-                log.warning("job.failed", kind=job.kind, subject=job.subject, error=str(error))
-            except Exception:
-                log.exception("job.failed", kind=job.kind, subject=job.subject)
-
-            finally:
-                self._held.pop(job.key, None)
-
-        task = asyncio.create_task(guarded())
+        task = asyncio.create_task(self._guarded(work, job))
         group.add(task)
         task.add_done_callback(group.discard)
 

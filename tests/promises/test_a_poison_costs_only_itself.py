@@ -27,7 +27,8 @@ from tests.recording_provider import RecordingProvider
 from tracker.flow.receiving import Inbox
 from tracker.providers.thundersms.records import read_record
 from tracker.store.ids import new_id
-from tracker.store.inbox import NewCallback
+from tracker.store.inbox import pack_headers
+from tracker.store.receipts import NewCallback
 
 DEEP = 100_000
 #: how a reason begins where we stumbled ourselves
@@ -96,6 +97,7 @@ def request(house: House, *, body: bytes, **more: Any) -> NewCallback:
         "lane": None, "path": b"/callbacks/thundersms", "query": b"",
         "headers": ((b"content-type", b"application/json"),), **more,
     }  # fmt: skip
+    given["headers"] = pack_headers(given["headers"])
     return NewCallback(
         id=new_id("cb"), account="thundersms", received_at=house.clock(), method="POST", body=body, size=len(body),
         remote="127.0.0.1", **given,

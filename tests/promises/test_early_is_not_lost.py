@@ -7,18 +7,21 @@ each other: in the end the callback is joined. The interleavings are steered her
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.flow.house import House
+from tests.flow.house import NUMBER, House
 from tests.recording_provider import accepted
 from tracker.domain import matching
 from tracker.flow.claiming import Claim
 from tracker.flow.program import assemble
 from tracker.providers.base import Reply
+from tracker.store import jobs
+from tracker.worker import Worker
 
 ID = "3b69aca9-3b55-4e2d-bfe0-02b910dbe156"
 RECORD = {"id": ID, "status": "BUSY"}
@@ -93,11 +96,8 @@ def test_the_sender_dies_between_its_commit_and_its_look(
     call, claim = claimed(house)
     callback = house.receive(RECORD)
 
-    def die(_: object) -> None:
-        raise SystemExit
-
     with monkeypatch.context() as context:
-        context.setattr(house.program.joiner, "look_for", die)
+        context.setattr(house.program.joiner, "look_for", _die)
         with pytest.raises(SystemExit):
             answer(house, claim)
     assert house.standing(callback).state == "orphaned"
@@ -105,6 +105,38 @@ def test_the_sender_dies_between_its_commit_and_its_look(
     assert house.program.joiner.look_again() == 1
     assert house.standing(callback).state == "joined"
     assert house.timeline(call).status == "busy"
+
+
+def test_the_sender_dies_before_its_look_and_the_circumstances_had_joined_the_callback(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No timer looks at what is joined, and an id may well say that it belongs elsewhere: so a worker looks where the
+    sender did not."""
+    call, claim = claimed(house)
+    callback = house.receive({**RECORD, "to": NUMBER.lstrip("+")})
+    assert house.standing(callback).matched_by == "number-and-time"
+    with monkeypatch.context() as context:
+        context.setattr(house.program.joiner, "look_for", _die)
+        with pytest.raises(SystemExit):
+            answer(house, claim)
+    assert house.standing(callback).matched_by == "number-and-time"
+    house.clock.forward(seconds=6)
+
+    async def work() -> None:
+        worker = Worker(house.program)
+        running = asyncio.create_task(worker.run())
+        while await asyncio.to_thread(house.database.read, lambda c: jobs.waiting(c, house.clock())):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        worker.stop()
+        await running
+
+    asyncio.run(asyncio.wait_for(work(), 60))
+    assert house.standing(callback).matched_by == "submission-id"
+    assert house.timeline(call).status == "busy"
+
+
+def _die(_: object) -> None:
+    raise SystemExit
 
 
 @pytest.mark.parametrize("senders_first", [True, False])

@@ -115,7 +115,7 @@ WISHES = st.builds(
 )
 
 RECORDS = {
-    "status": st.sampled_from(["ANSWER", "BUSY", "NOANSWER", "CONGESTION", "RINGING", "WHATEVER"]),
+    "status": st.sampled_from(["ANSWER", "BUSY", "NOANSWER", "CONGESTION", "QUEUED", "WHATEVER"]),
     "start_at": st.sampled_from([2, 2, 302, 2 - 19800, 500]),
     "end_at": st.sampled_from([9, 9, 310, 9 - 19800, -HOUR]),
     "duration": st.sampled_from(["16", "0"]),

@@ -30,7 +30,7 @@ from tracker.flow.clock import Clock, system_clock
 from tracker.flow.weighing import FIRST_LOOK, weigh
 from tracker.providers.base import Incoming
 from tracker.providers.registry import provider_named
-from tracker.store import evidence, inbox
+from tracker.store import evidence, inbox, jobs, records
 from tracker.store.database import Connection, Database
 
 log = structlog.get_logger()
@@ -115,8 +115,15 @@ class Joiner:
                     )
                 }
             weigh(c, submission.account, evidence.receipts(c, ids), self._clock())
+            jobs.drop(c, jobs.LOOK, submission.id)
 
         self._database.write(work)
+
+    def look_for_early(self, submission_id: str) -> None:
+        """`look_for`, where whoever committed the id did not come to it."""
+        submission = self._database.read(lambda c: records.find_submission(c, submission_id))
+        if submission is not None:
+            self.look_for(submission)
 
     def look_again(self, limit: int = _LOOKS_AT_ONCE) -> int:
         """Look once more at orphans whose time has come; gives how many there were."""

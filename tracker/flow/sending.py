@@ -10,7 +10,7 @@ import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain, repeat
 from secrets import choice
 from string import ascii_lowercase
@@ -45,6 +45,8 @@ log = structlog.get_logger()
 #: how long an answer is held ready for a database that is away, and the pauses between the tries
 RECORD_FOR_S: Final = 120.0
 RECORD_PAUSES_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
+#: after this a worker looks for callbacks that were earlier, where the sender did not
+LOOK_GRACE: Final = timedelta(seconds=5)
 #: after these answers no phone can ring because of the request
 NO_PHONE: Final = (AnswerKind.refused, AnswerKind.rate_limited, AnswerKind.never_left)
 
@@ -159,6 +161,9 @@ class Sender:
             jobs.plan(c, jobs.SEND, submission.id, call.account, follows.send_at)
         else:
             records.erase_secrets(c, call.id)
+        if answer.submission_id is not None:
+            # whoever commits an id looks for what was earlier; this is for when he dies in between
+            jobs.plan(c, jobs.LOOK, submission.id, call.account, now + LOOK_GRACE)
         record(c, calls, add=follows.events, now=now)
         if answer.kind in NO_PHONE:
             # what came meanwhile and was taken for its record is another call's

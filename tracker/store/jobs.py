@@ -18,6 +18,8 @@ from tracker.store import tables as t
 SEND: Final = "send"
 #: make a new submission of a call that was told to come again; the subject is the submission that was refused
 RESEND: Final = "resend"
+#: look for callbacks that were earlier than a submission's id, unless whoever committed that id has done so
+LOOK: Final = "look"
 #: ask the provider about a submission; the subject is its id
 ASK: Final = "ask"
 

@@ -1,0 +1,21 @@
+"""Two servers and two workers share one PostgreSQL database, and are killed in turn; some of them live at any moment.
+
+No callback is joined twice, no call is dialled twice, what a killed one held is taken over, and everything is settled.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.chaos.run import run
+from tests.promises.test_nothing_is_lost_through_kills import kills, new_seed, shows
+
+
+def test_two_servers_and_two_workers_that_are_killed_in_turn(postgres_database: str, tmp_path: Path) -> None:
+    seed = new_seed()
+    report = run(
+        tmp_path, postgres_database, kills(seed, 8), seed=seed, servers=[["--no-worker"]] * 2, workers=[[], []],
+        pause_s=0.1,
+    )  # fmt: skip
+    shows(report)
+    assert report.starts == 4 + 8

@@ -1,0 +1,85 @@
+"""Promises, all at once, with real processes that are killed again and again while calls are placed and callbacks come.
+
+Every callback that was answered 2xx is there, every receipt once, on the timeline where it belongs; every submission
+reached the provider at most once; nothing is stuck; and the database says what the pure functions say of everything.
+The long forms, with more kinds of faults, are `scripts/chaos`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.faults import Fault
+from tests.chaos.run import Report, obedient_postgres, run
+from tests.postgres_server import ObedientServer
+
+
+def kills(seed: int, count: int, what: str = "kill") -> list[Fault]:
+    """At moments that follow from the seed; in turn, so that everybody dies."""
+    moments = random.Random(seed)
+    return [
+        Fault(
+            what=what,
+            quiet_s=moments.uniform(0.2, 1.2),
+            target=(n + 0.5) / count,
+            lasts_s=moments.choice([0.0, 0.0, 0.5]),
+        )
+        for n in range(count)
+    ]
+
+
+def shows(report: Report) -> None:
+    print(report)
+    assert report.broken == []
+    assert report.calls > 10
+    assert report.answered > 10
+
+
+def new_seed() -> int:
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    return seed
+
+
+def test_a_server_that_is_killed_again_and_again(database_url: str, tmp_path: Path) -> None:
+    seed = new_seed()
+    shows(run(tmp_path, database_url, kills(seed, 5), seed=seed, servers=[[]], pause_s=0.1))
+
+
+def test_a_second_server_and_a_worker_on_the_same_file(tmp_path: Path) -> None:
+    """SQLite takes them: they wait for each other's lock, and see each other's commits."""
+    seed = new_seed()
+    url = f"sqlite:///{tmp_path / 'tracker.db'}"
+    shows(
+        run(
+            tmp_path, url, kills(seed, 3), seed=seed, servers=[[], ["--no-worker"]], workers=[[]], pause_s=0.1
+        )
+    )
+
+
+@pytest.fixture
+def postgres() -> Iterator[ObedientServer]:
+    with obedient_postgres() as server:
+        yield server
+
+
+def test_a_database_server_that_is_stopped_and_started_and_crashes(
+    postgres: ObedientServer, tmp_path: Path
+) -> None:
+    """And nobody starts anything of ours again."""
+    seed = new_seed()
+    faults = [
+        Fault(what="stop the database", quiet_s=1.0, target=0, lasts_s=2.0),
+        Fault(what="crash the database", quiet_s=1.0, target=0, lasts_s=0.5),
+    ]
+    report = run(
+        tmp_path, postgres.create_database(), faults, seed=seed, servers=[["--no-worker"]], workers=[[]],
+        postgres=postgres, pause_s=0.1,
+    )  # fmt: skip
+    shows(report)
+    assert report.refused > 0
+    assert report.starts == 2
