@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,8 +98,9 @@ def quieten() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 
+@cache
 def play(name: str) -> Story:
-    """Play a story and read back what it left."""
+    """Play a story and read back what it left; once in a process."""
     with tempfile.TemporaryDirectory(prefix="tracker-bench-") as folder:
         path = Path(folder) / "story.db"
         database = Database(f"sqlite:///{path}")
