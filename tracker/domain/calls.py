@@ -27,6 +27,9 @@ class CallStatus(StrEnum):
     rejected = "rejected"  #: the provider refused the submission
     unknown = "unknown"  #: nobody could tell us before the deadline
 
+    # as equal as the texts are; an enum's own is a call into Python, a dozen times for each callback
+    __hash__ = str.__hash__
+
     @property
     def is_outcome(self) -> bool:
         return self in OUTCOMES

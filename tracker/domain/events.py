@@ -105,6 +105,16 @@ class Event:
         if self.at.tzinfo is None:
             raise ValueError("an event's time must have a zone")
 
+    @classmethod
+    def trusted(cls, values: Mapping[str, Any]) -> Event:
+        """An event of all its fields, from where each of them was an event's before.
+
+        As the constructor makes it, in a third of the time; it is made several times for every callback.
+        """
+        event = object.__new__(cls)
+        vars(event).update(values)
+        return event
+
 
 def key_part(text: str) -> str:
     """A provider's text as part of a key: as it is, or its digest where it is long, for keys stand in an index."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tracker.domain.calls import OPEN, CallStatus, Reason
+from tracker.domain.calls import OPEN, OUTCOMES, CallStatus, Reason
 from tracker.domain.events import AtSource, Event, EventType, Source, from_iso
 
 _STAGES = (
@@ -25,6 +25,7 @@ _STAGES = (
 )
 #: the stage of outcomes
 _OVER = len(_STAGES)
+_STAGE_OF = {status: _OVER for status in OUTCOMES} | {status: n for n, status in enumerate(_STAGES)}
 #: among failed records that ended at the same moment, the first of these decides
 _TIES = (CallStatus.busy, CallStatus.no_answer, CallStatus.canceled, CallStatus.failed)
 
@@ -196,20 +197,18 @@ def _places(events: Iterable[Event]) -> Callable[[Event], tuple[Any, ...]]:
 
 
 def _stage(e: Event) -> int:
+    if e.type is EventType.status:
+        return _OVER + 1 if e.status is None else _STAGE_OF[e.status]
     if e.type is EventType.decision:
         return 0
     if e.type is EventType.warning and e.reason == Reason.provider_unreachable:
-        return _STAGES.index(CallStatus.submitting)  # stands among the tries
-    if e.type is not EventType.status or e.status is None:
-        return _OVER + 1
-    return _OVER if e.status.is_outcome else _STAGES.index(e.status)
+        return _STAGE_OF[CallStatus.submitting]  # stands among the tries
+    return _OVER + 1
 
 
 def _submission(id: str, events: Sequence[Event], interval: int) -> SubmissionState:
     number = min(e.attempt for e in events)
-    outcomes = [
-        e for e in events if e.type is EventType.status and e.status is not None and e.status.is_outcome
-    ]
+    outcomes = [e for e in events if e.type is EventType.status and e.status in OUTCOMES]
     deciding = outcomes[0] if len(outcomes) == 1 else min(outcomes, key=_precedence, default=None)
     if deciding is None or deciding.status is None:
         status = _open_status(events)

@@ -220,17 +220,22 @@ def _event_of(row: tuple[Any, ...]) -> Event:
         id, call, key, submission, attempt, dial, type, status, at, at_source, source,
         word, reason, matched_by, callback, detail, recorded_at, _withdrawn,
     ) = row  # fmt: skip
-    return Event(
-        key=key, id=id, call=call, submission=submission, attempt=attempt, dial=dial, type=_TYPES[type],
-        status=_STATUSES[status] if status else None, at=at, at_source=_AT_SOURCES[at_source], source=_SOURCES[source],
-        provider_status=word, reason=reason, matched_by=_MATCHES[matched_by] if matched_by else None,
-        callback=callback, detail=detail, recorded_at=recorded_at,
+    return Event.trusted(
+        {
+            "key": key, "id": id, "call": call, "submission": submission, "attempt": attempt, "dial": dial,
+            "type": _TYPES[type], "status": _STATUSES[status] if status else None, "at": at,
+            "at_source": _AT_SOURCES[at_source], "source": _SOURCES[source], "provider_status": word, "reason": reason,
+            "matched_by": _MATCHES[matched_by] if matched_by else None, "callback": callback, "detail": detail,
+            "recorded_at": recorded_at,
+        }
     )  # fmt: skip
 
 
 def insert_events(connection: Connection, events: Sequence[Event], now: datetime) -> list[Event]:
     """Add events; gives them back with their ids. One that has an id already keeps it and its `recorded_at`."""
-    stored = [e if e.id else Event(**{**vars(e), "id": new_id("ev"), "recorded_at": now}) for e in events]
+    stored = [
+        e if e.id else Event.trusted({**vars(e), "id": new_id("ev"), "recorded_at": now}) for e in events
+    ]
     if stored:
         bulk.insert(
             connection,
