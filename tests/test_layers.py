@@ -17,6 +17,7 @@ EDGES = {"cli", "worker", "web", "simulator"}
 #: What each layer may import of the others; itself always.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "interpreter": set(),
     "domain": {"errors"},
     "redaction": {"errors"},
     "store": {"domain", "errors"},
@@ -26,8 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"redaction", "domain", "errors"},
     "simulator": {"logs", "flow"} | CORE,
     "worker": {"settings", "logs", "flow"} | CORE,
-    "web": {"worker", "settings", "logs", "flow"} | CORE,
-    "cli": EDGES | {"settings", "logs", "flow"} | CORE,
+    "web": {"interpreter", "worker", "settings", "logs", "flow"} | CORE,
+    "cli": EDGES | {"interpreter", "settings", "logs", "flow"} | CORE,
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -10,11 +10,13 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from datetime import timedelta
+from time import monotonic, thread_time
 from typing import Any, Final
 
 import structlog
 
 from tracker.errors import StorageUnavailable
+from tracker.flow.courtesy import Courtesy
 from tracker.flow.program import Program
 from tracker.store import jobs, workers
 from tracker.store.database import Connection
@@ -93,10 +95,7 @@ class Worker:
     async def _join(self) -> None:
         while not self._stopping.is_set():
             try:
-                while (
-                    await asyncio.to_thread(self._program.joiner.join_pending) and not self._stopping.is_set()
-                ):
-                    pass
+                await self._join_all()
             except StorageUnavailable as error:
                 log.warning("worker.step_failed", step="join", error=str(error))
             except Exception:
@@ -108,6 +107,21 @@ class Worker:
                 continue
             if not self._stopping.is_set():
                 self._inbox.clear()
+
+    async def _join_all(self) -> None:
+        """Join until nothing waits, with rests that leave the event loop to those who wait for an answer."""
+        joiner, courtesy, busy = self._program.joiner, Courtesy(), 0.0
+        while not self._stopping.is_set():
+            began = monotonic()
+            joined = await asyncio.to_thread(joiner.join_pending)
+            if not joined.count:
+                return
+            ended = monotonic()
+            rest = courtesy.rest(ended, ended - began, more=joined.more, busy=busy)
+            # a moment at least, in which it shows whether there is much to do beside joining
+            at, computed = monotonic(), thread_time()
+            await self._pause(rest)
+            busy = (thread_time() - computed) / max(monotonic() - at, 1e-6)
 
     async def _every(self, step: Callable[[], Awaitable[float | None]], seconds: float) -> None:
         """Run a step again and again; it may say how long to pause until the next time."""

@@ -52,6 +52,7 @@ def worker(log_format: LogFormat = "auto", log_level: LogLevel = "info") -> None
     import signal
     from concurrent.futures import ThreadPoolExecutor
 
+    from tracker import interpreter
     from tracker.cli.context import opened
     from tracker.flow.program import assemble
     from tracker.store.database import THREADS
@@ -69,6 +70,7 @@ def worker(log_format: LogFormat = "auto", log_level: LogLevel = "info") -> None
         await working.run()
 
     with opened(settings, create=True) as database:
+        interpreter.tune()
         asyncio.run(run())
 
 

@@ -212,8 +212,9 @@ class _Ids:
         if r.asked_for is not None:
             return Join(submission=r.asked_for, matched_by=MatchedBy.submission_id)
         ids, mid = r.reading.ids, r.reading.mid
-        if ids and len(found := self.full.get((r.account, id_key(ids[0])), ())) == 1:  # nearly always
-            return Join(submission=found[0], matched_by=MatchedBy.submission_id)
+        first = self.full.get((r.account, id_key(ids[0])), []) if ids else []
+        if len(first) == 1:  # nearly always
+            return Join(submission=first[0], matched_by=MatchedBy.submission_id)
         tries = (
             (self.full, [id_key(i) for i in ids], MatchedBy.submission_id),
             (self.base, [base_key(i) for i in ids], MatchedBy.submission_id_without_suffix),

@@ -25,7 +25,7 @@ _STAGES = (
 )
 #: the stage of outcomes
 _OVER = len(_STAGES)
-_STAGE_OF = {status: _OVER for status in OUTCOMES} | {status: n for n, status in enumerate(_STAGES)}
+_STAGE_OF = dict.fromkeys(OUTCOMES, _OVER) | {status: n for n, status in enumerate(_STAGES)}
 #: among failed records that ended at the same moment, the first of these decides
 _TIES = (CallStatus.busy, CallStatus.no_answer, CallStatus.canceled, CallStatus.failed)
 

@@ -43,7 +43,7 @@ _BATCH: Final = 500
 _LOOKS_AT_ONCE: Final = 100
 _SMALLEST_BATCH: Final = 20
 #: seconds; SQLite's one writer is busy with a batch for about so long, and who stores callbacks waits for it
-_BATCH_TAKES_S: Final = 0.25
+_BATCH_TAKES_S: Final = 0.025
 #: ids and references that are weighed of one callback; a record has one or two, a joke has thousands
 _MOST_IDS: Final = 20
 
@@ -54,6 +54,17 @@ class _Read:
     said: Reading | NotACall | Unreadable
 
 
+@dataclass(frozen=True, kw_only=True)
+class Joined:
+    """How many callbacks a batch had, and whether it was full, so that more may wait."""
+
+    count: int
+    more: bool
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+
 class Joiner:
     """Joins callbacks of the configured accounts."""
 
@@ -61,24 +72,21 @@ class Joiner:
         self, database: Database, accounts: Mapping[str, Account], clock: Clock = system_clock
     ) -> None:
         self._database, self._accounts, self._clock = database, accounts, clock
-        self._batch = _BATCH
+        self._batch, self._one_takes_s = _BATCH, _BATCH_TAKES_S / _BATCH
 
-    def join_pending(self) -> int:
-        """Read and join the oldest callbacks that nobody has read; gives how many there were."""
-        raw = self._database.read(lambda c: inbox.pending(c, self._accounts.keys(), self._batch))
+    def join_pending(self) -> Joined:
+        """Read and join the oldest callbacks that nobody has read."""
+        most = self._batch
+        raw = self._database.read(lambda c: inbox.pending(c, self._accounts.keys(), most))
         read = [self._read(r) for r in raw]
         if read:
-            began = monotonic()
             self._join(read)
-            self._suit(len(read), monotonic() - began)
-        return len(raw)
+        return Joined(count=len(raw), more=len(raw) >= most)
 
     def _suit(self, count: int, took_s: float) -> None:
-        """Have the next batch take about as long as one should."""
-        if took_s > _BATCH_TAKES_S:
-            self._batch = max(_SMALLEST_BATCH, int(count * _BATCH_TAKES_S / took_s))
-        elif count == self._batch:
-            self._batch = min(_BATCH, 2 * self._batch)
+        """Have the next batch take about as long as one should, by what one callback has cost of late."""
+        self._one_takes_s += 0.3 * (took_s / count - self._one_takes_s)
+        self._batch = max(_SMALLEST_BATCH, min(_BATCH, int(_BATCH_TAKES_S / self._one_takes_s)))
 
     def _join(self, read: Sequence[_Read]) -> None:
         """Join these; one that cannot be joined costs only itself."""
@@ -88,8 +96,9 @@ class Joiner:
             raise
         except Exception as error:
             if len(read) > 1:
-                for one in read:
-                    self._join([one])
+                half = len(read) // 2
+                self._join(read[:half])
+                self._join(read[half:])
                 return
             log.exception("callback.not_joined", callback=read[0].raw.id)
             failed = inbox.Standing(
@@ -183,6 +192,7 @@ class Joiner:
 
     def _take(self, c: Connection, read: Sequence[_Read]) -> None:
         inbox.lock_joining(c)
+        began = monotonic()  # with the turn to write, or others' waiting would be taken for work
         still = inbox.still_pending(c, [r.raw.id for r in read])
         receipts: dict[str, list[Receipt]] = {}
         closed: list[inbox.Standing] = []
@@ -201,6 +211,7 @@ class Joiner:
         inbox.write(c, closed)
         for account, group in receipts.items():
             weigh(c, account, group, self._clock(), fresh=True)
+        self._suit(len(read), monotonic() - began)
         log.info("callbacks.read", count=len(still), not_calls=len(closed))
 
     def _look_again(self, c: Connection, due: Iterable[tuple[str, str]]) -> None:

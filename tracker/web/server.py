@@ -10,6 +10,7 @@ from types import FrameType
 import structlog
 import uvicorn
 
+from tracker import interpreter
 from tracker.errors import ConfigurationError
 from tracker.settings import Settings
 from tracker.store.database import Database
@@ -61,6 +62,7 @@ def run(settings: Settings, *, host: str, port: int, run_worker: bool) -> None:
             lifespan="on",
         )
         server = _Server(config, stopping)
+        interpreter.tune()
         server.run(sockets=[listening])
     finally:
         listening.close()
