@@ -33,13 +33,18 @@ class Process:
     """One `tracker` process; what it writes goes to files."""
 
     def __init__(
-        self, name: str, folder: Path, arguments: tuple[str, ...], environ: Mapping[str, str]
+        self,
+        name: str,
+        folder: Path,
+        arguments: tuple[str, ...],
+        environ: Mapping[str, str],
+        within: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self._out, self._err = folder / f"{name}.out", folder / f"{name}.err"
         with self._out.open("ab") as out, self._err.open("ab") as err:
             self.running = subprocess.Popen(
-                [sys.executable, "-m", "tracker", *arguments],
+                [*within, sys.executable, "-m", "tracker", *arguments],
                 cwd=folder, env=dict(environ), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                 start_new_session=True,  # Ctrl-C is for pytest, which then ends them
             )  # fmt: skip
@@ -107,8 +112,11 @@ class Server(Process):
 class Processes:
     """The processes of one test over one database. Use as a context manager.
 
-    account: settings of the account `thundersms` beside those that every test needs.
+    account: settings of the account `thundersms` beside those that every test needs. `within`: a command that they are
+    run by, such as one that puts them into a namespace.
     """
+
+    within: tuple[str, ...] = ()
 
     def __init__(
         self, folder: Path, database_url: str, base_url: str = "http://127.0.0.1:9/", **account: Any
@@ -163,7 +171,7 @@ class Processes:
 
     def _start(self, kind: Callable[..., T], *arguments: str) -> T:
         name = f"{len(self._all) + 1}-{arguments[0]}"
-        started: Any = kind(name, self.folder, arguments, self.environ)
+        started: Any = kind(name, self.folder, arguments, self.environ, self.within)
         self._all.append(started)
         found: T = started
         return found

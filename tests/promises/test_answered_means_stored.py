@@ -11,6 +11,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import socket
 import sqlite3
@@ -31,6 +32,7 @@ from tests.flow.house import House
 from tests.postgres_server import OwnServer, PostgresServer
 from tests.processes import SECRET, Processes, Server, eventually
 from tests.recording_provider import RecordingProvider
+from tests.small_disk import small_disk
 from tests.wire import Wire
 from tracker.flow.receiving import Inbox
 from tracker.store.ids import new_id
@@ -192,6 +194,33 @@ def test_a_full_disk(tmp_path: Path) -> None:
         assert server.log("server.not_ready")
         assert server.terminate() == 0
     assert {f"before-{n}" for n in range(4)} <= markers(url).keys()
+
+
+def test_a_small_file_system_that_is_full(tmp_path: Path) -> None:
+    """A real one of some megabytes, where the machine lets us mount it; elsewhere a quota has to do."""
+    with (
+        small_disk(tmp_path / "disk") as disk,
+        Processes(tmp_path, f"sqlite:///{disk.folder}/tracker.db") as processes,
+    ):
+        processes.within = disk.within
+        server = processes.serve()
+        with burst(server) as running, server.client() as client:
+            running.more(20)
+            disk.fill(server.pid)
+            eventually(lambda: len(running.refused) >= 12, "callbacks should be refused")
+            eventually(lambda: client.get("/readyz").status_code == 503, "it should not be ready")
+            assert client.get("/healthz").status_code == 200
+            disk.free(server.pid)
+            running.more(20)
+            eventually(lambda: client.get("/readyz").status_code == 200, "it should be ready again")
+        told = server.log("callbacks.not_stored")[0]["error"]
+        assert told.startswith("The database cannot be used now: ")
+        assert ("disk is full" in told) == disk.is_real
+        assert server.log("server.not_ready")
+        assert server.terminate() == 0
+        copy = tmp_path / "copy"
+        shutil.copytree(disk.seen_from_here, copy)
+    nothing_is_lost(f"sqlite:///{copy / 'tracker.db'}", running)
 
 
 def test_connections_that_the_database_server_ends(
