@@ -19,11 +19,13 @@ from tracker.store.pruning import Old
 _TRANSACTION_S: Final = 0.05
 _PAUSE_S: Final = 0.02
 _FIRST_BATCH: Final = 50
+#: where a commit itself takes long, smaller ones would only be more of them
+_SMALLEST_BATCH: Final = 10
 _LARGEST_BATCH: Final = 500
+#: seconds for which pages are given back in one transaction; its commit takes longer than that
+_GIVE_BACK_S: Final = 0.02
 #: rows that are looked at together when nothing is removed
 _LOOKED_AT: Final = 2_000
-#: pages of a SQLite file that are given back in one transaction
-_PAGES: Final = 256
 
 
 @dataclass(kw_only=True)
@@ -135,7 +137,7 @@ class Pruner:
 
     def _adapt(self, took: float) -> None:
         if took > _TRANSACTION_S:
-            self._batch = max(1, self._batch // 2)
+            self._batch = max(_SMALLEST_BATCH, self._batch // 2)
         elif took < _TRANSACTION_S / 2:
             self._batch = min(_LARGEST_BATCH, self._batch + self._batch // 4 + 1)
 
@@ -156,7 +158,7 @@ class Pruner:
         pages, size = self._database.read(pruning.unused_pages)
         if not pages:
             return 0
-        self._database.write(lambda c: pruning.give_back(c, _PAGES))
+        self._database.write(lambda c: pruning.give_back(c, _GIVE_BACK_S))
         left, _ = self._database.read(pruning.unused_pages)
         return max(0, pages - left) * size
 

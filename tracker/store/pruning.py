@@ -6,11 +6,13 @@ which for a settled one is when it was settled or corrected; a callback's by whe
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -25,6 +27,8 @@ from tracker.store.parts import parts
 CALLS: Final = tuple(sorted(status.value for status in OUTCOMES))
 CALLBACKS: Final = (inbox.IGNORED, inbox.UNREADABLE, inbox.ORPHANED, inbox.QUARANTINED)
 
+#: pages of a SQLite file that are given back between two looks at the clock
+_PAGES: Final = 16
 #: bytes that a row takes with its part of the indexes, beside what is measured; found by filling a database
 _ROW_BYTES: Final = {"calls": 900, "submissions": 600, "events": 700, "callbacks": 600, "exchanges": 450}
 _OPEN: Final = [status.value for status in OPEN]
@@ -186,9 +190,11 @@ def unused_pages(connection: Connection) -> tuple[int, int]:
     return int(pages), int(connection.exec_driver_sql("PRAGMA page_size").scalar_one())
 
 
-def give_back(connection: Connection, pages: int) -> None:
-    """Shorten a SQLite file by so many unused pages."""
-    raw = connection.connection.driver_connection
-    assert raw is not None
-    # a page for each row that is fetched; rows without columns, of which SQLAlchemy believes that there are none
-    raw.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
+def give_back(connection: Connection, seconds: float) -> None:
+    """Shorten a SQLite file by its unused pages, for about so long."""
+    raw = cast(sqlite3.Connection, connection.connection.driver_connection)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and raw.execute("PRAGMA freelist_count").fetchone()[0]:
+        for _ in range(_PAGES):
+            # whatever number it is given, Python's driver takes one step of it, and that is one page
+            raw.execute("PRAGMA incremental_vacuum(1)")
