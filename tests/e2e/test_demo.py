@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.processes import eventually
 from tracker.cli.demo import processes
 from tracker.cli.demo.performance import Performance, Scene
 from tracker.cli.demo.processes import Child, ChildEnded, environment
@@ -168,6 +169,23 @@ def test_a_signal_in_the_middle_leaves_nothing_behind(tmp_path: Path, sign: sign
     assert "Both processes are gone" in out
     assert [listens(url) for url in urls] == [False, False]
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_demo_that_is_killed_takes_its_processes_along(tmp_path: Path) -> None:
+    """Nobody can end them any more, so they end by themselves."""
+    demo = started(tmp_path)
+    try:
+        assert demo.stdout is not None
+        said = [demo.stdout.readline()]
+        while "placed" not in said[-1]:
+            assert said[-1], demo.communicate()
+            said.append(demo.stdout.readline())
+        urls = re.findall(r"^(?:tracker|provider) +(http://\S+)", "".join(said), re.MULTILINE)
+        assert [listens(url) for url in urls] == [True, True]
+    finally:
+        demo.kill()
+        demo.communicate()
+    eventually(lambda: not any(listens(url) for url in urls), "both should be gone")
 
 
 def test_a_process_that_ends_by_itself_is_told_with_its_last_words(tmp_path: Path) -> None:

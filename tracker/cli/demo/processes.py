@@ -46,8 +46,9 @@ class Child:
         with self._out.open("wb") as out, self._log.open("wb") as log:
             # A session of its own: Ctrl-C reaches the demo alone, which then ends both in its order.
             self._process = subprocess.Popen(  # noqa: S603 -- our own program, no shell
-                [sys.executable, "-P", "-m", "tracker", *arguments],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=log,
+                [sys.executable, "-P", "-m", "tracker.cli.demo.tied", *arguments],
+                stdin=subprocess.PIPE,  # of which nothing comes; its end says that the demo is gone
+                stdout=out, stderr=log,
                 cwd=directory, env=dict(environment), start_new_session=True,
             )  # fmt: skip
 
@@ -108,6 +109,8 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
 
 class House:
