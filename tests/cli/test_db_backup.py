@@ -12,7 +12,7 @@ import pytest
 from tests.cli.conftest import NUMBER, Cli
 from tests.processes import Processes
 from tests.recording_provider import RecordingProvider
-from tracker.store import schema
+from tracker.store import alone, schema
 from tracker.store.database import Database
 
 
@@ -175,6 +175,7 @@ def refused_backups(folder: Path) -> dict[str, str]:
     newer.write_bytes((folder / "backup.db").read_bytes())
     with closing(sqlite3.connect(newer)) as database, database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.execute("UPDATE settings SET value = '9999' WHERE name = 'oldest-able-schema'")
     half = (folder / "backup.db").read_bytes()
     (folder / "half.db").write_bytes(half[: len(half) // 2])
     return {
@@ -204,7 +205,7 @@ def test_an_older_backup_is_brought_up_to_date(used: Cli) -> None:
     old = Database(f"sqlite:///{used.folder / 'old.db'}")
     from alembic import command
 
-    with schema._alembic, schema._alone(old) as connection:
+    with schema._alembic, alone._alone(old) as connection:
         command.upgrade(schema.alembic_config(connection), "0001")
     old.close()
     told = used.json("db", "restore", "old.db")

@@ -97,11 +97,13 @@ def check_database(settings: Settings) -> Iterator[Check]:
     except TrackerError as error:
         yield Check(name=name, state=State.fail, message=f"{place}: {error}")
         return
+    has = None
     try:
         if database.path is not None and not database.path.exists():
             yield _not_there_yet(name, database.path.absolute())
             return
         problems = schema.check(database)
+        has = None if problems else schema.current(database)
         database.write(lambda _: None)
     except StorageUnavailable as error:
         todo = "may you write this file and its directory?" if database.is_sqlite else "does its server run?"
@@ -113,7 +115,7 @@ def check_database(settings: Settings) -> Iterator[Check]:
     for problem in problems:
         yield Check(name=name, state=State.fail, message=f"{place}: {problem}")
     if not problems:
-        message = f"{place} is sound and has schema {schema.head()}"
+        message = f"{place} is sound and has {schema.told(has)}"
         yield Check(name=name, state=State.ok, message=message)
 
 

@@ -87,7 +87,7 @@ def everything() -> list[Copied]:
 
 
 #: what a database knows of itself alone
-OWN_SETTINGS: Final = frozenset({"copy-of", "last-trial", "pause"})
+OWN_SETTINGS: Final = frozenset({"copy-of", "last-trial", "oldest-able-schema", "pause"})
 
 
 def count(connection: Connection, copied: Copied) -> int:

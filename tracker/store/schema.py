@@ -9,28 +9,19 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
-from tracker.errors import ConfigurationError, SchemaMismatch
-from tracker.store.database import Database, translated
+from tracker.errors import SchemaMismatch
+from tracker.store import ables, alone
+from tracker.store.database import Database
 
 if TYPE_CHECKING:
     from alembic.config import Config
-
-#: how long a process waits for another one that is migrating, in seconds
-_PATIENCE_S: Final = 60
-#: PostgreSQL's advisory lock under which the schema changes: the bytes of "tracker"
-_LOCK: Final = 0x747261636B6572
-#: how long changing a table may hold up everybody else by waiting for somebody, in seconds
-_TABLE_LOCK_S: Final = 5
 
 _TABLES: Final = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
@@ -39,8 +30,8 @@ _TABLES: Final = {
     " AND relnamespace = current_schema()::regnamespace"
     " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')",
 }
-#: SQLSTATEs: insufficient privilege, no schema to create in
-_NOT_ALLOWED: Final = {"42501", "3F000"}
+
+_EMPTY: Final = "The database is empty; run `tracker db upgrade`"
 
 #: alembic keeps its state in module globals while it runs
 _alembic: Final = threading.Lock()
@@ -49,28 +40,38 @@ _alembic: Final = threading.Lock()
 def prepare(database: Database, *, create: bool) -> None:
     """Make sure that the schema is one that this version can work with; every program asks for it at its start.
 
-    create: make the schema in an empty database; several processes may do so at once. Raises SchemaMismatch, which
-    says what to do, and StorageUnavailable.
+    A newer one is, where the migrations that made it say so. create: make the schema in an empty database; several
+    processes may do so at once. Raises SchemaMismatch, which says what to do, and StorageUnavailable.
     """
     found = current(database)
     if found is None and create:
         upgrade(database)
-    elif found != head():
-        raise SchemaMismatch(_mismatch(found))
+    elif found is None:
+        raise SchemaMismatch(_EMPTY)
+    elif found != head() and not _is_able(database, found):
+        raise SchemaMismatch(database.read(lambda c: _mismatch(c, found)))
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Bring the schema up to date, in one transaction; returns the revision before (None: it was empty) and after.
 
-    Does nothing where it is up to date. Raises SchemaMismatch where the database is not tracker's or is newer than
-    this version, ConfigurationError where the database's user may not make tables, and StorageUnavailable.
+    Does nothing where it is up to date, or newer and this version can work with it. Processes that use the database
+    meanwhile may meet us in a deadlock; then all is begun again. Raises SchemaMismatch where the database is not
+    tracker's or too new for this version, ConfigurationError where the database's user may not make tables, and
+    StorageUnavailable.
     """
-    with _alembic, _alone(database) as connection:
-        before = _current(connection)
-        if before not in (None, *revisions()):
-            raise SchemaMismatch(_mismatch(before))
-        if before != head():
-            _run(connection)
+    with _alembic:
+        return alone.run(database, _upgrade)
+
+
+def _upgrade(connection: Connection) -> tuple[str | None, str]:
+    before = _current(connection)
+    if before is not None and _is_newer(before) and _can_work(connection):
+        return before, before
+    if before is not None and before not in revisions():
+        raise SchemaMismatch(_mismatch(connection, before))
+    if before != head():
+        _run(connection)
     return before, head()
 
 
@@ -97,16 +98,26 @@ def check(database: Database) -> list[str]:
     except SchemaMismatch as mismatch:
         return [str(mismatch)]
     if found is None:
-        return [_mismatch(None)]
+        return [_EMPTY]
     if damage := health.damage(database):
         return damage
     problems = database.read(health.problems)
-    return problems + (database.read(health.schema_problems) if found == head() else [_mismatch(found)])
+    if found == head():
+        return problems + database.read(health.schema_problems)
+    # what a newer schema should have, only a newer version knows
+    return problems + ([] if _is_able(database, found) else [database.read(lambda c: _mismatch(c, found))])
 
 
 def head() -> str:
     """The revision that this version of tracker makes and works with."""
     return revisions()[-1]
+
+
+def told(found: str | None) -> str:
+    """A schema that this version works with, in words."""
+    if found is not None and _is_newer(found):
+        return f"schema {found}, newer than this version's {head()}, which can work with it all the same"
+    return f"schema {found}, as this version needs it"
 
 
 @cache
@@ -130,8 +141,14 @@ def alembic_config(connection: Connection, options: dict[str, Any] | None = None
 
 def _run(connection: Connection) -> None:
     from alembic import command
+    from alembic.script import ScriptDirectory
 
-    command.upgrade(alembic_config(connection), "head")
+    config = alembic_config(connection)
+    command.upgrade(config, "head")
+    scripts = ScriptDirectory.from_config(config).walk_revisions()
+    ables.record(
+        connection, ables.oldest((s.revision, getattr(s.module, "oldest_able", None)) for s in scripts)
+    )
     if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
         raise SchemaMismatch(
             "After migrating, some rows would refer to rows that do not exist, so nothing was changed; "
@@ -157,60 +174,29 @@ def _current(connection: Connection) -> str | None:
 
 
 def _is_revision(text: str) -> bool:
-    return text in revisions() or (len(text) == 4 and text.isdecimal() and text > head())
+    return text in revisions() or _is_newer(text)
 
 
-def _mismatch(found: str | None) -> str:
-    if found is None:
-        return "The database is empty; run `tracker db upgrade`"
+def _is_newer(revision: str) -> bool:
+    return len(revision) == 4 and revision.isdecimal() and revision > head()
+
+
+def _is_able(database: Database, found: str) -> bool:
+    """Whether this version can work on a schema that is not its own."""
+    return _is_newer(found) and database.read(_can_work)
+
+
+def _can_work(connection: Connection) -> bool:
+    oldest = ables.recorded(connection)
+    return oldest is not None and oldest <= head()
+
+
+def _mismatch(connection: Connection, found: str) -> str:
     if found in revisions():
         return f"The database has schema {found} and this version of tracker needs {head()}; run `tracker db upgrade`"
+    oldest = ables.recorded(connection)
+    able = f", with which only versions from schema {oldest} on can work" if oldest else ""
     return (
         f"This version of tracker is older than the database: it knows schemas up to {head()}, and the database has "
-        f"{found}; install the version that made it"
+        f"{found}{able}; install the version that made it"
     )
-
-
-@contextmanager
-def _alone(database: Database) -> Iterator[Connection]:
-    """A connection with a transaction in which nobody else changes the schema; committed at the end."""
-    try:
-        with translated(), database.engine.connect() as connection:
-            if database.is_sqlite:
-                _let_go_of_foreign_keys(connection)
-            with connection.begin():
-                if not database.is_sqlite:
-                    _wait_for_the_others(connection)
-                yield connection
-    except exc.ProgrammingError as error:
-        if getattr(error.orig, "sqlstate", None) not in _NOT_ALLOWED:
-            raise
-        raise ConfigurationError(
-            f"The user of database.url may not make tables ({str(error.orig).splitlines()[0]}); make the database "
-            "with this user as its owner"
-        ) from error
-
-
-def _let_go_of_foreign_keys(connection: Connection) -> None:
-    """Changing a table copies it and drops the old one, which would delete the rows that refer to it.
-
-    It can be set only outside a transaction, and so only on the driver's own connection, which is not used for
-    anything else afterwards.
-    """
-    raw = connection.connection.driver_connection
-    assert raw is not None
-    connection.detach()
-    raw.execute("PRAGMA foreign_keys=OFF")
-    raw.execute(f"PRAGMA busy_timeout={_PATIENCE_S * 1000}")
-    connection.execution_options(sqlite_begin="IMMEDIATE")
-
-
-def _wait_for_the_others(connection: Connection) -> None:
-    for setting, value in (
-        ("statement_timeout", "0"),
-        ("idle_in_transaction_session_timeout", "0"),
-        ("lock_timeout", f"{_PATIENCE_S}s"),
-    ):
-        connection.exec_driver_sql(f"SET LOCAL {setting} = '{value}'")
-    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_TABLE_LOCK_S}s'")

@@ -15,7 +15,9 @@ def upgrade(
 ) -> None:
     """Make the schema, or bring it up to what this version needs.
 
-    Stop serving and working processes first; keep a copy of the database.
+    Keep a copy of the database. On PostgreSQL, processes of the version before may run on where the release notes say
+    so: callbacks are answered 503 for the seconds that it takes, and nothing is lost; then replace them one by one.
+    Otherwise, and on SQLite, stop them first.
     """
     from tracker.cli.context import configured, located
     from tracker.cli.terminal import print_json
@@ -32,7 +34,7 @@ def upgrade(
     if json:
         print_json({"before": before, "after": after})
     elif before == after:
-        typer.echo(f"{settings.database_place} has schema {after} already; nothing was to be done.")
+        typer.echo(f"{settings.database_place} has {schema.told(after)}; nothing was to be done.")
     else:
         typer.echo(
             f"{settings.database_place} has schema {after} now" + (f"; it had {before}." if before else ".")
@@ -56,6 +58,7 @@ def check(json: Annotated[bool, typer.Option("--json", help="Print the result as
         database = Database(settings.database_url)
         try:
             found = schema.check(database)
+            has = None if found else schema.current(database)
         finally:
             database.close()
     problems = [as_called(f"{problem} (database: {settings.database_place})") for problem in found]
@@ -66,6 +69,4 @@ def check(json: Annotated[bool, typer.Option("--json", help="Print the result as
     if problems:
         raise typer.Exit(1)
     if not json:
-        typer.echo(
-            f"{settings.database_place} is sound and has schema {schema.head()}, as this version needs it."
-        )
+        typer.echo(f"{settings.database_place} is sound and has {schema.told(has)}.")

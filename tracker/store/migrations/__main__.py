@@ -19,9 +19,6 @@ from tracker.store import schema
 from tracker.store.database import Database
 from tracker.store.migrations.compare import OPTIONS, differences
 
-VERSIONS = Path(__file__).parent / "versions"
-FIRST = "0001"
-
 
 def main() -> int:
     """Exit status: 0 done or nothing to do, 1 there are differences, 2 wrong usage."""
@@ -29,23 +26,10 @@ def main() -> int:
     parser.add_argument(
         "message", nargs="?", help="write a new migration with this name; without: compare only"
     )
-    parser.add_argument(
-        "--rewrite-first",
-        action="store_true",
-        help="write 0001 anew from the tables; only before the first release, when it is the only one",
-    )
     asked = parser.parse_args()
-    if asked.rewrite_first and (asked.message or schema.revisions() not in ([FIRST], [])):
-        parser.error("--rewrite-first takes no message, and no other migration may exist")
-    if asked.rewrite_first:
-        for path in VERSIONS.glob(f"{FIRST}_*.py"):
-            path.unlink()
-        schema.revisions.cache_clear()
-        _write(FIRST, "the first schema", as_batch=False)
-    elif asked.message:
-        _write(f"{int(schema.head()) + 1:04}", asked.message, as_batch=True)
-    else:
+    if not asked.message:
         return _compare()
+    _write(f"{int(schema.head()) + 1:04}", asked.message)
     return 0
 
 
@@ -56,10 +40,10 @@ def _compare() -> int:
     return 1 if found else 0
 
 
-def _write(revision: str, message: str, *, as_batch: bool) -> None:
+def _write(revision: str, message: str) -> None:
     with _Temporary() as connection:
         config = schema.alembic_config(
-            connection, OPTIONS | {"render_item": _render_item, "render_as_batch": as_batch}
+            connection, OPTIONS | {"render_item": _render_item, "render_as_batch": True}
         )
         script = command.revision(config, message, autogenerate=True, rev_id=revision)
     assert script is not None
@@ -78,8 +62,7 @@ class _Temporary:
     def __enter__(self) -> sa.Connection:
         self._folder = tempfile.TemporaryDirectory()
         self._database = Database(f"sqlite:///{self._folder.name}/tracker.db")
-        if schema.revisions():
-            schema.upgrade(self._database)
+        schema.upgrade(self._database)
         self._connection = self._database.engine.connect()
         self._connection.begin()
         return self._connection

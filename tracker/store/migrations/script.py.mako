@@ -9,6 +9,8 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
+# of its own, nobody older can work afterwards; name the oldest that can
+oldest_able = ${repr(up_revision)}
 
 
 def upgrade() -> None:
