@@ -196,12 +196,23 @@ def _too_slow(
 def _room(folder: Path | None, *, with_postgres: bool) -> Iterator[tuple[Path, postgres.Server | None]]:
     """A folder that is removed afterwards, and a PostgreSQL server where one is needed."""
     parent = (folder or Path(tempfile.gettempdir())).resolve()
+    if in_memory(parent):
+        raise typer.BadParameter(
+            f"{parent} is in memory, where no commit waits for a disk", param_hint="--dir"
+        )
     # SIGTERM as an exception, so that what was started is ended
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     quieten()
     with ExitStack() as stack:
         made = stack.enter_context(tempfile.TemporaryDirectory(prefix="tracker-bench-", dir=parent))
         yield Path(made), stack.enter_context(postgres.serving(parent)) if with_postgres else None
+
+
+def in_memory(folder: Path) -> bool:
+    """Whether a folder lies on a file system that is in memory."""
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    above = [(len(at), kind) for at, kind in mounts if folder.is_relative_to(at)]
+    return max(above)[1] in ("tmpfs", "ramfs")
 
 
 def _told(figures: dict[str, Any]) -> str:

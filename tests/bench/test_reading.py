@@ -1,0 +1,53 @@
+"""The bench asks for all that can be asked, and says what is too slow."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from bench import servers
+from bench.fill import fill
+from bench.plan import Plan
+from bench.reading import OPEN, SPAN, Case, Reader, cases, verdict
+from tracker.store.queries import CallFilter
+
+PLAN = Plan(OPEN + 50, span=SPAN)
+
+
+def test_every_filter_is_asked_for_alone() -> None:
+    chance = random.Random(1)
+    alone = {tuple(case.ask(chance)) for case in cases(PLAN) if not case.timeline}
+    assert {(field.name,) for field in fields(CallFilter)} <= alone
+
+
+def test_a_real_server_answers_each_question_and_its_log_says_how_long_it_took(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'tracker.db'}"
+    fill(url, PLAN, open_calls=OPEN)
+    with servers.tracker(tmp_path, url) as running:
+        reader = Reader(running, PLAN)
+        for case in cases(PLAN):
+            told = reader.measure(case, 3)
+            assert 0 <= told["p50_ms"] <= told["p95_ms"] <= told["max_ms"]
+            assert told["largest"] <= 50
+            if case.timeline:
+                assert told["empty"] == 0
+        reader.close()
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "wrong"),
+    [
+        (10.0, 14.9, []),
+        (10.0, 15.1, ["grew by more than half"]),
+        (0.2, 0.6, []),
+        (0.2, 0.8, ["grew by more than half"]),
+        (29.0, 30.0, ["not below 30 ms"]),
+        (1.0, 31.0, ["not below 30 ms", "grew by more than half"]),
+    ],
+)
+def test_a_verdict_is_about_the_limit_and_the_growth(small: float, large: float, wrong: list[str]) -> None:
+    case = Case(name="page", most_ms=30.0, ask=lambda chance: {})
+    assert verdict({"p95_ms": small}, {"p95_ms": large}, case.most_ms) == wrong
