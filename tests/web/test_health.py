@@ -44,6 +44,7 @@ def test_without_a_table_it_lives_and_is_not_ready(serving: Serving) -> None:
 def test_with_another_version_s_schema_it_is_not_ready(serving: Serving) -> None:
     with serving.database.engine.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(sa.text("UPDATE settings SET value = '9999' WHERE name = 'oldest-able-schema'"))
 
     status, (problem,) = ready(serving)
     assert status == 503

@@ -59,6 +59,7 @@ def test_a_database_of_another_version_is_refused_with_the_command_that_helps(pr
         processes.serve("--no-worker").terminate()
     with sqlite3.connect(processes.folder / "tracker.db") as database:
         database.execute("update alembic_version set version_num = '9999'")
+        database.execute("update settings set value = '9999' where name = 'oldest-able-schema'")
     database.close()
     assert "install the version that made it" in refused(processes, "--port", "0")
 

@@ -14,7 +14,7 @@ from tracker.domain.calls import OPEN
 from tracker.domain.events import from_iso, iso
 from tracker.domain.matching import GIVE_UP_AFTER
 from tracker.domain.readings import Reading
-from tracker.store import jobs
+from tracker.store import jobs, opened
 from tracker.store import tables as t
 from tracker.store.digests import insert_unless_there
 from tracker.store.evidence import reading_to_json
@@ -134,7 +134,7 @@ def insert_exchange(connection: Connection, x: Exchange) -> None:
 def ask_about_open(connection: Connection, account: str, now: datetime) -> int:
     """Have every open submission of an account asked for, because a callback of it may have been missed."""
     s = t.submissions.c
-    query = sa.select(s.id).where(
+    query = opened.select(s.id).where(
         s.account == account,
         s.requested_at >= now - GIVE_UP_AFTER,
         s.provider_id.is_not(None),

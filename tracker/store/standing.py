@@ -10,10 +10,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from tracker.domain.calls import CallStatus
 from tracker.domain.documents import pause_document
 from tracker.domain.events import iso
 from tracker.errors import StorageUnavailable
-from tracker.store import inbox, jobs, pauses, receipts, workers
+from tracker.store import inbox, jobs, opened, pauses, receipts, workers
 from tracker.store import tables as t
 from tracker.store.database import Database
 from tracker.store.digests import insert_unless_there
@@ -25,7 +26,7 @@ _LEAST_FREE: Final = 16 * 1024 * 1024
 
 def standing(connection: Connection, accounts: Iterable[str], now: datetime) -> dict[str, Any]:
     """The whole picture as one document; ages in seconds."""
-    c, s = t.callbacks.c, t.submissions.c
+    c = t.callbacks.c
     oldest = connection.scalar(
         sa.select(sa.func.min(c.received_at)).where(c.state == inbox.PENDING, t.unjoined)
     )
@@ -35,9 +36,7 @@ def standing(connection: Connection, accounts: Iterable[str], now: datetime) -> 
         .group_by(c.state)
     )
     waiting = {row.state: row.n for row in states}
-    unconfirmed = connection.scalar(
-        sa.select(sa.func.count()).where(s.status == "unconfirmed", s.outcome.is_(None))
-    )
+    opened_by_account = _open(connection)
     overdue = connection.scalar(sa.select(sa.func.min(t.jobs.c.due_at)))
     silence = {}
     for account in accounts:
@@ -46,7 +45,7 @@ def standing(connection: Connection, accounts: Iterable[str], now: datetime) -> 
         silence[account] = {
             "last_callback_at": iso(last) if last else None,
             "silent_s": _age(last, now),
-            "open_submissions": _open(connection, account),
+            "open_submissions": opened_by_account.get(account, (0, 0))[0],
         }
     return {
         "at": iso(now),
@@ -60,7 +59,7 @@ def standing(connection: Connection, accounts: Iterable[str], now: datetime) -> 
             state: waiting.get(state, 0)
             for state in (inbox.PENDING, inbox.ORPHANED, inbox.UNREADABLE, inbox.QUARANTINED)
         },
-        "unconfirmed_submissions": unconfirmed or 0,
+        "unconfirmed_submissions": sum(unconfirmed for _, unconfirmed in opened_by_account.values()),
         "paused": [pause_document(p) for p in pauses.standing(connection)],
         "jobs_due": jobs.waiting(connection, now),
         "oldest_job_overdue_s": max(0.0, _age(overdue, now) or 0.0),
@@ -105,14 +104,16 @@ def try_to_store(database: Database, now: datetime) -> None:
     database.write(work)
 
 
-def _open(connection: Connection, account: str) -> int:
-    s = t.submissions.c
-    found = connection.scalar(
-        sa.select(sa.func.count()).where(
-            s.account == account, s.outcome.is_(None), s.requested_at.is_not(None)
-        )
+def _open(connection: Connection) -> dict[str, tuple[int, int]]:
+    """By account, how many submissions were sent and are open, and how many of all are unconfirmed."""
+    s, count = t.submissions.c, sa.func.count()
+    query = opened.select(
+        s.account,
+        count.filter(s.requested_at.is_not(None)).label("sent"),
+        count.filter(s.status == CallStatus.unconfirmed.value).label("unconfirmed"),
     )
-    return found or 0
+    rows = connection.execute(query.where(s.outcome.is_(None)).group_by(s.account))
+    return {row.account: (row.sent, row.unconfirmed) for row in rows}
 
 
 def _age(at: datetime | None, now: datetime) -> float | None:
