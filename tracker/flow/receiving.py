@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -43,7 +43,24 @@ _MISSED_PAUSE_S: Final = 1.0
 #: seconds between commits of counts
 _COUNTS_PAUSE_S: Final = 1.0
 
-_Waiting = tuple[NewCallback, asyncio.Future[None]]
+
+class Waiting(Protocol):
+    """Whoever is told what became of a request; a future is one. From the event loop only."""
+
+    def done(self) -> bool:
+        """Whether that was said already, or nobody waits any more."""
+        ...
+
+    def set_result(self, result: None, /) -> None:
+        """It is committed."""
+        ...
+
+    def set_exception(self, exception: StorageUnavailable, /) -> None:
+        """It cannot be stored, or was not in time; then it may be stored or not."""
+        ...
+
+
+_Row = tuple[NewCallback, Waiting]
 
 
 class Inbox:
@@ -54,14 +71,14 @@ class Inbox:
     ) -> None:
         """stored: called after each commit, from the writing thread; wakes whoever joins."""
         self._database, self._stored, self._clock = database, stored, clock
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_Row] = deque()
         self._strangers: deque[NewCallback] = deque()
         #: bytes that were put in, counted by the event loop, and taken out, counted by the thread
         self._bytes_in = self._bytes_out = 0
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._rung = False
         #: who is to be told by when; and whether somebody looks after that
-        self._deadlines: list[tuple[float, asyncio.Future[None]]] = []
+        self._deadlines: list[tuple[float, Waiting]] = []
         self._sweeping: asyncio.TimerHandle | None = None
         #: when an account's last request was set aside
         self._aside: dict[str, datetime] = {}
@@ -92,6 +109,13 @@ class Inbox:
     async def put(self, new: NewCallback, *, timeout_s: float) -> None:
         """Return when it is committed. Raises StorageUnavailable if it cannot be, or not in time; then it may be
         stored or not. Raises InboxFull at once where too much waits already."""
+        assert self._loop is not None
+        done = self._loop.create_future()
+        self.give(new, done, timeout_s=timeout_s)
+        await done
+
+    def give(self, new: NewCallback, waiting: Waiting, *, timeout_s: float) -> None:
+        """The same for who has no coroutine: `waiting` is told. Raises StorageUnavailable and InboxFull at once."""
         loop = self._loop
         assert loop is not None
         if self._stopping:
@@ -99,17 +123,15 @@ class Inbox:
         weight = _weight(new)
         if len(self._waiting) >= QUEUE_ROWS or self._bytes + weight > QUEUE_BYTES:
             raise InboxFull
-        done = loop.create_future()
         self._bytes_in += weight
-        self._waiting.append((new, done))
-        self._deadlines.append((loop.time() + timeout_s, done))
+        self._waiting.append((new, waiting))
+        self._deadlines.append((loop.time() + timeout_s, waiting))
         if self._sweeping is None or timeout_s < _SWEEP_S:
             self._sweep_within(min(timeout_s, _SWEEP_S))
         if not self._rung:
             # not at once: what is ready to be put in together shall be stored together
             self._rung = True
             loop.call_soon(self._bell.put, None)
-        await done
 
     def count(self, name: str, account: str) -> None:
         """Count something that is not kept; written soon."""
@@ -170,26 +192,28 @@ class Inbox:
         assert self._loop is not None
         now = self._loop.time()
         left = []
-        for deadline, done in self._deadlines:
-            if done.done():
+        for deadline, waiting in self._deadlines:
+            if waiting.done():
                 continue
             if deadline <= now:
-                done.set_exception(StorageUnavailable("The database did not take it in time; send it again."))
+                waiting.set_exception(
+                    StorageUnavailable("The database did not take it in time; send it again.")
+                )
             else:
-                left.append((deadline, done))
+                left.append((deadline, waiting))
         self._deadlines = left
         self._sweeping = None
         if left:
             self._sweep_within(_SWEEP_S)
 
-    def _settle(self, batch: Sequence[_Waiting], error: StorageUnavailable | None) -> None:
-        for _, done in batch:
-            if done.done():
+    def _settle(self, batch: Sequence[_Row], error: StorageUnavailable | None) -> None:
+        for _, waiting in batch:
+            if waiting.done():
                 continue
             if error is None:
-                done.set_result(None)
+                waiting.set_result(None)
             else:
-                done.set_exception(error)
+                waiting.set_exception(error)
 
     # the thread's part
 
@@ -217,19 +241,19 @@ class Inbox:
             due.append(self._missed_due)
         return max(0.0, min(due) - time.monotonic()) if due else None
 
-    def _next_batch(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
+    def _next_batch(self) -> list[_Row]:
+        batch: list[_Row] = []
         size = 0
         while self._waiting and len(batch) < receipts.MOST_ROWS and size < _BATCH_BYTES:
-            new, done = self._waiting.popleft()
+            new, waiting = self._waiting.popleft()
             size += _weight(new)
-            # whoever stopped waiting was told 503 and will send again
-            if not done.done():
-                batch.append((new, done))
+            # whoever waits no more was told 503 and will send again
+            if not waiting.done():
+                batch.append((new, waiting))
         self._bytes_out += size
         return batch
 
-    def _store(self, batch: Sequence[_Waiting]) -> None:
+    def _store(self, batch: Sequence[_Row]) -> None:
         if not batch:
             return
         try:
@@ -252,7 +276,7 @@ class Inbox:
             except Exception:  # what others do with it must not end this thread
                 log.exception("callbacks.not_told", count=len(batch))
 
-    def _tell(self, batch: Sequence[_Waiting], error: StorageUnavailable | None) -> None:
+    def _tell(self, batch: Sequence[_Row], error: StorageUnavailable | None) -> None:
         assert self._loop is not None
         try:
             self._loop.call_soon_threadsafe(self._settle, batch, error)

@@ -28,6 +28,7 @@ from tracker.web.callbacks import ADDRESSES, Callbacks
 from tracker.web.doorkeeper import Doorkeeper
 from tracker.web.log_lines import LogLines
 from tracker.web.reading import Unparsable
+from tracker.web.shortcut import Shortcut
 from tracker.web.state import State
 from tracker.web.trial import Trial
 from tracker.worker import Worker
@@ -53,6 +54,7 @@ def create_app(
     """
     accounts = settings.account_values()
     stopping = stopping or asyncio.Event()
+    callbacks, prefix = Callbacks(accounts), _path_of(settings.server.public_url)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:
@@ -67,10 +69,14 @@ def create_app(
             working = asyncio.create_task(_work(worker)) if worker else None
             until_stopping = asyncio.create_task(_stop_with(stopping, worker))
             sends: set[asyncio.Task[None]] = set()
+            keeper = Doorkeeper(accounts, settings.secrets(), settings.server.trusted_proxies)
+            shortcut = Shortcut(callbacks, accounts, prefix, keeper, inbox, clock)
             yield {
                 "program": program,
                 "inbox": inbox,
-                "doorkeeper": Doorkeeper(accounts, settings.secrets(), settings.server.trusted_proxies),
+                "doorkeeper": keeper,
+                # where each request is logged, each goes the whole way
+                "shortcut": None if callbacks.logs_all else shortcut,
                 "worker": worker,
                 "sends": sends,
                 "stopping": stopping,
@@ -88,7 +94,6 @@ def create_app(
         finally:
             database.close()
 
-    callbacks = Callbacks(accounts)
     routes: list[Route] = [
         Route("/healthz", health.healthz, methods=["GET"]),
         Route("/readyz", health.readyz, methods=["GET"]),
@@ -98,7 +103,7 @@ def create_app(
     ]
     app = _Application(
         callbacks,
-        Prefix(_path_of(settings.server.public_url), routes),
+        Prefix(prefix, routes),
         routes=routes,
         lifespan=lifespan,
         middleware=[Middleware(LogLines)],

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.types import Scope
 
 from tracker.domain.accounts import Account
 from tracker.store.inbox import pack_headers
@@ -81,13 +80,12 @@ class Doorkeeper:
         storable = self.without_secrets(lane.replace("\x00", "\ufffd").encode("utf-8", "replace"))
         return storable.decode("utf-8", "replace")[:200]
 
-    def remote(self, scope: Scope) -> str | None:
+    def remote(self, client: Sequence[object] | None, headers: Headers) -> str | None:
         """The caller's address: the peer's, or what a trusted proxy says of it (the last entry that is no proxy)."""
-        client = scope.get("client")
         address = str(client[0]) if client else None
-        if address is None or not self._is_trusted(address):
+        if address is None or not self._trusted or not self._is_trusted(address):
             return address
-        forwarded = b",".join(v for k, v in scope["headers"] if k == b"x-forwarded-for").decode("latin-1")
+        forwarded = b",".join(v for k, v in headers if k == b"x-forwarded-for").decode("latin-1")
         for entry in reversed([e.strip() for e in forwarded.split(",") if e.strip()]):
             if entry.startswith("["):
                 host = entry[1:].partition("]")[0]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import socket
 from types import FrameType
+from typing import Any, Final, cast
 
 import structlog
 import uvicorn
@@ -16,16 +18,22 @@ from tracker.settings import Settings
 from tracker.store.database import Database
 from tracker.store.schema import prepare
 from tracker.web.app import REQUESTS_GRACE_S, create_app
+from tracker.web.limits import Overseer, most_connections
+from tracker.web.protocol import Wire
 
 log = structlog.get_logger()
+
+_TICKS_A_SECOND: Final = 10
+#: seconds that a server which stops waits for requests of which a part has come
+_UNFINISHED_GRACE_S: Final = 2.0
 
 
 class _Server(uvicorn.Server):
     """Ends with 0 after a signal, says where it listens, and tells the application when it begins to stop."""
 
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, overseer: Overseer) -> None:
         super().__init__(config)
-        self._stopping = stopping
+        self._stopping, self._overseer = stopping, overseer
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
@@ -39,8 +47,14 @@ class _Server(uvicorn.Server):
             shown = f"[{host}]" if ":" in host else host
             log.info("server.listening", url=f"http://{shown}:{port}")
 
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_A_SECOND == 0:
+            self._overseer.look_around(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stopping.set()
+        asyncio.get_running_loop().call_later(_UNFINISHED_GRACE_S, self._overseer.cut)
         await super().shutdown(sockets)
 
 
@@ -51,17 +65,19 @@ def run(settings: Settings, *, host: str, port: int, run_worker: bool) -> None:
     try:
         _prepare(settings.database_url)
         stopping = asyncio.Event()
+        overseer = Overseer(most_connections())
         config = uvicorn.Config(
             create_app(settings, run_worker=run_worker, stopping=stopping),
+            http=cast(Any, functools.partial(Wire, overseer)),
+            ws="none",
             access_log=False,
             log_config=None,
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=REQUESTS_GRACE_S,
-            timeout_keep_alive=30,
             lifespan="on",
         )
-        server = _Server(config, stopping)
+        server = _Server(config, stopping, overseer)
         interpreter.tune()
         server.run(sockets=[listening])
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from starlette.requests import Request
 
@@ -13,11 +13,16 @@ from tracker.web.doorkeeper import Doorkeeper
 from tracker.web.trial import Trial
 from tracker.worker import Worker
 
+if TYPE_CHECKING:
+    from tracker.web.shortcut import Shortcut
+
 
 class State(TypedDict):
     program: Program
     inbox: Inbox
     doorkeeper: Doorkeeper
+    #: for callbacks that are like nearly all; None where there is none
+    shortcut: Shortcut | None
     worker: Worker | None
     #: sends that were begun by a request and outlive it
     sends: set[asyncio.Task[None]]
