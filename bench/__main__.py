@@ -44,14 +44,16 @@ Calls = Annotated[
 def writing(
     context: typer.Context,
     only: Annotated[str, typer.Option(help="Some of the contestants, for example a,c.")] = "a,b,c,d,e",
-    quick: Annotated[bool, typer.Option(help="One round, short runs, fewer calls: a few minutes.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One round, short runs, fewer calls: a few minutes.")
+    ] = False,
     rounds: Annotated[
         int | None, typer.Option(min=1, help="So often everything is run; medians are shown.")
     ] = None,
     calls: Calls = None,
     shuffled: Annotated[bool, typer.Option(help="Also with callbacks in no order at all.")] = True,
     million: Annotated[
-        bool, typer.Option(help="Also a million callbacks through one process: its memory.")
+        bool, typer.Option("--million", help="Also a million callbacks through one process: its memory.")
     ] = False,
     folder: Folder = None,
     as_json: AsJson = False,

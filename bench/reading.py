@@ -65,6 +65,21 @@ def cases(plan: Plan) -> list[Case]:
         start = plan.until - SPAN * chance.uniform(1 / 60, 1)
         return {"created_after": _iso(start), "created_before": _iso(start + SPAN / 60)}
 
+    def its_day(chance: random.Random, n: int) -> dict[str, str]:
+        """Mostly a day on which the call was placed, for most of the others have nothing to find."""
+        if chance.random() < 0.3:
+            return day(chance)
+        start = plan.call(n).at - SPAN / 60 * chance.random()
+        return {"created_after": _iso(start), "created_before": _iso(start + SPAN / 60)}
+
+    def campaign_then(chance: random.Random) -> dict[str, str]:
+        n = any_call(chance)
+        return {"campaign": plan.call(n).campaign, **its_day(chance, n)}
+
+    def number_then(chance: random.Random) -> dict[str, str]:
+        n = any_call(chance)
+        return {"to": plan.call(n).to, **its_day(chance, n)}
+
     def last_day(_chance: random.Random) -> dict[str, str]:
         return {"updated_after": _iso(plan.until - SPAN / 60)}
 
@@ -90,8 +105,13 @@ def cases(plan: Plan) -> list[Case]:
         "updated_after": last_day,
         "ordered by updated_at": lambda r: {"order": r.choice(["updated_at", "-updated_at"])},
     }
+    narrowed: dict[str, Question] = {"campaign": campaign_then, "to": number_then}
     ranged = [
-        Case(name=f"{name} + {range_name}", most_ms=PAGE_MS, ask=_both(ask, when))
+        Case(
+            name=f"{name} + {range_name}",
+            most_ms=PAGE_MS,
+            ask=narrowed.get(name, _both(ask, when)) if when is day else _both(ask, when),
+        )
         for name, ask in filters.items()
         for range_name, when in (("a day of created", day), ("updated_after", last_day))
     ]
