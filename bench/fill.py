@@ -84,7 +84,12 @@ class _Sqlite:
     def __init__(self, database: Database) -> None:
         assert database.path is not None
         self._connection = sqlite3.connect(database.path, isolation_level=None)
-        for pragma in ("synchronous=OFF", "foreign_keys=ON", "cache_size=-1000000", "wal_autocheckpoint=100000"):
+        for pragma in (
+            "synchronous=OFF",
+            "foreign_keys=ON",
+            "cache_size=-1000000",
+            "wal_autocheckpoint=100000",
+        ):
             self._connection.execute(f"PRAGMA {pragma}")
 
     def write(self, columns: Columns, rows: Rows) -> None:
