@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from datetime import datetime, timedelta
 
@@ -65,6 +67,27 @@ def test_what_nobody_renews_is_taken_over_and_the_first_owner_has_no_say_any_mor
     assert lease(house) == until
     house.database.write(lambda c: jobs.finish(c, taken[0]))
     assert lease(house) is None
+
+
+def test_many_who_claim_at_once_never_claim_the_same(house: House) -> None:
+    """Each as much as it asked for at most, and in the end everything is somebody's."""
+    subjects = {f"sub_{n:03}" for n in range(120)}
+    house.database.write(
+        lambda c: jobs.plan_all(c, jobs.ASK, subjects, "thundersms", house.clock() - timedelta(seconds=1))
+    )
+    start = threading.Barrier(6)
+
+    def take(owner: str) -> list[str]:
+        taken: list[str] = []
+        start.wait()
+        while claimed := claim(house, owner):
+            assert len(claimed) <= 10
+            taken += [job.subject for job in claimed]
+        return taken
+
+    with ThreadPoolExecutor(6) as pool:
+        found = [subject for taken in pool.map(take, "abcdef") for subject in taken]
+    assert sorted(found) == sorted(subjects)
 
 
 @asynccontextmanager
