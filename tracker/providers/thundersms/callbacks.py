@@ -38,10 +38,13 @@ _SMS_FIELDS = (
 
 def presented_secrets(headers: Headers) -> tuple[bytes, ...]:
     """The bearer secrets of all `Authorization` headers."""
-    found = (value.strip().partition(b" ") for name, value in headers if name.lower() == b"authorization")
-    return tuple(
-        secret.strip() for scheme, _, secret in found if scheme.lower() == b"bearer" and secret.strip()
-    )
+    found = []
+    for name, value in headers:
+        if len(name) == 13 and name.lower() == b"authorization":  # thousands a second: the length first
+            scheme, _, secret = value.strip().partition(b" ")
+            if scheme.lower() == b"bearer" and (secret := secret.strip()):
+                found.append(secret)
+    return tuple(found)
 
 
 def read_handshake(incoming: Incoming) -> Handshake | None:

@@ -1,0 +1,96 @@
+"""More than can be stored: told so at once, and small meanwhile."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import threading
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import httpx
+
+from tests.processes import SECRET, Processes, Server
+
+HEAD = (
+    b"POST /callbacks/thundersms HTTP/1.1\r\nHost: tracker\r\nAuthorization: Bearer "
+    + SECRET.encode()
+    + b"\r\nContent-Length: %d\r\n\r\n"
+)
+KIB = 1024
+
+
+def connect(server: Server) -> socket.socket:
+    url = httpx.URL(server.url)
+    return socket.create_connection((url.host, url.port or 0), timeout=60)
+
+
+def status_of(wire: socket.socket) -> int:
+    return int(wire.makefile("rb").readline().split()[1])
+
+
+def resident_kib(server: Server) -> int:
+    lines = Path(f"/proc/{server.pid}/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmRSS")))
+
+
+def test_what_does_not_fit_is_told_so_while_the_others_wait(tmp_path: Path) -> None:
+    with Processes(tmp_path, f"sqlite:///{tmp_path / 'tracker.db'}") as processes:
+        server = processes.serve("--no-worker")
+        before = resident_kib(server)
+        with (
+            closing(sqlite3.connect(tmp_path / "tracker.db", isolation_level=None)) as lock,
+            ExitStack() as stack,
+        ):
+            lock.execute("BEGIN IMMEDIATE")
+            # 100 MB in pieces that are small enough for anybody: some wait, the others are refused
+            body = b"x" * 60 * KIB
+            wires = [stack.enter_context(closing(connect(server))) for _ in range(1700)]
+            answers: list[int] = []
+
+            def listen() -> None:
+                for wire in wires:
+                    answers.append(status_of(wire))
+
+            for wire in wires:
+                wire.sendall(HEAD % len(body) + body)
+            listening = threading.Thread(target=listen)
+            listening.start()
+            # whoever looks after it is answered, and sees that it stores nothing now
+            assert httpx.get(f"{server.url}/healthz", trust_env=False, timeout=30).status_code == 200
+            listening.join()
+            lock.execute("ROLLBACK")
+        assert set(answers) == {503}
+        assert resident_kib(server) - before < 250 * KIB
+        # some waited until it was too late, and some never got in
+        assert server.log("callback.not_stored")
+        assert server.log("callbacks.refused") or server.log("request.refused")
+        # and then it stores again
+        with connect(server) as wire:
+            wire.sendall(HEAD % 2 + b"{}")
+            assert status_of(wire) == 200
+
+
+def test_thousands_of_callbacks_leave_nothing_behind(tmp_path: Path, postgres_database: str) -> None:
+    # not SQLite, which has a cache that grows up to its bound
+    with Processes(tmp_path, postgres_database) as processes:
+        server = processes.serve("--no-worker")
+        _post(server, 4000)
+        warm = resident_kib(server)
+        _post(server, 16_000)
+        # a kibibyte for each would be 16 MiB
+        assert resident_kib(server) - warm < 12 * KIB
+
+
+def _post(server: Server, count: int) -> None:
+    body = b'{"id": "%012d", "pad": "' + b"x" * 1000 + b'"}'
+    with ExitStack() as stack:
+        wires = [stack.enter_context(closing(connect(server))) for _ in range(64)]
+        for turn in range(count // 64):
+            for n, wire in enumerate(wires):
+                wire.sendall(HEAD % len(body % n) + body % (turn * 64 + n))
+            for wire in wires:
+                answer = wire.recv(4096)
+                assert answer.startswith(b"HTTP/1.1 200")
+                while not answer.endswith(b'{"ok":true}'):
+                    answer += wire.recv(4096)
