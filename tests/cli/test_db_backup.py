@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 
 from tests.cli.conftest import NUMBER, Cli
 from tests.processes import Processes
@@ -85,6 +86,14 @@ def test_without_a_database_there_is_nothing_to_copy(cli: Cli) -> None:
     refused = cli("db", "backup", "backup.db")
     assert refused.exit_code == 1
     assert not (cli.folder / "tracker.db").exists()
+
+
+def test_a_database_that_is_to_be_upgraded_can_be_copied_before(cli: Cli) -> None:
+    old = Database(f"sqlite:///{cli.folder / 'tracker.db'}")
+    with schema._alembic, alone._alone(old) as connection:
+        command.upgrade(schema.alembic_config(connection), "0001")
+    old.close()
+    assert cli.json("db", "backup", "before.db")["schema"] == "0001"
 
 
 def test_a_backup_on_postgresql_names_the_way_there(
@@ -203,8 +212,6 @@ def test_what_is_no_backup_changes_nothing(used: Cli) -> None:
 
 def test_an_older_backup_is_brought_up_to_date(used: Cli) -> None:
     old = Database(f"sqlite:///{used.folder / 'old.db'}")
-    from alembic import command
-
     with schema._alembic, alone._alone(old) as connection:
         command.upgrade(schema.alembic_config(connection), "0001")
     old.close()

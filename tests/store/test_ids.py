@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.store import ids
-from tracker.store.ids import Ids, new_id, receipt_id
+from tracker.store.ids import Ids, first_id_at, new_id, receipt_id
 
 ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}", re.ASCII)
 moments = st.integers(min_value=0, max_value=2**48 - 1)
@@ -99,3 +99,12 @@ def test_a_forked_process_makes_others() -> None:
     os.close(write)
     assert ID.fullmatch(there)
     assert there[:-4] != fresh.next(7)[:-4]
+
+
+@given(moments, moments)
+def test_the_first_one_of_a_moment_stands_between_those_before_and_those_after(one: int, other: int) -> None:
+    def at(ms: int) -> datetime:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms % 2**47)
+
+    made = "cb_" + Ids().next(other % 2**47)
+    assert (first_id_at("cb", at(one)) <= made) == (at(one) <= at(other))

@@ -70,7 +70,7 @@ def after_restore(
     _mark_told_to_come_again(database, clock, done, progress)
     _have_asked(database, clock, done, progress)
     done.planned = database.read(unsettled.planned_for_later)
-    log.warning(
+    log.info(
         "database.restored", unconfirmed=done.unconfirmed, asked=done.asked, planned=done.planned,
         known_until=done.document()["known_until"],
     )  # fmt: skip

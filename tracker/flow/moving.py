@@ -83,6 +83,8 @@ class Mover:
         with copying.watched(self._source) as changed:
             self._refuse_company()
             schema.upgrade(self._target)
+            for database in (self._source, self._target):
+                _refuse_unknown(database)
             self._refuse_others()
             mark = self._source.read(lambda c: identity.mark_for(c, self._clock(), complete=False))
             self._target.write(lambda c: identity.hold(c, mark, self._clock()))
@@ -203,3 +205,12 @@ class Mover:
             identity.write_mark(c, mark)
 
         self._target.write(finish)
+
+
+def _refuse_unknown(database: Database) -> None:
+    """What a newer version has added would be left behind."""
+    if (found := schema.current(database)) != schema.head():
+        raise Conflict(
+            f"One of the two has schema {found}, and this version knows all of {schema.head()} only: copy with the "
+            "version that made it."
+        )

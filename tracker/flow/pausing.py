@@ -52,7 +52,7 @@ class Pauser:
         new = Pause(account=account, campaign=campaign, since=self._clock(), why=why)
         begun = self._database.write(lambda c: pauses.begin(c, new))
         if begun:
-            log.warning("dialling.paused", scope=new.scope, why=why.value)
+            log.info("dialling.paused", scope=new.scope, why=why.value)
         return self.standing()
 
     def resume(self, *, account: str | None = None, campaign: str | None = None) -> Resumed:
@@ -64,7 +64,7 @@ class Pauser:
         lifted = self._database.write(lambda c: pauses.end(c, account, campaign))
         released = self.release(account)
         if lifted is not None:
-            log.warning("dialling.resumed", scope=lifted.scope, released=released)
+            log.info("dialling.resumed", scope=lifted.scope, released=released)
         return Resumed(lifted=lifted, released=released)
 
     def standing(self) -> list[Pause]:

@@ -46,21 +46,23 @@ def restore(
     with replacing.alone_with(path), backup.beside(path) as copy:
         backup.copy(source, copy, in_use=False)
         contents = backup.look_into(copy)
-        aftermath = _made_safe(copy, source, clock, progress)
+        after, aftermath = _made_safe(copy, source, clock, progress)
         replacing.owned_like(copy, path)
         kept = replacing.replace(path, copy, clock())
-    return Restored(contents=contents, schema=schema.head(), kept=kept, aftermath=aftermath)
+    return Restored(contents=contents, schema=after, kept=kept, aftermath=aftermath)
 
 
-def _made_safe(copy: Path, source: Path, clock: Clock, progress: Callable[[int], None]) -> Aftermath:
+def _made_safe(
+    copy: Path, source: Path, clock: Clock, progress: Callable[[int], None]
+) -> tuple[str, Aftermath]:
     database = Database(f"sqlite:///{copy.absolute()}")
     try:
         found = schema.current(database)
         if found is None:
             raise SchemaMismatch(f"{source} is empty: it is no backup of tracker's.")
-        schema.upgrade(database)
+        _, after = schema.upgrade(database)
         aftermath = after_restore(database, clock, progress)
     finally:
         database.close()
     backup.come_home(copy)
-    return aftermath
+    return after, aftermath

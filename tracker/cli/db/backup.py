@@ -21,11 +21,13 @@ def backup(
     The copy is checked and flushed before it appears under its name, and can be read by you alone. With PostgreSQL use
     pg_dump, or your provider's snapshots.
     """
-    from tracker.cli.context import configured, opened
+    from tracker.cli.context import configured, located
     from tracker.cli.sizes import in_words
     from tracker.cli.terminal import harmless, print_json
-    from tracker.errors import ConfigurationError
+    from tracker.errors import ConfigurationError, NotFound
+    from tracker.store import schema
     from tracker.store.backup import back_up
+    from tracker.store.database import Database
 
     settings = configured()
     if not settings.is_sqlite:
@@ -33,8 +35,17 @@ def backup(
             "This database is PostgreSQL's, which has tools of its own for it: `pg_dump --format=custom --file=FILE`, "
             "snapshots, point-in-time recovery. See docs/how-to/backup-and-restore.md."
         )
-    with opened(settings) as database:
-        path = database.path
+    with located(settings):
+        database = Database(settings.database_url)
+        try:
+            # of whatever version: before an upgrade is when it is wanted most
+            if schema.current(database) is None:
+                raise NotFound(
+                    f"There is nothing to copy yet: {settings.database_place} is empty, or not there."
+                )
+            path = database.path
+        finally:
+            database.close()
     if path is None:
         raise ConfigurationError("database.url is one of SQLite's own forms (file:…); name the file plainly.")
     found = back_up(path, file, force=force)
