@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import socket
 import sqlite3
@@ -507,3 +508,22 @@ def test_a_new_sqlite_file_is_its_owners_alone(tmp_path: Path) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     database.close()
     assert modes == {"tracker.db": 0o600, "tracker.db-wal": 0o600, "tracker.db-shm": 0o600}
+
+
+def test_a_full_disk_is_no_mistake_of_ours_at_a_checkpoint_either(tmp_path: Path) -> None:
+    """What the log holds cannot be moved into the file: that is said as everywhere, and made good later."""
+    database = Database(f"sqlite:///{tmp_path / 'tracker.db'}")
+    room = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        database.write(lambda c: c.exec_driver_sql("CREATE TABLE t (x BLOB)"))
+        for _ in range(12):
+            database.write(lambda c: c.exec_driver_sql("INSERT INTO t VALUES (zeroblob(500000))"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, room[1]))
+        try:
+            with pytest.raises(StorageUnavailable):
+                database.checkpoint()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, room)
+        database.checkpoint()
+    finally:
+        database.close()

@@ -142,7 +142,10 @@ class Database:
         if log is None or not log.exists() or log.stat().st_size < _WORTH_A_CHECKPOINT:
             return
         with translated(), self.engine.connect() as connection:
-            _driver(connection).execute("PRAGMA wal_checkpoint(PASSIVE)")
+            try:
+                _driver(connection).execute("PRAGMA wal_checkpoint(PASSIVE)")
+            except sqlite3.Error as error:
+                raise self._as_sqlalchemys(error) from error
 
     def at_once(self, work: Callable[[Any], T]) -> T:
         """Run `work` on a connection of the driver's own (sqlite3's or psycopg's), outside of any transaction, so that
