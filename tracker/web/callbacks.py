@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from tracker.domain.accounts import Account
 from tracker.domain.readings import Handshake
-from tracker.errors import InboxFull, StorageUnavailable
+from tracker.errors import StorageUnavailable
 from tracker.flow.receiving import Inbox
 from tracker.providers.registry import provider_named
 from tracker.store.inbox import IGNORED
@@ -46,8 +46,9 @@ _BEFORE: Final = "/callbacks/"
 ADDRESSES: Final = (_BEFORE + "{account}", _BEFORE + "{account}/{lane:path}")
 
 
-#: seconds between lines in the log about callbacks that found the queue full
-_FULL_PAUSE_S: Final = 1.0
+#: so many refused callbacks have a line of their own in the log within so many seconds
+_TOLD: Final = 20
+_TOLD_PAUSE_S: Final = 1.0
 
 
 class _Json(Response):
@@ -64,7 +65,8 @@ class Callbacks:
         self._accounts = accounts
         self._providers = {name: provider_named(account.provider) for name, account in accounts.items()}
         self.logs_all = log.is_enabled_for(logging.DEBUG)
-        self._full, self._full_due = 0, 0.0
+        #: how many were refused in this second
+        self._told = 0
 
     @staticmethod
     def owns(path: str) -> bool:
@@ -147,19 +149,22 @@ class Callbacks:
 
     def not_stored(self, inbox: Inbox, new: NewCallback, error: StorageUnavailable) -> Response:
         """503: it may be stored or not. The provider repeats it; and we ask about what is open."""
-        if isinstance(error, InboxFull):
-            self._count_full()
-        else:
-            log.warning("callback.not_stored", account=new.account, callback=new.id, error=str(error))
+        self._log_not_stored(new, error)
         inbox.missed(new.account)
         return problem(503, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
 
-    def _count_full(self) -> None:
-        """Thousands a second may be refused: the log hears of them once a second."""
-        self._full += 1
-        if (now := time.monotonic()) >= self._full_due:
-            log.warning("callbacks.refused", error=str(InboxFull()), count=self._full)
-            self._full, self._full_due = 0, now + _FULL_PAUSE_S
+    def _log_not_stored(self, new: NewCallback, error: StorageUnavailable) -> None:
+        """A line for each; where thousands a second are refused, one for all but the first of a second."""
+        if self._told == 0:
+            asyncio.get_running_loop().call_later(_TOLD_PAUSE_S, self._log_untold)
+        if self._told < _TOLD:
+            log.warning("callback.not_stored", account=new.account, callback=new.id, error=str(error))
+        self._told += 1
+
+    def _log_untold(self) -> None:
+        if self._told > _TOLD:
+            log.warning("callbacks.refused", count=self._told - _TOLD)
+        self._told = 0
 
 
 def log_answered(method: str, with_lane: bool, status: int, took_s: float) -> None:
