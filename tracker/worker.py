@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 #: seconds between looks for what another process has stored or planned. It tells nobody, for on PostgreSQL a NOTIFY in
 #: the transaction that stores would have all commits wait for each other
-_JOIN_POLL: Final = 0.2
+_JOIN_POLL: Final = 0.15
 _DUE_POLL: Final = 0.2
 _LEASES_POLL: Final = 2.0
 _ORPHANS_POLL: Final = 1.0
@@ -74,8 +74,7 @@ class Worker:
         database = self._program.database
         async with asyncio.TaskGroup() as steps:
             steps.create_task(self._join())
-            steps.create_task(self._every(self._send, 0.0))
-            steps.create_task(self._every(self._ask, _DUE_POLL))
+            steps.create_task(self._every(self._do_what_is_due, 0.0))
             steps.create_task(self._every(_threaded(self._program.sender.end_leases), _LEASES_POLL))
             steps.create_task(self._every(_threaded(self._program.joiner.look_again), _ORPHANS_POLL))
             steps.create_task(self._every(_threaded(self._program.placer.forget_old_keys), _KEYS_POLL))
@@ -160,19 +159,29 @@ class Worker:
             with contextlib.suppress(StorageUnavailable):
                 await asyncio.to_thread(self._beat)
 
-    async def _send(self) -> float:
-        """Send what is due, and make the submissions that were planned; gives the pause until more is due."""
-        room = min(20, _SENDS_AT_ONCE - len(self._under_way))
-        wait = await self._until_due((jobs.RESEND, jobs.LOOK, jobs.SEND))
-        if wait > 0 or room <= 0:
-            return min(max(wait, 0.02), _DUE_POLL)
-        for job in await self._claim(jobs.RESEND, 20):
-            await self._do(job, self._program.sender.resend)
-        for job in await self._claim(jobs.LOOK, 20):
-            await self._do(job, self._program.joiner.look_for_early)
-        for job in await self._claim(jobs.SEND, room):
-            self._begin(self._under_way, self._program.sender.submit(job.subject), job)
-        return 0.0
+    async def _do_what_is_due(self) -> float:
+        """Begin what is due and there is room for; gives the pause until more is due."""
+        room = {
+            jobs.RESEND: 20,
+            jobs.LOOK: 20,
+            jobs.SEND: min(20, _SENDS_AT_ONCE - len(self._under_way)),
+            jobs.ASK: _ASKS_AT_ONCE - len(self._asks),
+        }
+        possible = [kind for kind, most in room.items() if most > 0]
+        wait_s = await self._until_due(possible)
+        for kind in (kind for kind in possible if wait_s.get(kind, _DUE_POLL) <= 0):
+            for job in await self._claim(kind, room[kind]):
+                match kind:
+                    case jobs.RESEND:
+                        await self._do(job, self._program.sender.resend)
+                    case jobs.LOOK:
+                        await self._do(job, self._program.joiner.look_for_early)
+                    case jobs.SEND:
+                        self._begin(self._under_way, self._program.sender.submit(job.subject), job)
+                    case _:
+                        self._begin(self._asks, self._ask_one(job), job)
+        pause_s = min([_DUE_POLL, *wait_s.values()])
+        return 0.0 if pause_s <= 0 else max(0.02, pause_s)
 
     async def _do(self, job: jobs.Job, step: Callable[[str], None]) -> None:
         async def work() -> None:
@@ -192,20 +201,14 @@ class Worker:
         finally:
             self._held.pop(job.key, None)
 
-    async def _until_due(self, kinds: Collection[str]) -> float:
-        """Seconds until work of these kinds is due that nobody works on; looked up without a write."""
+    async def _until_due(self, kinds: Collection[str]) -> dict[str, float]:
+        """Seconds until work of each kind is due that nobody works on; looked up without a write."""
         now = self._program.clock()
         accounts = self._program.accounts.keys()
         due = await asyncio.to_thread(
             self._program.database.read, lambda c: jobs.next_due(c, kinds, accounts, now)
         )
-        return (due - now).total_seconds() if due else _DUE_POLL
-
-    async def _ask(self) -> None:
-        if await self._until_due((jobs.ASK,)) > 0:
-            return
-        for job in await self._claim(jobs.ASK, _ASKS_AT_ONCE - len(self._asks)):
-            self._begin(self._asks, self._ask_one(job), job)
+        return {kind: (at - now).total_seconds() for kind, at in due.items()}
 
     async def _ask_one(self, job: jobs.Job) -> None:
         again = await self._program.asker.ask_until_known(job.subject, job.tries)

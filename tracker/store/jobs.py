@@ -128,15 +128,20 @@ def postpone(connection: Connection, job: Job, due_at: datetime) -> None:
 
 def next_due(
     connection: Connection, kinds: Collection[str], accounts: Collection[str], now: datetime
-) -> datetime | None:
-    """When the next piece of these accounts' work of these kinds is due that nobody works on."""
+) -> dict[str, datetime]:
+    """For each of these kinds, when the next piece of these accounts' work is due that nobody works on."""
     j = t.jobs.c
-    due: datetime | None = connection.scalar(
-        sa.select(sa.func.min(j.due_at)).where(
-            j.kind.in_(sorted(kinds)), j.account.in_(sorted(accounts)), _free(now)
-        )
-    )
-    return due
+    # one look into the index for each kind, however much is planned
+    firsts = [
+        sa.select(j.kind, j.due_at)
+        .where(j.kind == kind, j.account.in_(sorted(accounts)), _free(now))
+        .order_by(j.due_at, j.id)
+        .limit(1)
+        .subquery()
+        for kind in sorted(kinds)
+    ]
+    rows = connection.execute(sa.union_all(*(sa.select(first.c.kind, first.c.due_at) for first in firsts)))
+    return {row.kind: row.due_at for row in rows}
 
 
 def _free(now: datetime) -> sa.ColumnElement[bool]:
