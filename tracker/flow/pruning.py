@@ -20,7 +20,7 @@ _TRANSACTION_S: Final = 0.05
 _PAUSE_S: Final = 0.02
 _FIRST_BATCH: Final = 50
 #: where a commit itself takes long, smaller ones would only be more of them
-_SMALLEST_BATCH: Final = 10
+_SMALLEST_BATCH: Final = 25
 _LARGEST_BATCH: Final = 500
 #: seconds for which pages are given back in one transaction; its commit takes longer than that
 _GIVE_BACK_S: Final = 0.02

@@ -30,7 +30,7 @@ CALLBACKS: Final = (inbox.IGNORED, inbox.UNREADABLE, inbox.ORPHANED, inbox.QUARA
 #: pages of a SQLite file that are given back between two looks at the clock
 _PAGES: Final = 16
 #: bytes that a row takes with its part of the indexes, beside what is measured; found by filling a database
-_ROW_BYTES: Final = {"calls": 900, "submissions": 600, "events": 700, "callbacks": 600, "exchanges": 450}
+_ROW_BYTES: Final = {"calls": 900, "submissions": 600, "events": 450, "callbacks": 600, "exchanges": 450}
 _OPEN: Final = [status.value for status in OPEN]
 
 
