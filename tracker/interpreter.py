@@ -11,7 +11,7 @@ _YOUNG: Final = 50_000
 _MIDDLE: Final = 20
 _OLD: Final = 20
 #: seconds; Python's own 5 ms are as long as a commit takes, and a thread that computes would cost each answer so much
-_SWITCH_S: Final = 0.001
+_SWITCH_S: Final = 0.0005
 
 
 def tune() -> None:

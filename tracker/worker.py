@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from datetime import timedelta
-from time import monotonic, thread_time
+from time import monotonic
 from typing import Any, Final
 
 import structlog
 
 from tracker.errors import StorageUnavailable
 from tracker.flow.courtesy import Courtesy
+from tracker.flow.joining import HOLDING_ALONE_S, HOLDING_S
 from tracker.flow.program import Program
 from tracker.store import jobs, workers
 from tracker.store.database import Connection
@@ -46,6 +47,9 @@ class Worker:
         self._program = program
         self._stopping = asyncio.Event()
         self._inbox = asyncio.Event()
+        #: callbacks that this process has stored; counted by the thread that stores
+        self._arrived = 0
+        self._courtesy = Courtesy()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._under_way: set[asyncio.Task[None]] = set()
         self._asks: set[asyncio.Task[None]] = set()
@@ -55,9 +59,10 @@ class Worker:
         #: it ended although nobody told it to
         self.failed = False
 
-    def wake(self) -> None:
-        """There is something in the inbox. From any thread."""
-        if self._loop is None:
+    def wake(self, stored: int = 0) -> None:
+        """There is something in the inbox, of which this process has just stored so many. From any thread."""
+        self._arrived += stored
+        if self._loop is None or self._inbox.is_set():
             return
         # the loop may be closed meanwhile: then nobody needs waking
         with contextlib.suppress(RuntimeError):
@@ -109,18 +114,19 @@ class Worker:
 
     async def _join_all(self) -> None:
         """Join until nothing waits, with rests that leave the event loop to those who wait for an answer."""
-        joiner, courtesy, busy = self._program.joiner, Courtesy(), 0.0
+        joiner, courtesy = self._program.joiner, self._courtesy
         while not self._stopping.is_set():
             began = monotonic()
-            joined = await asyncio.to_thread(joiner.join_pending)
+            courtesy.arrived(began, self._arrived)
+            holding_s = HOLDING_ALONE_S if courtesy.alone else HOLDING_S
+            joined = await asyncio.to_thread(joiner.join_pending, holding_s=holding_s)
             if not joined.count:
                 return
             ended = monotonic()
-            rest = courtesy.rest(ended, ended - began, more=joined.more, busy=busy)
-            # a moment at least, in which it shows whether there is much to do beside joining
-            at, computed = monotonic(), thread_time()
-            await self._pause(rest)
-            busy = (thread_time() - computed) / max(monotonic() - at, 1e-6)
+            courtesy.arrived(ended, self._arrived)
+            rest = courtesy.rest(ended, ended - began, more=joined.more, can_join=joiner.can_join)
+            if rest > 0:
+                await self._pause(rest)
 
     async def _every(self, step: Callable[[], Awaitable[float | None]], seconds: float) -> None:
         """Run a step again and again; it may say how long to pause until the next time."""

@@ -102,7 +102,7 @@ def test_what_was_put_in_is_committed(database: Held) -> None:
         # whoever joins is told after the commit
         assert await asyncio.to_thread(told.wait, 60)
 
-    with_inbox(database, what, stored=told.set)
+    with_inbox(database, what, stored=lambda _: told.set())
 
 
 def test_what_arrives_during_a_commit_shares_the_next_one(database: Held) -> None:

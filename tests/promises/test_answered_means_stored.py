@@ -344,7 +344,7 @@ def test_a_database_server_that_vanished_without_a_word(postgres_database: str) 
 def test_what_goes_wrong_behind_a_commit_does_not_end_the_storing(database_url: str) -> None:
     """Nobody else stores: the thread that does goes on, whatever follows a commit."""
 
-    def mistake() -> None:
+    def mistake(_: int) -> None:
         raise RuntimeError("a mistake of ours")
 
     async def put_two(house: House) -> None:

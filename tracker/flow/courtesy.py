@@ -10,30 +10,46 @@ from typing import Final
 
 #: seconds from the beginning of one batch to that of the next, where nothing waits: what comes meanwhile is joined
 #: together, which costs a fraction of joining it one by one
-_PACE_S: Final = 0.04
-#: from which share of its time on the event loop has more to do than it can
-BUSY: Final = 0.6
+_PACE_S: Final = 0.06
 #: of the time, how much the joiner takes while there is a rush: one part of so many
 _PARTS: Final = 10
 #: seconds; for so long storing goes first
 RUSH_S: Final = 15.0
+#: seconds over which arrivals are counted before they are a rate
+_COUNTED_S: Final = 0.1
+#: callbacks a second, up to which nobody can be in a hurry
+_FEW: Final = 20.0
 
 
 class Courtesy:
-    """One joiner's manners. Times in seconds of any clock that only rises."""
+    """One joiner's manners towards those who store in the same process. Times in seconds of any clock that rises."""
 
     def __init__(self) -> None:
+        self._counted_at, self._counted = 0.0, 0
+        self._rate = 0.0
         self._rush_since: float | None = None
 
-    def rest(self, now: float, took_s: float, *, more: bool, busy: float) -> float:
+    def arrived(self, now: float, count: int) -> None:
+        """So many callbacks were stored in this process since it began."""
+        passed = now - self._counted_at
+        if passed >= _COUNTED_S:
+            self._rate = (count - self._counted) / passed
+            self._counted_at, self._counted = now, count
+
+    @property
+    def alone(self) -> bool:
+        """Whether hardly anybody waits for the joiner to be done."""
+        return self._rate <= _FEW
+
+    def rest(self, now: float, took_s: float, *, more: bool, can_join: float) -> float:
         """How long to rest after a batch that ended now.
 
-        more: callbacks wait already. busy: which share of its time the event loop computed, when the joiner did not.
+        more: callbacks wait already. can_join: how many a second the joiner could, if it did nothing else.
         """
         if not more:
             self._rush_since = None
             return max(0.0, _PACE_S - took_s)
-        if busy < BUSY:
+        if self._rate <= can_join:
             return 0.0
         if self._rush_since is None:
             self._rush_since = now

@@ -42,8 +42,10 @@ FOREIGN_AFTER: Final = timedelta(days=7)
 _BATCH: Final = 500
 _LOOKS_AT_ONCE: Final = 100
 _SMALLEST_BATCH: Final = 20
-#: seconds; SQLite's one writer is busy with a batch for about so long, and who stores callbacks waits for it
-_BATCH_TAKES_S: Final = 0.025
+#: seconds; where somebody may wait meanwhile
+HOLDING_S: Final = 0.025
+#: and where nobody does: large batches cost less for each callback
+HOLDING_ALONE_S: Final = 0.1
 #: ids and references that are weighed of one callback; a record has one or two, a joke has thousands
 _MOST_IDS: Final = 20
 
@@ -72,21 +74,25 @@ class Joiner:
         self, database: Database, accounts: Mapping[str, Account], clock: Clock = system_clock
     ) -> None:
         self._database, self._accounts, self._clock = database, accounts, clock
-        self._batch, self._one_takes_s = _BATCH, _BATCH_TAKES_S / _BATCH
+        #: what one callback has cost of late, in seconds
+        self._one_takes_s = HOLDING_S / _BATCH
 
-    def join_pending(self) -> Joined:
-        """Read and join the oldest callbacks that nobody has read."""
-        most = self._batch
+    @property
+    def can_join(self) -> float:
+        """How many callbacks a second, by what they have cost of late."""
+        return 1 / self._one_takes_s
+
+    def join_pending(self, *, holding_s: float = HOLDING_S) -> Joined:
+        """Read and join the oldest callbacks that nobody has read.
+
+        holding_s: SQLite's one writer is busy with them for about so many seconds; who stores callbacks waits for it.
+        """
+        most = max(_SMALLEST_BATCH, min(_BATCH, int(holding_s / self._one_takes_s)))
         raw = self._database.read(lambda c: inbox.pending(c, self._accounts.keys(), most))
         read = [self._read(r) for r in raw]
         if read:
             self._join(read)
         return Joined(count=len(raw), more=len(raw) >= most)
-
-    def _suit(self, count: int, took_s: float) -> None:
-        """Have the next batch take about as long as one should, by what one callback has cost of late."""
-        self._one_takes_s += 0.3 * (took_s / count - self._one_takes_s)
-        self._batch = max(_SMALLEST_BATCH, min(_BATCH, int(_BATCH_TAKES_S / self._one_takes_s)))
 
     def _join(self, read: Sequence[_Read]) -> None:
         """Join these; one that cannot be joined costs only itself."""
@@ -211,7 +217,7 @@ class Joiner:
         inbox.write(c, closed)
         for account, group in receipts.items():
             weigh(c, account, group, self._clock(), fresh=True)
-        self._suit(len(read), monotonic() - began)
+        self._one_takes_s += 0.3 * ((monotonic() - began) / len(read) - self._one_takes_s)
         log.info("callbacks.read", count=len(still), not_calls=len(closed))
 
     def _look_again(self, c: Connection, due: Iterable[tuple[str, str]]) -> None:

@@ -67,9 +67,13 @@ class Inbox:
     """Stores callbacks in groups. `start` before use, `stop` afterwards; `put` from the event loop only."""
 
     def __init__(
-        self, database: Database, *, stored: Callable[[], None] = lambda: None, clock: Clock = system_clock
+        self,
+        database: Database,
+        *,
+        stored: Callable[[int], None] = lambda _: None,
+        clock: Clock = system_clock,
     ) -> None:
-        """stored: called after each commit, from the writing thread; wakes whoever joins."""
+        """stored: called after each commit with how many it had, from the writing thread; wakes whoever joins."""
         self._database, self._stored, self._clock = database, stored, clock
         self._waiting: deque[_Row] = deque()
         self._strangers: deque[NewCallback] = deque()
@@ -272,7 +276,7 @@ class Inbox:
         else:
             self._tell(batch, None)
             try:
-                self._stored()
+                self._stored(len(batch))
             except Exception:  # what others do with it must not end this thread
                 log.exception("callbacks.not_told", count=len(batch))
 

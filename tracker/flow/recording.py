@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from tracker.domain.calls import Call
-from tracker.domain.events import Event, Source
+from tracker.domain.calls import Call, CallStatus
+from tracker.domain.events import AtSource, Event, EventType, Source
 from tracker.domain.readings import Reading
 from tracker.domain.records import Derived, Evidence, derive
 from tracker.domain.timeline import Timeline, fold
@@ -60,6 +60,48 @@ def record(
     records.write_calls(connection, {id: timelines[id] for id in changed}, now)
     records.write_submissions(connection, [s for id in changed for s in timelines[id].submissions])
     return timelines
+
+
+def record_first(
+    connection: Connection,
+    calls: Mapping[str, Locked],
+    said: Mapping[tuple[str, str], Sequence[Evidence]],
+    now: datetime,
+) -> dict[str, Timeline]:
+    """`record` for calls of which nothing was heard since they were accepted, as nearly every callback finds its call.
+
+    What is said now (by call and submission) is all the evidence there is, and what stands before it means only that
+    the provider has accepted: so neither events nor evidence are read, and what follows is the same.
+
+    calls: among them those of `said`, which `store.records.accepted` gave in this transaction.
+    """
+    events: dict[str, list[Event]] = {}
+    repeats: dict[str, str | None] = {}
+    fresh: list[Event] = []
+    for (call, submission), heard in said.items():
+        attempt = Attempt(id=submission, call=call, interval=calls[call].interval or 0, number=1)
+        derived = _derive(attempt, heard)
+        repeats |= {id: of for id, of in derived.repeat_of.items() if of is not None}
+        fresh += derived.events
+        events[call] = [_acceptance(attempt, calls[call])]
+    for event in records.insert_events(connection, fresh, now):
+        events[event.call].append(event)
+    timelines = {id: fold(es, interval=calls[id].interval or 0) for id, es in events.items()}
+    records.write_calls(connection, timelines, now)
+    records.write_submissions(
+        connection, [s for timeline in timelines.values() for s in timeline.submissions]
+    )
+    inbox.write_repeats(connection, repeats)
+    return timelines
+
+
+def _acceptance(of: Attempt, call: Locked) -> Event:
+    """What the events of an accepted submission amount to."""
+    return Event(
+        key=f"{of.id}/queued", call=of.call, submission=of.id, attempt=of.number, type=EventType.status,
+        status=CallStatus.queued, at=call.created_at, at_source=AtSource.received, source=Source.sender,
+        detail={"charges": call.charges},
+    )  # fmt: skip
 
 
 def _rederive(

@@ -5,20 +5,23 @@ Whoever weighs holds the joining lock, and takes it before any call's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
-from tracker.domain.events import MatchedBy
+from tracker.domain.events import MatchedBy, Source
 from tracker.domain.matching import Join, Receipt, Submitted, Verdict, base_key, id_key
 from tracker.domain.readings import Reading
+from tracker.domain.records import Evidence
+from tracker.domain.timeline import Timeline
 from tracker.flow.gathering import gather, worth_asking
-from tracker.flow.recording import record
+from tracker.flow.recording import record, record_first
 from tracker.store import inbox, jobs, records
 from tracker.store.database import Connection
+from tracker.store.records import Locked
 
 log = structlog.get_logger()
 
@@ -43,17 +46,18 @@ def weigh(c: Connection, account: str, targets: list[Receipt], now: datetime, *,
         for id in gathered.targets
     }
     changed = {id: s for id, s in after.items() if _differs(s, before[id])}
-    touched = {s.submission for id in changed for s in (after[id], before[id]) if s.submission}
+    touched = {
+        s.submission: s.call for id in changed for s in (after[id], before[id]) if s.submission and s.call
+    }
     moved = {id: s for id, s in changed.items() if s.submission != before[id].submission}
 
-    calls = records.lock(c, {s.call for id in changed for s in (after[id], before[id]) if s.call})
+    calls = records.lock(c, set(touched.values()))
     inbox.write(c, list(changed.values()))
     waited = {id for id in changed if before[id].state != inbox.PENDING}
     inbox.wait_for(
         c, account, {id: _keys(gathered.receipts[id].reading, s) for id, s in changed.items()}, waited
     )
-    read = {id: gathered.receipts[id].reading for id in changed}
-    timelines = record(c, calls, rederive=touched, read=read, now=now)
+    timelines = _record(c, calls, touched, list(changed.values()), gathered.receipts, now)
     ambiguous = [id for id, s in changed.items() if s.reason == "ambiguous" != before[id].reason]
     jobs.plan_all(c, jobs.ASK, worth_asking(gathered, ambiguous), account, now)
     log.info(
@@ -73,6 +77,35 @@ def weigh(c: Connection, account: str, targets: list[Receipt], now: datetime, *,
             if s.call is not None and len(moved) <= _NAMED
         ],
     )
+
+
+def _record(
+    c: Connection,
+    calls: Mapping[str, Locked],
+    touched: Mapping[str, str],
+    standings: Sequence[inbox.Standing],
+    receipts: Mapping[str, Receipt],
+    now: datetime,
+) -> dict[str, Timeline]:
+    """What follows for these calls from what their submissions (id → call) gained or lost."""
+    accepted = records.accepted(c, calls)
+    said: dict[tuple[str, str], list[Evidence]] = {
+        (call, id): [] for id, call in touched.items() if call in accepted
+    }
+    for s in standings:
+        if s.call in accepted and s.submission and s.matched_by:
+            heard = Evidence(
+                id=s.id, source=Source.callback, received_at=receipts[s.id].received_at,
+                reading=receipts[s.id].reading, matched_by=MatchedBy(s.matched_by),
+            )  # fmt: skip
+            said[s.call, s.submission].append(heard)
+    timelines = record_first(c, calls, said, now)
+    rest = {id: call for id, call in calls.items() if id not in accepted}
+    if rest:
+        rederive = [id for id, call in touched.items() if call in rest]
+        read = {s.id: receipts[s.id].reading for s in standings}
+        timelines |= record(c, rest, rederive=rederive, read=read, now=now)
+    return timelines
 
 
 def _differs(after: inbox.Standing, before: inbox.Standing) -> bool:

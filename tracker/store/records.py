@@ -26,6 +26,12 @@ _EVENT = (
     _E.id, _E.call_id, _E.key, _E.submission_id, _E.attempt, _E.dial, _E.type, _E.status, _E.at, _E.at_source,
     _E.source, _E.provider_status, _E.reason, _E.matched_by, _E.callback_id, _E.detail, _E.recorded_at, _E.withdrawn,
 )  # fmt: skip
+_C = t.calls.c
+#: the last of them are all false or NULL where a call was accepted and no more
+_LOCKED = (
+    *(_C.id, _C.interval, _C.created_at, _C.charges, _C.status, _C.attempts),
+    *(_C.settled, _C.disputed, _C.cancel_requested, _C.next_attempt_at, _C.recording_url, _C.dtmf),
+)
 # the members by their words: a hundred thousand times, an enum's own call is dear
 _STATUSES = {s.value: s for s in CallStatus}
 _TYPES = {e.value: e for e in EventType}
@@ -40,6 +46,12 @@ class Locked:
 
     #: minutes, as in `Call`
     interval: int | None
+    #: UTC
+    created_at: datetime
+    #: as the provider named them
+    charges: str | None
+    #: by its cache, its first submission was accepted, and that is all
+    only_accepted: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,11 +136,25 @@ def lock_calls(connection: Connection, ids: Collection[str]) -> dict[str, Call]:
 def lock(connection: Connection, ids: Collection[str]) -> dict[str, Locked]:
     """The same without what was asked for, for whoever has many."""
     also = " ORDER BY id FOR UPDATE" if connection.dialect.name == "postgresql" else ""
-    c = t.calls.c
     return {
-        id: Locked(interval=interval)
-        for id, interval in bulk.select(connection, (c.id, c.interval), c.id, ids, also=also)
-    }
+        id: Locked(
+            interval=interval, created_at=created_at, charges=charges,
+            only_accepted=status == "queued" and attempts == 1 and not any(more),
+        )
+        for id, interval, created_at, charges, status, attempts, *more in bulk.select(
+            connection, _LOCKED, _C.id, ids, also=also
+        )
+    }  # fmt: skip
+
+
+def accepted(connection: Connection, calls: Mapping[str, Locked]) -> set[str]:
+    """Of these calls, those of which nothing is known but that their first submission was sent and accepted: that are
+    three events, and there is no other."""
+    ids = [id for id, call in calls.items() if call.only_accepted]
+    three = bulk.select(
+        connection, (_E.call_id,), _E.call_id, ids, also=" GROUP BY call_id HAVING count(*) = 3"
+    )
+    return {id for (id,) in three}
 
 
 def call_of(row: Row[Any]) -> Call:

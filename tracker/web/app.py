@@ -64,7 +64,7 @@ def create_app(
             await asyncio.to_thread(prepare, database, create=True)
             program = assemble(database, accounts, clock, keep=settings.retention.keep)
             worker = Worker(program) if run_worker else None
-            inbox = Inbox(database, stored=worker.wake if worker else lambda: None, clock=clock)
+            inbox = Inbox(database, stored=worker.wake if worker else lambda _: None, clock=clock)
             inbox.start()
             working = asyncio.create_task(_work(worker)) if worker else None
             until_stopping = asyncio.create_task(_stop_with(stopping, worker))
