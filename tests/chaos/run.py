@@ -17,7 +17,7 @@ from tests.chaos.faults import Fault, Faults
 from tests.chaos.fleet import Fleet
 from tests.chaos.provider import Postman, chaotic
 from tests.postgres_server import ObedientServer
-from tests.processes import Processes
+from tests.processes import Processes, eventually
 
 #: so that each request to the provider says which submission it is
 ACCOUNT: dict[str, Any] = {"extra": {"custom": "{submission}"}, "timeout_s": 1.0}
@@ -57,11 +57,13 @@ def run(
     workers: Iterable[Iterable[str]] = (),
     postgres: ObedientServer | None = None,
     pause_s: float = 0.2,
+    least: int = 0,
     say: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Bring these faults over the fleet while calls are placed and callbacks come; then reckon.
 
     postgres: the server of `database_url`, where it is to be stopped, too. pause_s: between two calls of a caller.
+    least: so many calls and callbacks are answered before each fault, however slow the machine is.
     """
     report = Report(seed=seed)
     urls: list[Callable[[], list[str]]] = [list]
@@ -73,7 +75,12 @@ def run(
             bringer = Faults(fleet, database_url, postgres)
             with Callers(fleet.urls, seed, pause_s=pause_s) as callers:
                 for fault in faults:
+                    enough = len(callers.told) + least, len(postman.answered) + least
                     time.sleep(fault.quiet_s)
+                    eventually(
+                        lambda: len(callers.told) >= enough[0] and len(postman.answered) >= enough[1],  # noqa: B023
+                        "calls and callbacks should be answered between two faults",
+                    )
                     say(f"{len(callers.told)} calls, {len(postman.answered)} callbacks answered; {fault}")
                     report.faults[fault.what] += 1
                     report.broken += bringer.bring(fault)

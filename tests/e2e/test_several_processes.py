@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.run import run
-from tests.promises.test_nothing_is_lost_through_kills import kills, new_seed, shows
+from tests.promises.test_nothing_is_lost_through_kills import LEAST, kills, new_seed, shows
+
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_two_servers_and_two_workers_that_are_killed_in_turn(postgres_database: str, tmp_path: Path) -> None:
     seed = new_seed()
     report = run(
-        tmp_path, postgres_database, kills(seed, 8), seed=seed, servers=[["--no-worker"]] * 2, workers=[[], []],
-        pause_s=0.1,
+        tmp_path, postgres_database, kills(seed, 4), seed=seed, servers=[["--no-worker"]] * 2, workers=[[], []],
+        pause_s=0.1, least=LEAST,
     )  # fmt: skip
     shows(report)
-    assert report.starts == 4 + 8
+    assert report.starts == 4 + 4

@@ -17,6 +17,12 @@ from tests.chaos.faults import Fault
 from tests.chaos.run import Report, obedient_postgres, run
 from tests.postgres_server import ObedientServer
 
+#: calls and callbacks that are answered before each fault
+LEAST = 3
+
+# starting a process takes many seconds on a machine that is busy with other things
+pytestmark = pytest.mark.timeout(300)
+
 
 def kills(seed: int, count: int, what: str = "kill") -> list[Fault]:
     """At moments that follow from the seed; in turn, so that everybody dies."""
@@ -35,8 +41,9 @@ def kills(seed: int, count: int, what: str = "kill") -> list[Fault]:
 def shows(report: Report) -> None:
     print(report)
     assert report.broken == []
-    assert report.calls > 10
-    assert report.answered > 10
+    faults = report.faults.total()
+    assert report.calls >= LEAST * faults
+    assert report.answered >= LEAST * faults
 
 
 def new_seed() -> int:
@@ -47,7 +54,7 @@ def new_seed() -> int:
 
 def test_a_server_that_is_killed_again_and_again(database_url: str, tmp_path: Path) -> None:
     seed = new_seed()
-    shows(run(tmp_path, database_url, kills(seed, 5), seed=seed, servers=[[]], pause_s=0.1))
+    shows(run(tmp_path, database_url, kills(seed, 4), seed=seed, servers=[[]], pause_s=0.1, least=LEAST))
 
 
 def test_a_second_server_and_a_worker_on_the_same_file(tmp_path: Path) -> None:
@@ -56,7 +63,14 @@ def test_a_second_server_and_a_worker_on_the_same_file(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'tracker.db'}"
     shows(
         run(
-            tmp_path, url, kills(seed, 3), seed=seed, servers=[[], ["--no-worker"]], workers=[[]], pause_s=0.1
+            tmp_path,
+            url,
+            kills(seed, 3),
+            seed=seed,
+            servers=[[], ["--no-worker"]],
+            workers=[[]],
+            pause_s=0.1,
+            least=LEAST,
         )
     )
 
@@ -78,7 +92,7 @@ def test_a_database_server_that_is_stopped_and_started_and_crashes(
     ]
     report = run(
         tmp_path, postgres.create_database(), faults, seed=seed, servers=[["--no-worker"]], workers=[[]],
-        postgres=postgres, pause_s=0.1,
+        postgres=postgres, pause_s=0.1, least=LEAST,
     )  # fmt: skip
     shows(report)
     assert report.refused > 0
