@@ -41,11 +41,14 @@ _LOOKS: Final = (FIRST_LOOK, *(timedelta(seconds=s) for s in (30, 120, 600, 3600
 FOREIGN_AFTER: Final = timedelta(days=7)
 _BATCH: Final = 500
 _LOOKS_AT_ONCE: Final = 100
-_SMALLEST_BATCH: Final = 20
+#: what each callback costs where it finds many others of its call is shared by a batch
+_SMALLEST_BATCH: Final = 50
 #: seconds; where somebody may wait meanwhile
 HOLDING_S: Final = 0.025
 #: and where nobody does: large batches cost less for each callback
 HOLDING_ALONE_S: Final = 0.1
+#: PostgreSQL stores beside it
+_HOLDING_NOBODY_S: Final = 0.25
 #: ids and references that are weighed of one callback; a record has one or two, a joke has thousands
 _MOST_IDS: Final = 20
 
@@ -87,6 +90,8 @@ class Joiner:
 
         holding_s: SQLite's one writer is busy with them for about so many seconds; who stores callbacks waits for it.
         """
+        if not self._database.is_sqlite:
+            holding_s = _HOLDING_NOBODY_S
         most = max(_SMALLEST_BATCH, min(_BATCH, int(holding_s / self._one_takes_s)))
         raw = self._database.read(lambda c: inbox.pending(c, self._accounts.keys(), most))
         read = [self._read(r) for r in raw]

@@ -81,6 +81,22 @@ def select(
     return _read(columns, _fetched(connection, _select_sqlite(tuple(columns), where, also), (one,)))
 
 
+def go_by_indexes(connection: Connection) -> None:
+    """Until the transaction ends, have PostgreSQL look rows up one by one in the order of an index.
+
+    Its own choice goes by statistics, which know nothing of what came since they were made: a batch would be joined by
+    reading whole tables, and the oldest of many that wait would be found by sorting all of them.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_BY_INDEXES)
+
+
+_BY_INDEXES: Final = "SELECT " + ", ".join(
+    f"set_config('enable_{way}', 'off', true)"
+    for way in ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "sort")
+)
+
+
 def _execute(connection: Connection, statement: str, values: Sequence[Any]) -> None:
     connection.exec_driver_sql(statement, tuple(values))
 

@@ -85,12 +85,14 @@ def unpack_headers(packed: bytes) -> Headers:
 
 def lock_joining(connection: Connection) -> None:
     """One joiner at a time, in whatever process, until the transaction ends. On SQLite the transaction is the lock."""
+    bulk.go_by_indexes(connection)
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_JOINING_LOCK)))
 
 
 def pending(connection: Connection, accounts: Collection[str], limit: int) -> list[RawCallback]:
     """The oldest callbacks that nobody has read yet."""
+    bulk.go_by_indexes(connection)
     most = _fitting(connection, accounts, limit)
     rows = bulk.select(
         connection, _RAW, t.callbacks.c.account, accounts, also=f"{_OLDEST_PENDING} LIMIT {most}"
@@ -114,7 +116,8 @@ def _fitting(connection: Connection, accounts: Collection[str], limit: int) -> i
 def still_pending(connection: Connection, ids: Collection[str]) -> set[str]:
     """Of these, those that nobody else has read meanwhile."""
     c = t.callbacks.c
-    return {id for (id,) in bulk.select(connection, (c.id,), c.id, ids, also=" AND state = 'pending'")}
+    # the state is looked at here: asked for by it, PostgreSQL would look through all that is pending
+    return {id for id, state in bulk.select(connection, (c.id, c.state), c.id, ids) if state == PENDING}
 
 
 def standings(connection: Connection, ids: Collection[str]) -> dict[str, Standing]:
