@@ -26,6 +26,7 @@ from tracker.domain.matching import (
 )
 from tracker.domain.readings import NotACall, Reading, Unreadable
 from tracker.errors import StorageUnavailable
+from tracker.flow import straight
 from tracker.flow.clock import Clock, system_clock
 from tracker.flow.weighing import FIRST_LOOK, weigh
 from tracker.providers.base import Incoming
@@ -88,7 +89,8 @@ class Joiner:
     def join_pending(self, *, holding_s: float = HOLDING_S) -> Joined:
         """Read and join the oldest callbacks that nobody has read.
 
-        holding_s: SQLite's one writer is busy with them for about so many seconds; who stores callbacks waits for it.
+        What can be known of them beforehand is worked out while others write. holding_s: SQLite's one writer is busy
+        with the rest for about so many seconds; who stores callbacks waits for it.
         """
         if not self._database.is_sqlite:
             holding_s = _HOLDING_NOBODY_S
@@ -96,20 +98,36 @@ class Joiner:
         raw = self._database.read(lambda c: inbox.pending(c, self._accounts.keys(), most))
         read = [self._read(r) for r in raw]
         if read:
-            self._join(read)
+            self._join(read, self._prepared(_receipts(read)))
         return Joined(count=len(raw), more=len(raw) >= most)
 
-    def _join(self, read: Sequence[_Read]) -> None:
+    def _prepared(self, receipts: Mapping[str, list[Receipt]]) -> list[straight.Prepared]:
+        try:
+            return self._database.read(lambda c: self._work_out(c, receipts)) if receipts else []
+        except StorageUnavailable:
+            raise
+        except Exception:  # whichever it is that we stumble over, it is found when they are joined one by one
+            log.exception("callbacks.not_prepared", count=sum(map(len, receipts.values())))
+            return []
+
+    def _work_out(self, c: Connection, receipts: Mapping[str, list[Receipt]]) -> list[straight.Prepared]:
+        found = (straight.prepare(c, account, group, self._clock()) for account, group in receipts.items())
+        return [prepared for prepared in found if prepared is not None]
+
+    def _join(self, read: Sequence[_Read], prepared: Sequence[straight.Prepared]) -> None:
         """Join these; one that cannot be joined costs only itself."""
         try:
-            self._database.write(lambda c: self._take(c, read))
+            self._database.write(lambda c: self._take(c, read, prepared))
         except StorageUnavailable:
             raise
         except Exception as error:
             if len(read) > 1:
                 half = len(read) // 2
-                self._join(read[:half])
-                self._join(read[half:])
+                self._join(read[:half], [])
+                self._join(read[half:], [])
+                return
+            if prepared:
+                self._join(read, [])
                 return
             log.exception("callback.not_joined", callback=read[0].raw.id)
             failed = inbox.Standing(
@@ -201,29 +219,26 @@ class Joiner:
             said = replace(said, ids=said.ids[:_MOST_IDS], references=said.references[:_MOST_IDS])
         return _Read(raw=raw, said=said)
 
-    def _take(self, c: Connection, read: Sequence[_Read]) -> None:
+    def _take(self, c: Connection, read: Sequence[_Read], prepared: Sequence[straight.Prepared]) -> None:
         inbox.lock_joining(c)
         began = monotonic()  # with the turn to write, or others' waiting would be taken for work
         still = inbox.still_pending(c, [r.raw.id for r in read])
-        receipts: dict[str, list[Receipt]] = {}
-        closed: list[inbox.Standing] = []
-        for r in read:
-            raw, said = r.raw, r.said
-            if raw.id not in still:
-                continue
-            if isinstance(said, Reading):
-                receipt = Receipt(
-                    id=raw.id, account=raw.account, lane=raw.lane, received_at=raw.received_at, reading=said
-                )
-                receipts.setdefault(raw.account, []).append(receipt)
-            else:
-                state = inbox.IGNORED if isinstance(said, NotACall) else inbox.UNREADABLE
-                closed.append(inbox.Standing(id=raw.id, state=state, reason=said.reason))
+        done = {id for each in prepared for id in straight.write(c, each, still)}
+        left = [r for r in read if r.raw.id in still and r.raw.id not in done]
+        closed = [
+            inbox.Standing(
+                id=r.raw.id,
+                state=inbox.IGNORED if isinstance(r.said, NotACall) else inbox.UNREADABLE,
+                reason=r.said.reason,
+            )
+            for r in left
+            if not isinstance(r.said, Reading)
+        ]
         inbox.write(c, closed)
-        for account, group in receipts.items():
+        for account, group in _receipts(left).items():
             weigh(c, account, group, self._clock(), fresh=True)
         self._one_takes_s += 0.3 * ((monotonic() - began) / len(read) - self._one_takes_s)
-        log.info("callbacks.read", count=len(still), not_calls=len(closed))
+        log.info("callbacks.read", count=len(still), straight=len(done), not_calls=len(closed))
 
     def _look_again(self, c: Connection, due: Iterable[tuple[str, str]]) -> None:
         now = self._clock()
@@ -245,6 +260,22 @@ class Joiner:
                     if s.state == inbox.ORPHANED
                 ],
             )
+
+
+def _receipts(read: Iterable[_Read]) -> dict[str, list[Receipt]]:
+    """Those of them that are call records, by account."""
+    receipts: dict[str, list[Receipt]] = {}
+    for r in read:
+        if isinstance(r.said, Reading):
+            receipt = Receipt(
+                id=r.raw.id,
+                account=r.raw.account,
+                lane=r.raw.lane,
+                received_at=r.raw.received_at,
+                reading=r.said,
+            )
+            receipts.setdefault(r.raw.account, []).append(receipt)
+    return receipts
 
 
 def _rescheduled(

@@ -62,37 +62,18 @@ def record(
     return timelines
 
 
-def record_first(
-    connection: Connection,
-    calls: Mapping[str, Locked],
-    said: Mapping[tuple[str, str], Sequence[Evidence]],
-    now: datetime,
-) -> dict[str, Timeline]:
-    """`record` for calls of which nothing was heard since they were accepted, as nearly every callback finds its call.
+def follow_first(
+    call: Locked, id: str, submission: str, said: Evidence, now: datetime
+) -> tuple[list[Event], Timeline]:
+    """What follows for a call of which nothing was heard since its first submission was accepted: its new events, and
+    its timeline but for what stood there already.
 
-    What is said now (by call and submission) is all the evidence there is, and what stands before it means only that
-    the provider has accepted: so neither events nor evidence are read, and what follows is the same.
-
-    calls: among them those of `said`, which `store.records.accepted` gave in this transaction.
+    What is said now is all the evidence there is, and what stands before it means only that the provider has accepted:
+    so neither evidence nor events need reading, and what follows is the same.
     """
-    events: dict[str, list[Event]] = {}
-    repeats: dict[str, str | None] = {}
-    fresh: list[Event] = []
-    for (call, submission), heard in said.items():
-        attempt = Attempt(id=submission, call=call, interval=calls[call].interval or 0, number=1)
-        derived = _derive(attempt, heard)
-        repeats |= {id: of for id, of in derived.repeat_of.items() if of is not None}
-        fresh += derived.events
-        events[call] = [_acceptance(attempt, calls[call])]
-    for event in records.insert_events(connection, fresh, now):
-        events[event.call].append(event)
-    timelines = {id: fold(es, interval=calls[id].interval or 0) for id, es in events.items()}
-    records.write_calls(connection, timelines, now)
-    records.write_submissions(
-        connection, [s for timeline in timelines.values() for s in timeline.submissions]
-    )
-    inbox.write_repeats(connection, repeats)
-    return timelines
+    attempt = Attempt(id=submission, call=id, interval=call.interval or 0, number=1)
+    events = records.stamped(_derive(attempt, [said]).events, now)
+    return events, fold([_acceptance(attempt, call), *events], interval=attempt.interval)
 
 
 def _acceptance(of: Attempt, call: Locked) -> Event:

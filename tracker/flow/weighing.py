@@ -5,23 +5,21 @@ Whoever weighs holds the joining lock, and takes it before any call's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
-from tracker.domain.events import MatchedBy, Source
+from tracker.domain.events import MatchedBy
 from tracker.domain.matching import Join, Receipt, Submitted, Verdict, base_key, id_key
 from tracker.domain.readings import Reading
-from tracker.domain.records import Evidence
 from tracker.domain.timeline import Timeline
 from tracker.flow.gathering import gather, worth_asking
-from tracker.flow.recording import record, record_first
+from tracker.flow.recording import record
 from tracker.store import inbox, jobs, records
 from tracker.store.database import Connection
-from tracker.store.records import Locked
 
 log = structlog.get_logger()
 
@@ -57,7 +55,8 @@ def weigh(c: Connection, account: str, targets: list[Receipt], now: datetime, *,
     inbox.wait_for(
         c, account, {id: _keys(gathered.receipts[id].reading, s) for id, s in changed.items()}, waited
     )
-    timelines = _record(c, calls, touched, list(changed.values()), gathered.receipts, now)
+    read = {id: gathered.receipts[id].reading for id in changed}
+    timelines = record(c, calls, rederive=touched, read=read, now=now)
     ambiguous = [id for id, s in changed.items() if s.reason == "ambiguous" != before[id].reason]
     jobs.plan_all(c, jobs.ASK, worth_asking(gathered, ambiguous), account, now)
     log.info(
@@ -65,47 +64,26 @@ def weigh(c: Connection, account: str, targets: list[Receipt], now: datetime, *,
         account=account,
         count=len(gathered.targets),
         moved=len(moved),
-        # so that the way of a call can be found in the log; in a rush the inbox itself must do
-        which=[
-            {
-                "callback": id,
-                "call": s.call,
-                "matched_by": s.matched_by,
-                "status": timelines[s.call].status.value,
-            }
-            for id, s in moved.items()
-            if s.call is not None and len(moved) <= _NAMED
-        ],
+        which=named_joins(moved.values(), timelines),
     )
 
 
-def _record(
-    c: Connection,
-    calls: Mapping[str, Locked],
-    touched: Mapping[str, str],
-    standings: Sequence[inbox.Standing],
-    receipts: Mapping[str, Receipt],
-    now: datetime,
-) -> dict[str, Timeline]:
-    """What follows for these calls from what their submissions (id → call) gained or lost."""
-    accepted = records.accepted(c, calls)
-    said: dict[tuple[str, str], list[Evidence]] = {
-        (call, id): [] for id, call in touched.items() if call in accepted
-    }
-    for s in standings:
-        if s.call in accepted and s.submission and s.matched_by:
-            heard = Evidence(
-                id=s.id, source=Source.callback, received_at=receipts[s.id].received_at,
-                reading=receipts[s.id].reading, matched_by=MatchedBy(s.matched_by),
-            )  # fmt: skip
-            said[s.call, s.submission].append(heard)
-    timelines = record_first(c, calls, said, now)
-    rest = {id: call for id, call in calls.items() if id not in accepted}
-    if rest:
-        rederive = [id for id, call in touched.items() if call in rest]
-        read = {s.id: receipts[s.id].reading for s in standings}
-        timelines |= record(c, rest, rederive=rederive, read=read, now=now)
-    return timelines
+def named_joins(
+    standings: Collection[inbox.Standing], timelines: Mapping[str, Timeline]
+) -> list[dict[str, str | None]]:
+    """For the log, so that the way of a call can be found in it; none in a rush: the inbox itself must do."""
+    if len(standings) > _NAMED:
+        return []
+    return [
+        {
+            "callback": s.id,
+            "call": s.call,
+            "matched_by": s.matched_by,
+            "status": timelines[s.call].status.value,
+        }
+        for s in standings
+        if s.call is not None
+    ]
 
 
 def _differs(after: inbox.Standing, before: inbox.Standing) -> bool:

@@ -40,24 +40,45 @@ _KINDS: Final = (
 Columns = Mapping[str, Sequence[Any]]
 
 
+#: statements with their values, ready to be run
+Plan = list[tuple[str, tuple[Any, ...]]]
+
+
 def insert(connection: Connection, table: sa.Table, rows: Columns) -> None:
     """Insert rows, given by column."""
-    names = tuple(rows)
-    if connection.dialect.name == "postgresql":
-        _execute(connection, _insert_postgresql(table, names), _arrays(table, rows))
-        return
-    for count, values in _chunks(_written(table, rows)):
-        _execute(connection, _insert_sqlite(table, names, count), values)
+    run(connection, plan_insert(connection, table, rows))
 
 
 def update(connection: Connection, table: sa.Table, rows: Columns) -> None:
     """Set columns of rows; the first of the given columns says which rows."""
+    run(connection, plan_update(connection, table, rows))
+
+
+def plan_insert(connection: Connection, table: sa.Table, rows: Columns) -> Plan:
+    """`insert` as it is run on connections of this kind, for whoever has less time when it is."""
     names = tuple(rows)
     if connection.dialect.name == "postgresql":
-        _execute(connection, _update_postgresql(table, names), _arrays(table, rows))
-        return
-    for count, values in _chunks(_written(table, rows)):
-        _execute(connection, _update_sqlite(table, names, count), values)
+        return [(_insert_postgresql(table, names), tuple(_arrays(table, rows)))]
+    return [
+        (_insert_sqlite(table, names, count), tuple(values))
+        for count, values in _chunks(_written(table, rows))
+    ]
+
+
+def plan_update(connection: Connection, table: sa.Table, rows: Columns) -> Plan:
+    """The same of `update`."""
+    names = tuple(rows)
+    if connection.dialect.name == "postgresql":
+        return [(_update_postgresql(table, names), tuple(_arrays(table, rows)))]
+    return [
+        (_update_sqlite(table, names, count), tuple(values))
+        for count, values in _chunks(_written(table, rows))
+    ]
+
+
+def run(connection: Connection, plan: Plan) -> None:
+    for statement, values in plan:
+        connection.exec_driver_sql(statement, values)
 
 
 def select(
@@ -95,10 +116,6 @@ _BY_INDEXES: Final = "SELECT " + ", ".join(
     f"set_config('enable_{way}', 'off', true)"
     for way in ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "sort")
 )
-
-
-def _execute(connection: Connection, statement: str, values: Sequence[Any]) -> None:
-    connection.exec_driver_sql(statement, tuple(values))
 
 
 def _fetched(connection: Connection, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:

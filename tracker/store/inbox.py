@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -139,27 +139,28 @@ def standings(connection: Connection, ids: Collection[str]) -> dict[str, Standin
 def write(connection: Connection, standings: Sequence[Standing]) -> None:
     """Record what was made of callbacks."""
     if standings:
-        bulk.update(
-            connection,
-            t.callbacks,
-            {
-                "id": [s.id for s in standings],
-                "state": [s.state for s in standings],
-                "reason": [s.reason for s in standings],
-                "reading": [reading_to_json(s.reading) if s.reading else None for s in standings],
-                "loose_number": [s.reading.to if s.reading and s.loose else None for s in standings],
-                "twin": [twin_text(s.reading) if s.reading and not s.named else None for s in standings],
-                "matched_by": [s.matched_by for s in standings],
-                "submission_id": [s.submission for s in standings],
-                "call_id": [s.call for s in standings],
-                "look_again_at": [s.look_again_at for s in standings],
-            },
-        )
+        bulk.update(connection, t.callbacks, standing_columns(standings))
     # what belongs nowhere repeats nothing; of what is joined its submission's evidence says it
     c = t.callbacks.c
     for part in parts([s.id for s in standings if s.state != JOINED]):
         lost = t.callbacks.update().where(c.id.in_(part), c.repeat_of.is_not(None))
         connection.execute(lost.values(repeat_of=None))
+
+
+def standing_columns(standings: Sequence[Standing]) -> dict[str, list[Any]]:
+    """What was made of callbacks by column, as their table has it."""
+    return {
+        "id": [s.id for s in standings],
+        "state": [s.state for s in standings],
+        "reason": [s.reason for s in standings],
+        "reading": [reading_to_json(s.reading) if s.reading else None for s in standings],
+        "loose_number": [s.reading.to if s.reading and s.loose else None for s in standings],
+        "twin": [twin_text(s.reading) if s.reading and not s.named else None for s in standings],
+        "matched_by": [s.matched_by for s in standings],
+        "submission_id": [s.submission for s in standings],
+        "call_id": [s.call for s in standings],
+        "look_again_at": [s.look_again_at for s in standings],
+    }
 
 
 def write_repeats(connection: Connection, repeat_of: Mapping[str, str | None]) -> None:

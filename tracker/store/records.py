@@ -5,7 +5,7 @@ Nothing here decides anything; `tracker.flow.recording` says what is written, an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -135,7 +135,13 @@ def lock_calls(connection: Connection, ids: Collection[str]) -> dict[str, Call]:
 
 def lock(connection: Connection, ids: Collection[str]) -> dict[str, Locked]:
     """The same without what was asked for, for whoever has many."""
-    also = " ORDER BY id FOR UPDATE" if connection.dialect.name == "postgresql" else ""
+    return look_at(
+        connection, ids, also=" ORDER BY id FOR UPDATE" if connection.dialect.name == "postgresql" else ""
+    )
+
+
+def look_at(connection: Connection, ids: Collection[str], *, also: str = "") -> dict[str, Locked]:
+    """The same without locking them."""
     return {
         id: Locked(
             interval=interval, created_at=created_at, charges=charges,
@@ -257,37 +263,41 @@ def _event_of(row: tuple[Any, ...]) -> Event:
     )  # fmt: skip
 
 
+def stamped(events: Iterable[Event], now: datetime) -> list[Event]:
+    """Events as they are stored, with their ids. One that has an id already keeps it and its `recorded_at`."""
+    return [e if e.id else Event.trusted({**vars(e), "id": new_id("ev"), "recorded_at": now}) for e in events]
+
+
 def insert_events(connection: Connection, events: Sequence[Event], now: datetime) -> list[Event]:
-    """Add events; gives them back with their ids. One that has an id already keeps it and its `recorded_at`."""
-    stored = [
-        e if e.id else Event.trusted({**vars(e), "id": new_id("ev"), "recorded_at": now}) for e in events
-    ]
+    """Add events; gives them back as they are stored."""
+    stored = stamped(events, now)
     if stored:
-        bulk.insert(
-            connection,
-            t.events,
-            {
-                "id": [e.id for e in stored],
-                "call_id": [e.call for e in stored],
-                "key": [e.key for e in stored],
-                "submission_id": [e.submission for e in stored],
-                "attempt": [e.attempt for e in stored],
-                "dial": [e.dial for e in stored],
-                "type": [e.type.value for e in stored],
-                "status": [e.status.value if e.status else None for e in stored],
-                "at": [e.at for e in stored],
-                "at_source": [e.at_source.value for e in stored],
-                "recorded_at": [e.recorded_at for e in stored],
-                "source": [e.source.value for e in stored],
-                "provider_status": [e.provider_status for e in stored],
-                "reason": [str(e.reason) if e.reason else None for e in stored],
-                "matched_by": [e.matched_by.value if e.matched_by else None for e in stored],
-                "callback_id": [e.callback for e in stored],
-                "detail": [dict(e.detail) for e in stored],
-                "withdrawn": [False] * len(stored),
-            },
-        )
+        bulk.insert(connection, t.events, event_columns(stored))
     return stored
+
+
+def event_columns(stored: Sequence[Event]) -> dict[str, list[Any]]:
+    """Events by column, as their table has them."""
+    return {
+        "id": [e.id for e in stored],
+        "call_id": [e.call for e in stored],
+        "key": [e.key for e in stored],
+        "submission_id": [e.submission for e in stored],
+        "attempt": [e.attempt for e in stored],
+        "dial": [e.dial for e in stored],
+        "type": [e.type.value for e in stored],
+        "status": [e.status.value if e.status else None for e in stored],
+        "at": [e.at for e in stored],
+        "at_source": [e.at_source.value for e in stored],
+        "recorded_at": [e.recorded_at for e in stored],
+        "source": [e.source.value for e in stored],
+        "provider_status": [e.provider_status for e in stored],
+        "reason": [str(e.reason) if e.reason else None for e in stored],
+        "matched_by": [e.matched_by.value if e.matched_by else None for e in stored],
+        "callback_id": [e.callback for e in stored],
+        "detail": [dict(e.detail) for e in stored],
+        "withdrawn": [False] * len(stored),
+    }
 
 
 def set_withdrawn(connection: Connection, ids: Collection[str], withdrawn: bool) -> None:
@@ -324,22 +334,27 @@ def _cache(timeline: Timeline) -> dict[str, Any]:
 def write_calls(connection: Connection, timelines: Mapping[str, Timeline], now: datetime) -> None:
     """Write the caches of these calls back."""
     if timelines:
-        caches = [_cache(timeline) for timeline in timelines.values()]
-        columns: dict[str, list[Any]] = {name: [cache[name] for cache in caches] for name in caches[0]}
-        rows = {"id": list(timelines), **columns, "updated_at": [now] * len(timelines)}
-        bulk.update(connection, t.calls, rows)
+        bulk.update(connection, t.calls, call_columns(timelines, now))
+
+
+def call_columns(timelines: Mapping[str, Timeline], now: datetime) -> dict[str, list[Any]]:
+    """The caches of calls by column, as their table has them."""
+    caches = [_cache(timeline) for timeline in timelines.values()]
+    columns: dict[str, list[Any]] = {name: [cache[name] for cache in caches] for name in caches[0]}
+    return {"id": list(timelines), **columns, "updated_at": [now] * len(timelines)}
 
 
 def write_submissions(connection: Connection, states: Collection[SubmissionState]) -> None:
     """Write the caches of these submissions back."""
     if states:
-        bulk.update(
-            connection,
-            t.submissions,
-            {
-                "id": [s.id for s in states],
-                "status": [s.status.value for s in states],
-                "outcome": [s.outcome.value if s.outcome else None for s in states],
-                "reason": [str(s.reason) if s.reason else None for s in states],
-            },
-        )
+        bulk.update(connection, t.submissions, submission_columns(states))
+
+
+def submission_columns(states: Collection[SubmissionState]) -> dict[str, list[Any]]:
+    """The caches of submissions by column, as their table has them."""
+    return {
+        "id": [s.id for s in states],
+        "status": [s.status.value for s in states],
+        "outcome": [s.outcome.value if s.outcome else None for s in states],
+        "reason": [str(s.reason) if s.reason else None for s in states],
+    }

@@ -1,0 +1,134 @@
+"""What is worked out beforehand is written only while what it hangs on holds, and is what would have come out anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.flow.house import House
+from tracker.flow import joining, straight
+
+RECORD = {"status": "BUSY", "start_at": "2026-01-05 10:00:00", "end_at": "2026-01-05 10:00:09"}
+
+
+def events(house: House, call: str) -> list[tuple[Any, ...]]:
+    """What a timeline says, without the ids and times that are drawn anew each time."""
+    return [
+        (e.type, e.status, e.source, e.reason, e.matched_by, e.at_source, dict(e.detail).get("started_at"))
+        for e in house.timeline(call).events
+    ]
+
+
+def told(house: House, call: str) -> tuple[Any, ...]:
+    t = house.timeline(call)
+    return (t.status, t.outcome, t.settled, t.answered, t.duration_s, t.started_at, t.ended_at, t.charges)
+
+
+def during(monkeypatch: pytest.MonkeyPatch, house: House, meanwhile: Callable[[], object]) -> list[set[str]]:
+    """Join, and let something happen between working out and writing; gives what was written straight."""
+    written: list[set[str]] = []
+    real_write = straight.write
+
+    def write(*args: Any) -> Any:
+        done = real_write(*args)
+        written.append(done)
+        return done
+
+    real_join = joining.Joiner._join
+
+    def join(self: Any, read: Any, prepared: Any) -> None:
+        monkeypatch.setattr(joining.Joiner, "_join", real_join)
+        meanwhile()
+        real_join(self, read, prepared)
+
+    monkeypatch.setattr(straight, "write", write)
+    monkeypatch.setattr(joining.Joiner, "_join", join)
+    house.program.joiner.join_pending()
+    return written
+
+
+def test_the_first_callback_of_an_accepted_call_goes_straight(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = house.place()
+    callback = house.receive({**RECORD, "id": house.provider_id(call)}, join=False)
+    assert during(monkeypatch, house, lambda: None) == [{callback}]
+    assert house.standing(callback).state == "joined"
+    assert house.timeline(call).outcome == "busy"
+
+
+@pytest.mark.parametrize("word", ["ANSWER", "BUSY", "NOANSWER", "QUEUED", "SOMETHING NEW", ""])
+@pytest.mark.parametrize("interval", [0, 15])
+def test_straight_or_weighed_it_comes_to_the_same(
+    house: House, monkeypatch: pytest.MonkeyPatch, word: str, interval: int
+) -> None:
+    record = {**RECORD, "status": word, "duration": "21", "recording_url": "https://example.com/r.mp3"}
+    one, other = (house.place(to, interval=interval) for to in ("+918919525224", "+918919525225"))
+    house.receive({**record, "id": house.provider_id(one)})
+    monkeypatch.setattr(straight, "prepare", lambda *_: None)
+    house.receive({**record, "id": house.provider_id(other)})
+    assert events(house, one) == events(house, other)
+    assert told(house, one) == told(house, other)
+    assert [s.status for s in house.submissions(one)] == [s.status for s in house.submissions(other)]
+
+
+def test_a_callback_that_was_joined_meanwhile_is_not_joined_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = house.place()
+    callback = house.receive({**RECORD, "id": house.provider_id(call)}, join=False)
+    assert during(monkeypatch, house, house.program.joiner.join_pending) == [{callback}, set()]
+    assert [e.status for e in house.timeline(call).events if e.source == "callback"] == ["initiated", "busy"]
+
+
+def test_a_call_that_was_heard_of_meanwhile_is_weighed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody cancels it between the working out and the writing."""
+    call = house.place()
+    callback = house.receive({**RECORD, "id": house.provider_id(call)}, join=False)
+    assert during(monkeypatch, house, lambda: house.program.operator.cancel(call)) == [set()]
+    assert house.standing(callback).state == "joined"
+    assert house.timeline(call).cancel_requested
+    assert house.timeline(call).outcome == "busy"
+
+
+def test_two_callbacks_of_one_call_in_a_batch_are_weighed_together(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = house.place()
+    record = {**RECORD, "id": house.provider_id(call)}
+    first, second = house.receive(record, join=False), house.receive(record, join=False)
+    assert during(monkeypatch, house, lambda: None) == []
+    assert [house.standing(id).state for id in (first, second)] == ["joined", "joined"]
+    assert [e.status for e in house.timeline(call).events if e.source == "callback"] == ["initiated", "busy"]
+
+
+def test_a_number_for_which_another_waits_is_weighed_as_a_whole(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A callback without an id fits the call until one with its id contradicts that."""
+    call = house.place("+918919525224")
+    loose = house.receive({**RECORD, "to": "918919525224"})
+    assert house.standing(loose).state == "joined"
+    exact = house.receive(
+        {"id": house.provider_id(call), "status": "ANSWER", "start_at": "2026-01-05 11:00:00",
+         "end_at": "2026-01-05 11:00:09"}, join=False,
+    )  # fmt: skip
+    assert during(monkeypatch, house, lambda: None) == []
+    assert house.standing(exact).state == "joined"
+    assert house.standing(loose).state == "orphaned"
+
+
+def test_what_cannot_be_worked_out_beforehand_is_joined_all_the_same(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = house.place()
+    callback = house.receive({**RECORD, "id": house.provider_id(call)}, join=False)
+
+    def stumble(*_: Any) -> Any:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(straight, "prepare", stumble)
+    house.program.joiner.join_pending()
+    assert house.standing(callback).state == "joined"
