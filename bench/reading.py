@@ -182,7 +182,7 @@ class Reader:
         took.sort()
         return {
             "p50_ms": round(percentile(took, 0.5), 1), "p95_ms": round(percentile(took, 0.95), 1),
-            "max_ms": took[-1], "empty": lengths.count(0), "largest": max(lengths),
+            "max_ms": round(took[-1], 1), "empty": lengths.count(0), "largest": max(lengths),
         }  # fmt: skip
 
     def _get(self, path: str) -> Any:

@@ -1,4 +1,4 @@
-"""What is worked out beforehand is written only while what it hangs on holds, and is what would have come out anyway."""
+"""What is worked out beforehand is written only while it still holds, and is what would have come out anyway."""
 
 from __future__ import annotations
 
