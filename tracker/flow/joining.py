@@ -78,13 +78,13 @@ class Joiner:
         self, database: Database, accounts: Mapping[str, Account], clock: Clock = system_clock
     ) -> None:
         self._database, self._accounts, self._clock = database, accounts, clock
-        #: what one callback has cost of late, in seconds
-        self._one_takes_s = HOLDING_S / _BATCH
+        #: of one callback of late, in seconds: how long it held the writer, and how long it took altogether
+        self._one_holds_s = self._one_costs_s = HOLDING_S / _BATCH
 
     @property
     def can_join(self) -> float:
         """How many callbacks a second, by what they have cost of late."""
-        return 1 / self._one_takes_s
+        return 1 / self._one_costs_s
 
     def join_pending(self, *, holding_s: float = HOLDING_S) -> Joined:
         """Read and join the oldest callbacks that nobody has read.
@@ -94,11 +94,13 @@ class Joiner:
         """
         if not self._database.is_sqlite:
             holding_s = _HOLDING_NOBODY_S
-        most = max(_SMALLEST_BATCH, min(_BATCH, int(holding_s / self._one_takes_s)))
+        most = max(_SMALLEST_BATCH, min(_BATCH, int(holding_s / self._one_holds_s)))
+        began = monotonic()
         raw = self._database.read(lambda c: inbox.pending(c, self._accounts.keys(), most))
         read = [self._read(r) for r in raw]
         if read:
             self._join(read, self._prepared(_receipts(read)))
+            self._one_costs_s = _of_late(self._one_costs_s, (monotonic() - began) / len(read))
         return Joined(count=len(raw), more=len(raw) >= most)
 
     def _prepared(self, receipts: Mapping[str, list[Receipt]]) -> list[straight.Prepared]:
@@ -237,7 +239,7 @@ class Joiner:
         inbox.write(c, closed)
         for account, group in _receipts(left).items():
             weigh(c, account, group, self._clock(), fresh=True)
-        self._one_takes_s += 0.3 * ((monotonic() - began) / len(read) - self._one_takes_s)
+        self._one_holds_s = _of_late(self._one_holds_s, (monotonic() - began) / len(read))
         log.info("callbacks.read", count=len(still), straight=len(done), not_calls=len(closed))
 
     def _look_again(self, c: Connection, due: Iterable[tuple[str, str]]) -> None:
@@ -260,6 +262,10 @@ class Joiner:
                     if s.state == inbox.ORPHANED
                 ],
             )
+
+
+def _of_late(before: float, now: float) -> float:
+    return before + 0.3 * (now - before)
 
 
 def _receipts(read: Iterable[_Read]) -> dict[str, list[Receipt]]:
