@@ -55,7 +55,10 @@ def test_alone_is_who_stores_hardly_anything_beside() -> None:
     assert not after(1, 500).alone
 
 
-def test_moments_too_short_to_count_are_no_rate() -> None:
+def test_a_spurt_is_no_rush() -> None:
+    """Whoever sends as much as is joined sends it in spurts: resting in them would be what keeps it from being more."""
     courtesy = after(1, 500)
-    courtesy.arrived(1.001, 10_000)
-    assert courtesy.rest(1.0, 0.02, more=True, can_join=CAN_JOIN) == 0.0
+    courtesy.arrived(1.1, 500 + 2_000)
+    assert courtesy.rest(1.1, 0.02, more=True, can_join=CAN_JOIN) == 0.0
+    courtesy.arrived(2.0, 500 + 2_000)
+    assert courtesy.rest(2.0, 0.02, more=True, can_join=CAN_JOIN) == 0.0

@@ -15,8 +15,8 @@ _PACE_S: Final = 0.06
 _PARTS: Final = 10
 #: seconds; for so long storing goes first
 RUSH_S: Final = 15.0
-#: seconds over which arrivals are counted before they are a rate
-_COUNTED_S: Final = 0.1
+#: seconds over which arrivals are counted before they are a rate: a spurt is no rush
+_COUNTED_S: Final = 1.0
 #: callbacks a second, up to which nobody can be in a hurry
 _FEW: Final = 20.0
 
