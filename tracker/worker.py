@@ -49,6 +49,7 @@ class Worker:
         self._inbox = asyncio.Event()
         #: callbacks that this process has stored; counted by the thread that stores
         self._arrived = 0
+        self._joined = 0
         self._courtesy = Courtesy()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._under_way: set[asyncio.Task[None]] = set()
@@ -124,7 +125,11 @@ class Worker:
                 return
             ended = monotonic()
             courtesy.arrived(ended, self._arrived)
-            rest = courtesy.rest(ended, ended - began, more=joined.more, can_join=joiner.can_join)
+            self._joined += joined.count
+            behind = self._arrived - self._joined
+            rest = courtesy.rest(
+                ended, ended - began, more=joined.more, behind=behind, can_join=joiner.can_join
+            )
             if rest > 0:
                 await self._pause(rest)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracker.flow.courtesy import RUSH_S, Courtesy
+from tracker.flow.courtesy import MANY, RUSH_S, Courtesy
 
 CAN_JOIN = 4_000.0
 
@@ -17,36 +17,36 @@ def after(seconds: float, rate: float) -> Courtesy:
 
 def test_what_comes_while_little_happens_is_joined_together() -> None:
     """One at once, and what comes within the next moments together."""
-    assert 0 < after(1, 10).rest(1.0, 0.001, more=False, can_join=CAN_JOIN) < 0.1
-    assert after(1, 10).rest(1.0, 1.0, more=False, can_join=CAN_JOIN) == 0.0
+    assert 0 < after(1, 10).rest(1.0, 0.001, more=False, behind=MANY, can_join=CAN_JOIN) < 0.1
+    assert after(1, 10).rest(1.0, 1.0, more=False, behind=MANY, can_join=CAN_JOIN) == 0.0
 
 
 def test_who_is_behind_and_can_catch_up_goes_on_at_once() -> None:
     """A worker of its own, or a server after a hiccup, in moderate traffic."""
-    assert after(1, 0).rest(1.0, 0.02, more=True, can_join=CAN_JOIN) == 0.0
-    assert after(1, CAN_JOIN / 2).rest(1.0, 0.02, more=True, can_join=CAN_JOIN) == 0.0
+    assert after(1, 0).rest(1.0, 0.02, more=True, behind=MANY, can_join=CAN_JOIN) == 0.0
+    assert after(1, CAN_JOIN / 2).rest(1.0, 0.02, more=True, behind=MANY, can_join=CAN_JOIN) == 0.0
 
 
 def test_in_a_rush_storing_has_nearly_all_of_the_time() -> None:
     courtesy, now, worked, rested = after(1, 12_000), 1.0, 0.0, 0.0
     while now < RUSH_S:
         worked, now = worked + 0.02, now + 0.02
-        rest = courtesy.rest(now, 0.02, more=True, can_join=CAN_JOIN)
+        rest = courtesy.rest(now, 0.02, more=True, behind=MANY, can_join=CAN_JOIN)
         rested, now = rested + rest, now + rest
     assert worked / (worked + rested) < 0.15
 
 
 def test_a_rush_that_does_not_end_is_none() -> None:
     courtesy = after(1, 12_000)
-    assert courtesy.rest(1.0, 0.02, more=True, can_join=CAN_JOIN) > 0
-    assert courtesy.rest(RUSH_S + 2, 0.02, more=True, can_join=CAN_JOIN) == 0.0
+    assert courtesy.rest(1.0, 0.02, more=True, behind=MANY, can_join=CAN_JOIN) > 0
+    assert courtesy.rest(RUSH_S + 2, 0.02, more=True, behind=MANY, can_join=CAN_JOIN) == 0.0
 
 
 def test_after_catching_up_the_next_rush_is_one_again() -> None:
     courtesy = after(1, 12_000)
-    courtesy.rest(1.0, 0.02, more=True, can_join=CAN_JOIN)
-    courtesy.rest(RUSH_S + 2, 0.02, more=False, can_join=CAN_JOIN)
-    assert courtesy.rest(RUSH_S + 3, 0.02, more=True, can_join=CAN_JOIN) > 0
+    courtesy.rest(1.0, 0.02, more=True, behind=MANY, can_join=CAN_JOIN)
+    courtesy.rest(RUSH_S + 2, 0.02, more=False, behind=MANY, can_join=CAN_JOIN)
+    assert courtesy.rest(RUSH_S + 3, 0.02, more=True, behind=MANY, can_join=CAN_JOIN) > 0
 
 
 def test_alone_is_who_stores_hardly_anything_beside() -> None:
@@ -57,8 +57,10 @@ def test_alone_is_who_stores_hardly_anything_beside() -> None:
 
 def test_a_spurt_is_no_rush() -> None:
     """Whoever sends as much as is joined sends it in spurts: resting in them would be what keeps it from being more."""
+    assert after(1, 12_000).rest(1.0, 0.02, more=True, behind=MANY // 2, can_join=CAN_JOIN) == 0.0
+
+
+def test_moments_too_short_to_count_are_no_rate() -> None:
     courtesy = after(1, 500)
-    courtesy.arrived(1.1, 500 + 2_000)
-    assert courtesy.rest(1.1, 0.02, more=True, can_join=CAN_JOIN) == 0.0
-    courtesy.arrived(2.0, 500 + 2_000)
-    assert courtesy.rest(2.0, 0.02, more=True, can_join=CAN_JOIN) == 0.0
+    courtesy.arrived(1.001, 10_000)
+    assert courtesy.rest(1.0, 0.02, more=True, behind=MANY, can_join=CAN_JOIN) == 0.0

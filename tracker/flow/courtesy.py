@@ -15,8 +15,10 @@ _PACE_S: Final = 0.06
 _PARTS: Final = 10
 #: seconds; for so long storing goes first
 RUSH_S: Final = 15.0
-#: seconds over which arrivals are counted before they are a rate: a spurt is no rush
-_COUNTED_S: Final = 1.0
+#: seconds over which arrivals are counted before they are a rate
+_COUNTED_S: Final = 0.1
+#: callbacks that wait when it is a rush; who sends in spurts only as much as is joined stays below it
+MANY: Final = 7_500
 #: callbacks a second, up to which nobody can be in a hurry
 _FEW: Final = 20.0
 
@@ -41,15 +43,16 @@ class Courtesy:
         """Whether hardly anybody waits for the joiner to be done."""
         return self._rate <= _FEW
 
-    def rest(self, now: float, took_s: float, *, more: bool, can_join: float) -> float:
+    def rest(self, now: float, took_s: float, *, more: bool, behind: int, can_join: float) -> float:
         """How long to rest after a batch that ended now.
 
-        more: callbacks wait already. can_join: how many a second the joiner could, if it did nothing else.
+        more: callbacks wait already. behind: so many that this process stored are not joined. can_join: how many
+        a second the joiner could, if it did nothing else.
         """
         if not more:
             self._rush_since = None
             return max(0.0, _PACE_S - took_s)
-        if self._rate <= can_join:
+        if self._rate <= can_join or behind < MANY:
             return 0.0
         if self._rush_since is None:
             self._rush_since = now
