@@ -33,6 +33,8 @@ from bench.taught import OUTCOMES
 SPAN: Final = timedelta(days=60)
 #: the latest calls, whose callbacks come in meanwhile
 OPEN: Final = 10_000
+#: seconds; a net under a log that does not come
+_LOG_S: Final = 30.0
 _ROUTE: Final = "/api/v1/calls"
 #: milliseconds inside the server, at p95
 CALL_MS: Final = 5.0
@@ -151,15 +153,16 @@ class Reader:
         """Put a question so many times, each with other values; gives p50 and p95 in ms inside the server, how many
         answers were empty, and whether a page was ever full."""
         questions = [case.ask(self._chance) for _ in range(times)]
+        looked_up = 0
         if case.timeline:  # their ids are looked up before, by another way than the one that is measured
             for question in questions:
                 number = next(iter(question.values()))
                 reference = self._plan.call(int(number)).reference
                 if number not in self._ids:
                     self._ids[number] = self._get(f"?{urlencode({'reference': reference})}")["data"][0]["id"]
-        self._took()
+                    looked_up += 1
+        self._took_of(looked_up)
         asked, lengths = 0, []
-        took: list[float] = []
         for question in questions:
             if case.timeline:
                 key, number = next(iter(question.items()))
@@ -174,9 +177,7 @@ class Reader:
             else:
                 lengths.append(len(self._get(f"?{urlencode({**question, 'limit': '50'})}")["data"]))
                 asked += 1
-        while len(took) < asked:
-            took += self._took()
-            time.sleep(0.01)
+        took = self._took_of(asked)
         if case.timeline:
             took = [one + other for one, other in zip(took[::2], took[1::2], strict=True)]
         took.sort()
@@ -192,6 +193,17 @@ class Reader:
         if response.status != 200:
             raise RuntimeError(f"{path} was answered {response.status}: {body[:500]!r}")
         return json.loads(body)
+
+    def _took_of(self, answers: int) -> list[float]:
+        """How long so many answers took; a line may be written a moment after the answer has come."""
+        took: list[float] = []
+        deadline = time.monotonic() + _LOG_S
+        while len(took) < answers:
+            took += self._took()
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the server's log tells of {len(took)} of {answers} answers")
+            time.sleep(0.001)
+        return took
 
     def _took(self) -> list[float]:
         """Of the answers about calls that were logged since the last time, in milliseconds."""

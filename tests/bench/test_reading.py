@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 
@@ -26,15 +27,13 @@ def test_every_filter_is_asked_for_alone() -> None:
 def test_a_real_server_answers_each_question_and_its_log_says_how_long_it_took(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'tracker.db'}"
     fill(url, PLAN, open_calls=OPEN)
-    with servers.tracker(tmp_path, url) as running:
-        reader = Reader(running, PLAN)
+    with servers.tracker(tmp_path, url) as running, closing(Reader(running, PLAN)) as reader:
         for case in cases(PLAN):
             told = reader.measure(case, 3)
             assert 0 <= told["p50_ms"] <= told["p95_ms"] <= told["max_ms"]
             assert told["largest"] <= 50
             if case.timeline:
                 assert told["empty"] == 0
-        reader.close()
 
 
 @pytest.mark.parametrize(
