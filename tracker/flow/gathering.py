@@ -45,7 +45,7 @@ def gather(c: Connection, account: str, targets: Sequence[Receipt]) -> Gathered:
     submissions = {s.id: s for s in _by_id(c, account, targets)}
     first = match_surely(targets, submissions.values())
     sure = {id: submissions[join.submission] for id, join in first.items() if join.sure}
-    loose = _loose_numbers(c, account, sure.values())
+    loose = numbers_waited_for(c, account, sure.values())
     straight = _straight(targets, sure, loose)
     gathered = Gathered(
         receipts=receipts,
@@ -58,7 +58,7 @@ def gather(c: Connection, account: str, targets: Sequence[Receipt]) -> Gathered:
     return gathered
 
 
-def _loose_numbers(c: Connection, account: str, submissions: Iterable[Submitted]) -> set[str]:
+def numbers_waited_for(c: Connection, account: str, submissions: Iterable[Submitted]) -> set[str]:
     """The numbers of these submissions for which there are receipts that no id has joined: those are weighed anew."""
     requested = {s.to: s.requested_at for s in submissions if s.requested_at is not None}
     return evidence.loose_numbers(c, account, requested, min(requested.values())) if requested else set()

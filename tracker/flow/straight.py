@@ -17,6 +17,7 @@ from tracker.domain.events import Event, MatchedBy, Source
 from tracker.domain.matching import Receipt, Submitted, id_key
 from tracker.domain.records import Evidence
 from tracker.domain.timeline import Timeline
+from tracker.flow.gathering import numbers_waited_for
 from tracker.flow.recording import follow_first
 from tracker.flow.weighing import named_joins
 from tracker.store import bulk, evidence, inbox, plans, records
@@ -57,7 +58,9 @@ def prepare(c: Connection, account: str, receipts: Sequence[Receipt], now: datet
     calls = Counter(found[key].call for key in named.values() if key in found)
     sure = {id: found[key] for id, key in named.items() if key in found and calls[found[key].call] == 1}
     aside = [r.reading for r in receipts if r.id not in sure]
-    waited_for = {reading.to for reading in aside if reading.to} | _loose(c, account, sure.values())
+    waited_for = {reading.to for reading in aside if reading.to} | numbers_waited_for(
+        c, account, sure.values()
+    )
     alike = {twin for reading in aside if (twin := twin_text(reading))}
 
     locked = records.look_at(c, [s.call for s in sure.values()])
@@ -97,7 +100,7 @@ def write(c: Connection, prepared: Prepared, still: Collection[str]) -> set[str]
     """
     joins = {id: j for id, j in prepared.joins.items() if id in still}
     named = evidence.named_by(c, prepared.account, {j.key for j in joins.values()})
-    loose = _loose(c, prepared.account, [j.submission for j in joins.values()])
+    loose = numbers_waited_for(c, prepared.account, [j.submission for j in joins.values()])
     accepted = records.accepted(c, records.lock(c, [j.submission.call for j in joins.values()]))
     holding = {
         id: j
@@ -125,12 +128,6 @@ def _alone(c: Connection, account: str, keys: Collection[str]) -> dict[str, Subm
     found = evidence.submitted_by_keys(c, account, full=keys)
     times = Counter(id_key(s.provider_id) for s in found if s.provider_id)
     return {key: s for s in found if s.provider_id and times[key := id_key(s.provider_id)] == 1}
-
-
-def _loose(c: Connection, account: str, submissions: Collection[Submitted]) -> set[str]:
-    """The numbers of these for which there are receipts that no id has joined: they are weighed together."""
-    requested = {s.to: s.requested_at for s in submissions if s.requested_at is not None}
-    return evidence.loose_numbers(c, account, requested, min(requested.values())) if requested else set()
 
 
 def _plan(c: Connection, joins: Sequence[_Straight], now: datetime) -> bulk.Plan:
