@@ -88,8 +88,8 @@ def joined(database: Database) -> dict[str, str]:
 def test_a_migration_and_a_new_version_beside_the_old_one_lose_nothing(
     postgres_database: str, tmp_path: Path, provider: RecordingProvider
 ) -> None:
-    """The old server receives and joins; under this traffic the schema is brought up to date. It goes on, a new one
-    comes beside it, and takes over when it ends."""
+    """The old server receives and joins; under this traffic the schema is brought forward, to this version's and one
+    migration more: there is always one. It goes on, a new one comes beside it, and takes over when it ends."""
     old_package = releases.last_landed(tmp_path / "landed")
     database = Database(postgres_database)
     answered: set[str] = set()
@@ -98,16 +98,19 @@ def test_a_migration_and_a_new_version_beside_the_old_one_lose_nothing(
             old = processes.serve()
         landed = schema.current(database)
         assert landed is not None
-        assert landed < schema.head()
+        assert landed <= schema.head()
+        newer = f"{int(schema.head()) + 1:04}"
+        new_package = releases.next_version(tmp_path / "new", newer, schema.head(), oldest_able=landed)
         calls = place_calls(old)
         ids = list(calls)
         with burst(old, "old", ids) as during:
             during.more(50)
-            upgraded = tracker(processes, "db", "upgrade", "--json")
+            upgraded = tracker(processes, "db", "upgrade", "--json", package=new_package)
             assert (upgraded.returncode, upgraded.stderr) == (0, "")
-            assert json.loads(upgraded.stdout) == {"before": landed, "after": schema.head()}
+            assert json.loads(upgraded.stdout) == {"before": landed, "after": newer}
             during.more(50)
-            new = processes.serve()
+            with version(processes, new_package):
+                new = processes.serve()
             with burst(new, "new", ids) as beside:
                 beside.more(50)
                 during.more(50)
