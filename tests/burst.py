@@ -18,10 +18,15 @@ _PAUSE_S = 0.02
 
 
 class Burst:
-    """Posts until it is stopped or the server is gone, from `with` on. `say(n)`: the fields of the n-th callback."""
+    """Posts until it is stopped or the server is gone, from `with` on. `say(n)`: the fields of the n-th callback.
 
-    def __init__(self, url: str, say: Callable[[int], dict[str, Any]], *, connections: int = 6) -> None:
-        self._host, self._say = urlsplit(url).netloc, say
+    rest_s: so long each connection does nothing after an answer.
+    """
+
+    def __init__(
+        self, url: str, say: Callable[[int], dict[str, Any]], *, connections: int = 6, rest_s: float = 0.0
+    ) -> None:
+        self._host, self._say, self._rest_s = urlsplit(url).netloc, say, rest_s
         self._numbers = itertools.count()
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._post, daemon=True) for _ in range(connections)]
@@ -54,6 +59,7 @@ class Burst:
         try:
             while not self._stopping.is_set():
                 self._one(connection, next(self._numbers))
+                time.sleep(self._rest_s)
         except (OSError, http.client.HTTPException):
             return  # the server was killed
         finally:

@@ -74,8 +74,9 @@ def burst(server: Server, name: str, ids: list[str]) -> Burst:
             "start_at": "2026-01-05 10:00:00", "end_at": f"2026-01-05 10:{n // 60 % 60:02}:{n % 60:02}",
         }  # fmt: skip
 
-    # what is answered much faster than it is joined would have to be waited for: thousands of facts about a few calls
-    return Burst(server.url, say, connections=1)
+    # a fact is joined with all that was said of its call before: without rests there would be thousands of each call
+    # by the time a process has started, and no end of joining them
+    return Burst(server.url, say, rest_s=0.1)
 
 
 def joined(database: Database) -> dict[str, str]:
