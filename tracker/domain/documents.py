@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from tracker.domain.calls import Call, Submission
 from tracker.domain.events import AtSource, Event, iso
 from tracker.domain.pausing import Pause
 
 Document = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """What the events of a call mean, as it is cached beside the call."""
-
-    status: str
-    outcome: str | None
-    reason: str | None
-    settled: bool
-    disputed: bool
-    answered: bool | None
-    attempts: int
-    #: seconds
-    duration_s: int | None
-    started_at: datetime | None
-    ended_at: datetime | None
-    next_attempt_at: datetime | None
-    cancel_requested: bool
-    recording_url: str | None
-    dtmf: str | None
-    charges: str | None
-    updated_at: datetime
+#: what a row tells of a call, a submission and a callback, by the keys of their documents, in their order
+CALL: Final = (
+    "id", "account", "to", "bridge", "flow_id", "audio", "variables", "metadata", "name", "interval", "webhook_id",
+    "campaign", "reference", "rule", "policy", "not_before", "not_after", "status", "outcome", "reason", "settled",
+    "disputed", "answered", "attempts", "duration_s", "started_at", "ended_at", "next_attempt_at", "cancel_requested",
+    "recording_url", "dtmf", "charges", "created_at", "updated_at",
+)  # fmt: skip
+SUBMISSION: Final = (
+    "id", "number", "trigger", "status", "outcome", "submission_id", "lane", "requested_at", "accepted_at",
+)  # fmt: skip
+CALLBACK: Final = (
+    "id", "account", "lane", "state", "reason", "received_at", "method", "size", "repeat_of", "matched_by", "call",
+    "submission",
+)  # fmt: skip
 
 
 def time(at: datetime | None) -> str | None:
@@ -50,29 +41,16 @@ def pause_document(pause: Pause) -> Document:
     }  # fmt: skip
 
 
-def call_document(call: Call, summary: Summary, submissions: Iterable[Submission]) -> Document:
-    """A call with its submissions."""
-    s = summary
-    return {
-        "id": call.id, "account": call.account, "to": call.to, "bridge": call.bridge, "flow_id": call.flow_id,
-        "audio": call.audio, "variables": dict(call.variables), "metadata": dict(call.metadata), "name": call.name,
-        "interval": call.interval, "webhook_id": call.webhook_id, "campaign": call.campaign,
-        "reference": call.reference, "rule": call.rule, "policy": call.policy, "not_before": time(call.not_before),
-        "not_after": time(call.not_after), "status": s.status, "outcome": s.outcome, "reason": s.reason,
-        "settled": s.settled, "disputed": s.disputed, "answered": s.answered, "attempts": s.attempts,
-        "duration_s": s.duration_s, "started_at": time(s.started_at), "ended_at": time(s.ended_at),
-        "next_attempt_at": time(s.next_attempt_at), "cancel_requested": s.cancel_requested,
-        "recording_url": s.recording_url, "dtmf": s.dtmf, "charges": s.charges, "created_at": time(call.created_at),
-        "updated_at": time(s.updated_at), "submissions": [submission_document(each) for each in submissions],
-    }  # fmt: skip
+def call_document(told: Sequence[Any], submissions: Iterable[Sequence[Any]]) -> Document:
+    """A call, told in the order of `CALL`, with its submissions, each told in that of `SUBMISSION`."""
+    document = dict(zip(CALL, told, strict=True))
+    document["submissions"] = [dict(zip(SUBMISSION, each, strict=True)) for each in submissions]
+    return document
 
 
-def submission_document(s: Submission) -> Document:
-    return {
-        "id": s.id, "number": s.number, "trigger": s.trigger.value, "status": s.status.value,
-        "outcome": s.outcome.value if s.outcome else None, "submission_id": s.submission_id, "lane": s.lane,
-        "requested_at": time(s.requested_at), "accepted_at": time(s.accepted_at),
-    }  # fmt: skip
+def callback_document(told: Sequence[Any], repeats: int) -> Document:
+    """A callback, told in the order of `CALLBACK`; repeats: how many repeat it."""
+    return {**dict(zip(CALLBACK, told, strict=True)), "repeats": repeats}
 
 
 def event_document(e: Event) -> Document:

@@ -191,7 +191,7 @@ def _assignments(names: Sequence[str], table: sa.Table | None = None) -> str:
 
 
 def _unnest(table: sa.Table, names: Sequence[str]) -> str:
-    arrays = ", ".join(f"%s::{_ARRAYS[_kind(table.c[n])]}[]" for n in names)
+    arrays = ", ".join(f"%s::{_ARRAYS[kind(table.c[n])]}[]" for n in names)
     return f"unnest({arrays}) AS new ({_names(names)})"
 
 
@@ -200,11 +200,11 @@ def _cast(table: sa.Table, names: Sequence[str]) -> str:
 
 
 def _json_cast(table: sa.Table, name: str) -> str:
-    return "::json" if _kind(table.c[name]) == "json" else ""
+    return "::json" if kind(table.c[name]) == "json" else ""
 
 
 @lru_cache(maxsize=512)
-def _kind(column: sa.Column[Any]) -> str:
+def kind(column: sa.Column[Any]) -> str:
     # SQLModel wraps SQLAlchemy's types
     type_ = getattr(column.type, "impl_instance", column.type)
     return next((kind for base, kind in _KINDS if isinstance(type_, base)), "text")
@@ -215,7 +215,7 @@ def _kind(column: sa.Column[Any]) -> str:
 
 def _arrays(table: sa.Table, rows: Columns) -> list[Any]:
     return [
-        [None if v is None else _json(v) for v in values] if _kind(table.c[name]) == "json" else list(values)
+        [None if v is None else _json(v) for v in values] if kind(table.c[name]) == "json" else list(values)
         for name, values in rows.items()
     ]
 
@@ -223,13 +223,13 @@ def _arrays(table: sa.Table, rows: Columns) -> list[Any]:
 def _written(table: sa.Table, rows: Columns) -> list[tuple[Any, ...]]:
     columns: list[Sequence[Any]] = []
     for name, values in rows.items():
-        write = _WRITERS.get(_kind(table.c[name]))
+        write = _WRITERS.get(kind(table.c[name]))
         columns.append(values if write is None else [None if v is None else write(v) for v in values])
     return list(zip(*columns, strict=True))
 
 
 def _read(columns: Sequence[sa.Column[Any]], rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    readers = [_READERS.get(_kind(c)) for c in columns]
+    readers = [_READERS.get(kind(c)) for c in columns]
     if not rows or not any(readers):
         return rows
     by_column: list[Sequence[Any]] = list(zip(*rows, strict=True))

@@ -9,26 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from tracker.domain.calls import CallStatus
 from tracker.domain.matching import base_key, id_key
 from tracker.store import paging, streams
 from tracker.store import tables as t
 from tracker.store.parts import parts
-from tracker.store.streams import Cut, Stream
+from tracker.store.streams import Cut, Place, Stream
 
 #: how an order is written
 ORDERS: Final = ("created_at", "-created_at", "updated_at", "-updated_at")
 
 #: so many rows are taken and sorted rather than walked past
 _FEW: Final = 5000
-#: a call is updated after it was created, as far as the clocks of several machines agree
-_CLOCKS: Final = timedelta(days=1)
 
 _STATUSES: Final = tuple(s.value for s in CallStatus)
 #: what a call that nobody answered may have come to, where that is known
@@ -69,8 +67,8 @@ class CallFilter:
     updated_after: datetime | None = None
 
 
-def find(connection: Connection, which: CallFilter, cut: Cut) -> list[Row[Any]]:
-    """The rows of the calls that are asked for, in order."""
+def find(connection: Connection, which: CallFilter, cut: Cut) -> list[Place]:
+    """Where the calls that are asked for stand, in order."""
     if which.submission_id is not None:
         return _by_submission(connection, which, cut)
     streams.begin(connection)
@@ -84,7 +82,7 @@ def find(connection: Connection, which: CallFilter, cut: Cut) -> list[Row[Any]]:
             break
     else:
         by = cut.column
-    return streams.read(connection, _stream(which, walked, by), cut, list(t.calls.c))
+    return streams.places(connection, _stream(which, walked, by), cut)
 
 
 def _asked(which: CallFilter) -> list[str]:
@@ -184,15 +182,15 @@ def _range(which: CallFilter, at: str) -> list[Any]:
     return [_C.updated_at > which.updated_after] if which.updated_after is not None else []
 
 
-def _by_submission(connection: Connection, which: CallFilter, cut: Cut) -> list[Row[Any]]:
+def _by_submission(connection: Connection, which: CallFilter, cut: Cut) -> list[Place]:
     """An id names few calls: all of them, sorted."""
     s = t.submissions.c
     key, base = id_key(which.submission_id or ""), base_key(which.submission_id or "")
     # with a suffix it means one submission, or one that was given none; without it all that share it
     same = s.provider_key.in_([key, base]) if key != base else s.provider_base == base
     ids = set(connection.scalars(sa.select(s.call_id).where(same)))
-    query = sa.select(t.calls).where(*_conditions(which, besides=""))
+    query = sa.select(_C[cut.column], _C.id).where(*_conditions(which, besides=""))
     if cut.place is not None:
         query = query.where(paging.behind(_C[cut.column], _C.id, cut.place, down=cut.down))
-    found = [row for part in parts(ids) for row in connection.execute(query.where(_C.id.in_(part)))]
-    return sorted(found, key=lambda row: (getattr(row, cut.column), row.id), reverse=cut.down)[: cut.limit]
+    found = [(at, id) for part in parts(ids) for at, id in connection.execute(query.where(_C.id.in_(part)))]
+    return sorted(found, reverse=cut.down)[: cut.limit]

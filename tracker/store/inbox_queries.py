@@ -4,31 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from tracker.domain.documents import Document, raw_document, time
+from tracker.domain.documents import CALLBACK, Document, callback_document, raw_document
 from tracker.errors import NotFound
 from tracker.store import paging, streams
 from tracker.store import tables as t
+from tracker.store.gathering import gather
 from tracker.store.inbox import JOINED, unpack_headers
 from tracker.store.paging import Page
 from tracker.store.streams import Cut, Stream
 
-_SHOWN = (
-    "id",
-    "account",
-    "lane",
-    "state",
-    "reason",
-    "received_at",
-    "method",
-    "size",
-    "repeat_of",
-    "matched_by",
-)
+_COLUMNS: Final = {"call": "call_id", "submission": "submission_id"}
+#: the columns that documents tell, in their order
+_CALLBACK: Final = tuple(t.callbacks.c[_COLUMNS.get(key, key)] for key in CALLBACK)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +40,11 @@ def list_callbacks(
     place = paging.decode(asked, cursor) if cursor is not None else None
     cut = Cut(column="received_at", down=True, limit=limit + 1, place=place)
     streams.begin(connection)
-    shown = [t.callbacks.c[name] for name in (*_SHOWN, "call_id", "submission_id")]
-    rows = streams.read(connection, _stream(connection, which), cut, shown)
-    more, rows = len(rows) > limit, rows[:limit]
+    places = streams.places(connection, _stream(connection, which), cut)
+    more, places = len(places) > limit, places[:limit]
     return Page(
-        data=_documents(connection, rows),
-        next_cursor=paging.encode(asked, rows[-1].received_at, rows[-1].id) if more else None,
+        data=_documents(connection, [id for _, id in places]),
+        next_cursor=paging.encode(asked, *places[-1]) if more else None,
     )
 
 
@@ -93,36 +84,24 @@ def get_callback(connection: Connection, id: str) -> Document:
     row = connection.execute(sa.select(t.callbacks).where(t.callbacks.c.id == id)).first()
     if row is None:
         raise NotFound(f"There is no callback {id[:60]}.")
-    return {**_documents(connection, [row])[0], "fingerprint": row.fingerprint, "request": _raw(row)}
+    return {**_documents(connection, [id])[0], "fingerprint": row.fingerprint, "request": _raw(row)}
 
 
 def raw_of_call(connection: Connection, call_id: str) -> list[Document]:
     """The callbacks of a call with the requests as they came, in the order of their receipt."""
     c = t.callbacks.c
     query = sa.select(t.callbacks).where(c.call_id == call_id).order_by(c.received_at, c.id)
-    rows = connection.execute(query).all()
-    return [
-        {**shown, "request": _raw(row)} for shown, row in zip(_documents(connection, rows), rows, strict=True)
-    ]
+    raw = {row.id: _raw(row) for row in connection.execute(query)}
+    return [{**shown, "request": raw[shown["id"]]} for shown in _documents(connection, list(raw))]
 
 
-def _documents(connection: Connection, rows: Sequence[Any]) -> list[Document]:
-    c = t.callbacks.c
-    ids = [row.id for row in rows]
-    counted = (
-        sa.select(c.repeat_of, sa.func.count().label("repeats"))
-        .where(c.repeat_of.in_(ids))
-        .group_by(c.repeat_of)
-    )
-    repeats = {row.repeat_of: row.repeats for row in connection.execute(counted)} if ids else {}
-    return [
-        {
-            "id": r.id, "account": r.account, "lane": r.lane, "state": r.state, "reason": r.reason,
-            "received_at": time(r.received_at), "method": r.method, "size": r.size, "repeats": repeats.get(r.id, 0),
-            "repeat_of": r.repeat_of, "matched_by": r.matched_by, "call": r.call_id, "submission": r.submission_id,
-        }
-        for r in rows
-    ]  # fmt: skip
+def _documents(connection: Connection, ids: Sequence[str]) -> list[Document]:
+    """The documents of these callbacks, in this order, as far as they are there."""
+    found = {told[0]: told for told in gather(connection, _CALLBACK, t.callbacks.c.id, ids)}
+    of = t.callbacks.c.repeat_of
+    counted = sa.select(of, sa.func.count()).where(of.in_(ids)).group_by(of)
+    repeats = {row[0]: row[1] for row in connection.execute(counted)} if ids else {}
+    return [callback_document(found[id], repeats.get(id, 0)) for id in ids if id in found]
 
 
 def _raw(row: Row[Any]) -> Document:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from operator import itemgetter
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from tracker.domain.calls import Submission
 from tracker.domain.documents import (
+    CALL,
+    SUBMISSION,
     Document,
-    Summary,
     body_document,
     call_document,
     event_document,
@@ -27,9 +28,16 @@ from tracker.store import tables as t
 from tracker.store.finding import ORDERS as ORDERS
 from tracker.store.finding import CallFilter as CallFilter
 from tracker.store.finding import find
+from tracker.store.gathering import gather
 from tracker.store.inbox import unpack_headers
 from tracker.store.paging import Page
 from tracker.store.streams import Cut
+
+_S: Final = t.submissions.c
+#: the columns that documents tell, in their order
+_CALL: Final = tuple(t.calls.c["notes" if key == "metadata" else key] for key in CALL)
+_SUBMISSION: Final = tuple(_S["provider_id" if key == "submission_id" else key] for key in SUBMISSION)
+_number: Final = itemgetter(SUBMISSION.index("number"))
 
 
 def list_calls(
@@ -44,21 +52,21 @@ def list_calls(
     asked = {**asdict(which), "order": order}
     place = paging.decode(asked, cursor) if cursor is not None else None
     column = order.removeprefix("-")
-    rows = find(connection, which, Cut(column=column, down=order != column, limit=limit + 1, place=place))
-    more = len(rows) > limit
-    rows = rows[:limit]
+    cut = Cut(column=column, down=order != column, limit=limit + 1, place=place)
+    places = find(connection, which, cut)
+    more, places = len(places) > limit, places[:limit]
     return Page(
-        data=_documents(connection, rows),
-        next_cursor=paging.encode(asked, getattr(rows[-1], column), rows[-1].id) if more else None,
+        data=_documents(connection, [id for _, id in places]),
+        next_cursor=paging.encode(asked, *places[-1]) if more else None,
     )
 
 
 def get_call(connection: Connection, id: str) -> Document:
     """One call. Raises NotFound."""
-    row = connection.execute(sa.select(t.calls).where(t.calls.c.id == id)).first()
-    if row is None:
-        raise NotFound(f"There is no call {id[:60]}.")
-    return _documents(connection, [row])[0]
+    found = _documents(connection, [id])
+    if not found:
+        raise _no_call(id)
+    return found[0]
 
 
 def find_call(connection: Connection, id: str) -> str:
@@ -78,8 +86,9 @@ def find_call(connection: Connection, id: str) -> str:
 
 def timeline(connection: Connection, id: str) -> list[Document]:
     """The events of a call in their order. Raises NotFound."""
-    _must_exist(connection, id)
     found = records.events_of(connection, [id])[id]
+    if not found:
+        _must_exist(connection, id)
     return [event_document(e) for e in in_order(e for e, withdrawn in found if not withdrawn)]
 
 
@@ -104,23 +113,21 @@ def evidence(connection: Connection, id: str) -> Document:
 
 def _must_exist(connection: Connection, id: str) -> None:
     if connection.scalar(sa.select(t.calls.c.id).where(t.calls.c.id == id)) is None:
-        raise NotFound(f"There is no call {id[:60]}.")
+        raise _no_call(id)
 
 
-def _documents(connection: Connection, rows: Sequence[Row[Any]]) -> list[Document]:
-    submissions: dict[str, list[Submission]] = {row.id: [] for row in rows}
-    for submission in records.submissions_of(connection, submissions.keys()) if rows else ():
-        submissions[submission.call].append(submission)
-    return [call_document(records.call_of(row), _summary(row), submissions[row.id]) for row in rows]
+def _no_call(id: str) -> NotFound:
+    return NotFound(f"There is no call {id[:60]}.")
 
 
-def _summary(row: Row[Any]) -> Summary:
-    return Summary(
-        status=row.status, outcome=row.outcome, reason=row.reason, settled=row.settled, disputed=row.disputed,
-        answered=row.answered, attempts=row.attempts, duration_s=row.duration_s, started_at=row.started_at,
-        ended_at=row.ended_at, next_attempt_at=row.next_attempt_at, cancel_requested=row.cancel_requested,
-        recording_url=row.recording_url, dtmf=row.dtmf, charges=row.charges, updated_at=row.updated_at,
-    )  # fmt: skip
+def _documents(connection: Connection, ids: Sequence[str]) -> list[Document]:
+    """The documents of these calls, in this order, as far as they are there."""
+    # calls first: whoever has committed a call has committed its first submission with it
+    found = {told[0]: told for told in gather(connection, _CALL, t.calls.c.id, ids)}
+    submissions: dict[str, list[Sequence[Any]]] = {id: [] for id in ids}
+    for call, *told in gather(connection, (_S.call_id, *_SUBMISSION), _S.call_id, found):
+        submissions[call].append(told)
+    return [call_document(found[id], sorted(submissions[id], key=_number)) for id in ids if id in found]
 
 
 def _exchange_document(row: Row[Any]) -> Document:

@@ -9,20 +9,22 @@ sort what it could read in order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from tracker.store import paging
-from tracker.store.parts import parts
 
 #: SQLite merges so many streams in one statement
 _MOST_AT_ONCE: Final = 100
+
+#: where a row stands in a list: at that moment, and by its id
+Place = tuple[datetime, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,7 @@ class Cut:
     column: str
     down: bool
     limit: int
-    place: tuple[datetime, str] | None = None
+    place: Place | None = None
 
 
 def begin(connection: Connection) -> None:
@@ -57,16 +59,16 @@ def begin(connection: Connection) -> None:
         connection.execute(sa.select(*(sa.func.set_config(name, "off", True) for name in names)))
 
 
-def read(connection: Connection, stream: Stream, cut: Cut, columns: Iterable[Any]) -> list[Row[Any]]:
-    """The first rows of a list. `cut.column` may be another than the stream's time only where the stream is short."""
+def places(connection: Connection, stream: Stream, cut: Cut) -> list[Place]:
+    """The first rows of a list, by the moment that orders it and their ids. `cut.column` may be another than the
+    stream's time only where the stream is short."""
     if not stream.values:
         return []
     if connection.dialect.name == "sqlite":
-        return _rows(connection, stream, _places(connection, stream, cut), columns)
+        return _merged(connection, stream, cut)
     found = _laterally(stream, cut).subquery("found")
-    id = stream.table.c.id
-    query = sa.select(*columns).select_from(found).join(stream.table, id == found.c.id)
-    return list(connection.execute(query.order_by(*_order(found.c.at, found.c.id, cut))))
+    query = sa.select(found.c.at, found.c.id).order_by(*_order(found.c.at, found.c.id, cut))
+    return [(at, id) for at, id in connection.execute(query)]
 
 
 def is_short(connection: Connection, stream: Stream, most: int) -> bool:
@@ -86,27 +88,15 @@ def _count(connection: Connection, query: sa.Select[Any] | sa.CompoundSelect[Any
     return connection.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
 
 
-def _rows(
-    connection: Connection, stream: Stream, ids: Sequence[str], columns: Iterable[Any]
-) -> list[Row[Any]]:
-    id = stream.table.c.id
-    query = sa.select(*columns, id.label("_id"))
-    found: dict[str, Any] = {}
-    for part in parts(ids):
-        found |= {row._id: row for row in connection.execute(query.where(id.in_(part)))}
-    return [found[id] for id in ids]
-
-
-def _places(connection: Connection, stream: Stream, cut: Cut) -> list[str]:
+def _merged(connection: Connection, stream: Stream, cut: Cut) -> list[Place]:
     """SQLite: it merges the arms of a UNION ALL that come in order, reading each only as far as it must."""
-    found: list[Row[Any]] = []
+    found: list[Place] = []
     for values in _at_once(stream):
         query = sa.union_all(*(_arm(stream, cut, each) for each in values))
         at, id = query.selected_columns.at, query.selected_columns.id
-        found += connection.execute(query.order_by(*_order(at, id, cut)).limit(cut.limit)).all()
-    if len(stream.values) > _MOST_AT_ONCE:
-        found = sorted(found, key=lambda row: (row.at, row.id), reverse=cut.down)[: cut.limit]
-    return [row.id for row in found]
+        rows = connection.execute(query.order_by(*_order(at, id, cut)).limit(cut.limit))
+        found += [(row.at, row.id) for row in rows]
+    return sorted(found, reverse=cut.down)[: cut.limit] if len(stream.values) > _MOST_AT_ONCE else found
 
 
 def _at_once(stream: Stream) -> Iterator[Sequence[tuple[Any, ...]]]:

@@ -1,0 +1,94 @@
+"""What is gathered for documents is what is stored, on both databases, in the words of the interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tracker.domain.events import iso
+from tracker.store import schema
+from tracker.store import tables as t
+from tracker.store.database import Connection, Database
+from tracker.store.gathering import gather
+
+AT = datetime(2026, 3, 2, 10, 57, 40, tzinfo=UTC)
+C = t.calls.c
+COLUMNS = (C.id, C.to, C.name, C.notes, C.interval, C.settled, C.answered, C.created_at, C.started_at)
+
+#: what the adapters let through: no NUL, no lone surrogates
+texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=30)
+moments = st.datetimes(timezones=st.just(UTC)) | st.datetimes(timezones=st.just(UTC)).map(
+    lambda at: at.replace(microsecond=0)
+)
+scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts
+notes = st.dictionaries(texts, st.recursive(scalars, lambda some: st.lists(some, max_size=3)), max_size=3)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    schema.prepare(database, create=True)
+    yield database
+    database.close()
+
+
+def call(id: str, **values: Any) -> dict[str, Any]:
+    return {
+        "id": id, "account": "a", "to": "+918919525224", "bridge": "1", "variables": {}, "notes": {}, "created_at": AT,
+        "status": "pending", "settled": False, "disputed": False, "attempts": 0, "cancel_requested": False,
+        "updated_at": AT, "name": None, "interval": None, "answered": None, "started_at": None, **values,
+    }  # fmt: skip
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.fixed_dictionaries(
+        {
+            "to": texts, "name": st.none() | texts, "notes": notes, "interval": st.none() | st.integers(0, 2**31 - 1),
+            "settled": st.booleans(), "answered": st.none() | st.booleans(), "created_at": moments,
+            "started_at": st.none() | moments,
+        }
+    )
+)  # fmt: skip
+def test_every_value_comes_as_it_was_stored(database: Database, values: dict[str, Any]) -> None:
+    def stored_and_gathered(c: Connection) -> Any:
+        c.execute(t.calls.delete())
+        c.execute(t.calls.insert(), [call("call_1", **values)])
+        return gather(c, COLUMNS, C.id, ["call_1"])
+
+    (row,) = database.write(stored_and_gathered)
+    expected = [
+        iso(value) if isinstance(value, datetime) else value
+        for value in (call("call_1", **values)[column.name] for column in COLUMNS)
+    ]
+    assert list(row) == expected
+
+
+@pytest.mark.parametrize("asked", [0, 1, 99, 100, 101, 250, 501])
+def test_all_that_are_asked_for_come_and_no_others(database: Database, asked: int) -> None:
+    ids = [f"call_{n:04}" for n in range(600)]
+    rows = [call(id, created_at=AT + timedelta(milliseconds=n)) for n, id in enumerate(ids)]
+    database.write(lambda c: c.execute(t.calls.insert(), rows))
+    wanted = [*ids[:asked], "call_that_is_not"]
+    found = database.read(lambda c: gather(c, (C.id, C.created_at), C.id, wanted))
+    assert sorted(map(tuple, found)) == [(row["id"], iso(row["created_at"])) for row in rows[:asked]]
+
+
+def test_it_asks_sqlite_once_and_is_given_one_row(database: Database) -> None:
+    ids = [f"call_{n:04}" for n in range(50)]
+    database.write(lambda c: c.execute(t.calls.insert(), [call(id) for id in ids]))
+    statements: list[str] = []
+
+    def work(c: Connection) -> int:
+        sa.event.listen(c, "before_cursor_execute", lambda *told: statements.append(told[2]))
+        return len(gather(c, (C.id,), C.id, ids))
+
+    assert database.read(work) == 50
+    assert len(statements) == 1
+    assert database.is_sqlite == ("json_group_array" in statements[0])
