@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import permutations
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -304,3 +305,9 @@ def test_iso_and_its_counterpart() -> None:
     assert from_iso("2026-03-02T15:30:00+05:30") == at(0)
     with pytest.raises(ValueError, match="zone"):
         from_iso("2026-03-02T10:00:00")
+
+
+def test_an_hour_that_comes_twice_is_two_moments() -> None:
+    """What is remembered of a time that was written before goes by the moment, not by what the clock showed."""
+    once = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    assert [iso(once), iso(once.replace(fold=1))] == ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -125,8 +126,11 @@ def key_part(text: str) -> str:
 
 def iso(at: datetime) -> str:
     """A time as the interface writes it: UTC with Z, microseconds only where there are any."""
-    if at.tzinfo is not UTC:
-        at = at.astimezone(UTC)
+    return _iso(at if at.tzinfo is UTC else at.astimezone(UTC))
+
+
+@lru_cache(maxsize=1024)  # a record's times are written several times over, and that is slow
+def _iso(at: datetime) -> str:
     return at.isoformat()[:-6] + "Z"
 
 

@@ -244,8 +244,12 @@ def _json(value: Any) -> str:
 
 
 def _moment_written(at: datetime) -> str:
-    if at.tzinfo is not UTC:
-        at = at.astimezone(UTC)
+    return _utc_written(at if at.tzinfo is UTC else at.astimezone(UTC))
+
+
+# a batch writes the same moments several times over: its own in every row, a record's in events and calls
+@lru_cache(maxsize=4096)
+def _utc_written(at: datetime) -> str:
     return at.isoformat(" ", "microseconds")[:26]
 
 
