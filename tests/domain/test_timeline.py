@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -565,18 +565,3 @@ def test_what_a_person_decides_about_a_callback_stands_behind_what_it_came_to() 
     )
     events = [moved, ours(CallStatus.submitting, 0), ours(CallStatus.queued, 1)]
     assert in_order(events)[-1] == moved
-
-
-def test_a_trusted_event_is_the_event_that_the_constructor_makes() -> None:
-    made = Event(
-        key="k",
-        call="call_1",
-        attempt=1,
-        type=EventType.status,
-        at=at(1),
-        at_source=AtSource.tracker,
-        source=Source.sender,
-    )
-    assert Event.trusted(vars(made)) == made
-    assert vars(Event.trusted(vars(made))) == vars(made)
-    assert {f.name for f in fields(Event)} == set(vars(made))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from tracker.domain.calls import CallStatus
+from tracker.domain.values import value
 
 #: characters; ids and words are shorter, an index entry of PostgreSQL ends at some 2,700 bytes
 _LONGEST_PART = 120
@@ -72,7 +73,7 @@ EXACT = frozenset(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@value
 class Event:
     """One dated fact about a call."""
 
@@ -105,16 +106,6 @@ class Event:
     def __post_init__(self) -> None:
         if self.at.tzinfo is None:
             raise ValueError("an event's time must have a zone")
-
-    @classmethod
-    def trusted(cls, values: Mapping[str, Any]) -> Event:
-        """An event of all its fields, from where each of them was an event's before.
-
-        As the constructor makes it, in a third of the time; it is made several times for every callback.
-        """
-        event = object.__new__(cls)
-        vars(event).update(values)
-        return event
 
 
 def key_part(text: str) -> str:

@@ -16,6 +16,7 @@ from tracker.domain.calls import OPEN
 from tracker.domain.events import MatchedBy, iso, key_part
 from tracker.domain.readings import Reading
 from tracker.domain.records import same_moments, word_key
+from tracker.domain.values import value
 
 #: how long after its request a callback without an id may still belong to a submission
 GIVE_UP_AFTER = timedelta(hours=24)
@@ -29,7 +30,7 @@ _BEFORE_REQUEST = timedelta(minutes=15)
 _SUFFIX = re.compile(r":\d+$")
 
 
-@dataclass(frozen=True, kw_only=True)
+@value
 class Submitted:
     """A submission as matching sees it."""
 
@@ -53,7 +54,7 @@ class Submitted:
     refused: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@value
 class Receipt:
     """A readable callback as matching sees it; also a row of a poll, which carries the submission it was asked for."""
 

@@ -10,9 +10,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from tracker.domain.calls import CallStatus, Reason
+from tracker.domain.values import value
 
 
-@dataclass(frozen=True, kw_only=True)
+@value
 class Reading:
     """One call record as one callback (or one row of a poll) tells it. Missing values are None.
 

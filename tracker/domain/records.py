@@ -9,7 +9,6 @@ poll in UTC that mean the same moment are one record.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from tracker.domain.calls import CallStatus, Reason
 from tracker.domain.events import AtSource, Event, EventType, MatchedBy, Source, iso, key_part
 from tracker.domain.readings import Reading
+from tracker.domain.values import value
 
 _QUARTER = timedelta(minutes=15)
 _SOME_QUARTER = datetime(2000, 1, 1, tzinfo=UTC)
@@ -25,7 +25,7 @@ _FARTHEST_ZONE = timedelta(hours=14)
 _ODD_OFFSETS = (210, 270, 330, 345, 390, 525, 570, 630, 765)
 
 
-@dataclass(frozen=True, kw_only=True)
+@value
 class Evidence:
     """One joined callback, or one row of an answered question."""
 
@@ -37,7 +37,7 @@ class Evidence:
     matched_by: MatchedBy | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@value
 class Derived:
     """The events that follow, and for each piece of evidence the one that it repeats (None: the first to say so)."""
 

@@ -7,12 +7,12 @@ in the database are a cache of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from tracker.domain.calls import OPEN, OUTCOMES, CallStatus, Reason
 from tracker.domain.events import AtSource, Event, EventType, Source, from_iso
+from tracker.domain.values import value
 
 _STAGES = (
     CallStatus.pending,
@@ -48,7 +48,7 @@ class Decided:
 _AFTERTHOUGHTS = ("join", "ignore")
 
 
-@dataclass(frozen=True, kw_only=True)
+@value
 class SubmissionState:
     """What follows for one submission."""
 
@@ -71,7 +71,7 @@ class SubmissionState:
         return self.outcome is None
 
 
-@dataclass(frozen=True, kw_only=True)
+@value
 class Timeline:
     """The events in order, and what they mean."""
 

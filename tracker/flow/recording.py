@@ -62,9 +62,7 @@ def record(
     return timelines
 
 
-def follow_first(
-    call: Locked, id: str, submission: str, said: Evidence, now: datetime
-) -> tuple[list[Event], Timeline]:
+def follow_first(call: Locked, id: str, submission: str, said: Evidence) -> tuple[Sequence[Event], Timeline]:
     """What follows for a call of which nothing was heard since its first submission was accepted: its new events, and
     its timeline but for what stood there already.
 
@@ -72,7 +70,7 @@ def follow_first(
     so neither evidence nor events need reading, and what follows is the same.
     """
     attempt = Attempt(id=submission, call=id, interval=call.interval or 0, number=1)
-    events = records.stamped(_derive(attempt, [said]).events, now)
+    events = _derive(attempt, [said]).events
     return events, fold([_acceptance(attempt, call), *events], interval=attempt.interval)
 
 

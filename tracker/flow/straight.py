@@ -80,7 +80,7 @@ def prepare(c: Connection, account: str, receipts: Sequence[Receipt], now: datet
             reading=r.reading,
             matched_by=matched_by,
         )
-        events, timeline = follow_first(locked[s.call], s.call, s.id, heard, now)
+        events, timeline = follow_first(locked[s.call], s.call, s.id, heard)
         standing = inbox.Standing(
             id=r.id, state=inbox.JOINED, reading=r.reading, named=True, matched_by=matched_by.value, submission=s.id,
             call=s.call,

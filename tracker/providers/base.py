@@ -12,6 +12,7 @@ from typing import Protocol
 from tracker.domain.accounts import Account
 from tracker.domain.calls import Dial
 from tracker.domain.readings import Answer, Handshake, NotACall, Poll, Reading, Unreadable
+from tracker.domain.values import value
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -50,7 +51,7 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@value
 class Incoming:
     """A callback as it was stored."""
 

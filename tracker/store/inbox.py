@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from itertools import accumulate
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tracker.domain.readings import Reading
+from tracker.domain.values import value
 from tracker.store import bulk
 from tracker.store import tables as t
 from tracker.store.evidence import IGNORE, reading_to_json, twin_text
@@ -39,7 +39,7 @@ _OLDEST_PENDING: Final = f" AND state = 'pending' AND {t.UNJOINED} ORDER BY rece
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@value
 class RawCallback:
     """A stored request, for an adapter to read."""
 
@@ -54,7 +54,7 @@ class RawCallback:
     body: bytes
 
 
-@dataclass(frozen=True, kw_only=True)
+@value
 class Standing:
     """What was made of a callback."""
 

@@ -5,8 +5,8 @@ Nothing here decides anything; `tracker.flow.recording` says what is written, an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection, Row
 from tracker.domain.calls import Call, CallStatus, Submission, Trigger
 from tracker.domain.events import AtSource, Event, EventType, MatchedBy, Source
 from tracker.domain.timeline import SubmissionState, Timeline
+from tracker.domain.values import value
 from tracker.store import bulk
 from tracker.store import tables as t
 from tracker.store.ids import new_id
@@ -40,7 +41,7 @@ _AT_SOURCES = {s.value: s for s in AtSource}
 _MATCHES = {m.value: m for m in MatchedBy}
 
 
-@dataclass(frozen=True, kw_only=True)
+@value
 class Locked:
     """A call whose row is locked, as far as its timeline hangs on it."""
 
@@ -54,7 +55,7 @@ class Locked:
     only_accepted: bool
 
 
-@dataclass(frozen=True, kw_only=True)
+@value
 class Attempt:
     """A submission as far as its events hang on it."""
 
@@ -252,51 +253,43 @@ def _event_of(row: tuple[Any, ...]) -> Event:
         id, call, key, submission, attempt, dial, type, status, at, at_source, source,
         word, reason, matched_by, callback, detail, recorded_at, _withdrawn,
     ) = row  # fmt: skip
-    return Event.trusted(
-        {
-            "key": key, "id": id, "call": call, "submission": submission, "attempt": attempt, "dial": dial,
-            "type": _TYPES[type], "status": _STATUSES[status] if status else None, "at": at,
-            "at_source": _AT_SOURCES[at_source], "source": _SOURCES[source], "provider_status": word, "reason": reason,
-            "matched_by": _MATCHES[matched_by] if matched_by else None, "callback": callback, "detail": detail,
-            "recorded_at": recorded_at,
-        }
+    return Event(
+        key=key, id=id, call=call, submission=submission, attempt=attempt, dial=dial, type=_TYPES[type],
+        status=_STATUSES[status] if status else None, at=at, at_source=_AT_SOURCES[at_source], source=_SOURCES[source],
+        provider_status=word, reason=reason, matched_by=_MATCHES[matched_by] if matched_by else None, callback=callback,
+        detail=detail, recorded_at=recorded_at,
     )  # fmt: skip
 
 
-def stamped(events: Iterable[Event], now: datetime) -> list[Event]:
-    """Events as they are stored, with their ids. One that has an id already keeps it and its `recorded_at`."""
-    return [e if e.id else Event.trusted({**vars(e), "id": new_id("ev"), "recorded_at": now}) for e in events]
-
-
 def insert_events(connection: Connection, events: Sequence[Event], now: datetime) -> list[Event]:
-    """Add events; gives them back as they are stored."""
-    stored = stamped(events, now)
+    """Add events; gives them back as they are stored. One that has an id already keeps it and its `recorded_at`."""
+    stored = [e if e.id else replace(e, id=new_id("ev"), recorded_at=now) for e in events]
     if stored:
-        bulk.insert(connection, t.events, event_columns(stored))
+        bulk.insert(connection, t.events, event_columns(stored, now))
     return stored
 
 
-def event_columns(stored: Sequence[Event]) -> dict[str, list[Any]]:
-    """Events by column, as their table has them."""
+def event_columns(events: Sequence[Event], now: datetime) -> dict[str, list[Any]]:
+    """Events by column, as their table has them; those that have no id get theirs."""
     return {
-        "id": [e.id for e in stored],
-        "call_id": [e.call for e in stored],
-        "key": [e.key for e in stored],
-        "submission_id": [e.submission for e in stored],
-        "attempt": [e.attempt for e in stored],
-        "dial": [e.dial for e in stored],
-        "type": [e.type.value for e in stored],
-        "status": [e.status.value if e.status else None for e in stored],
-        "at": [e.at for e in stored],
-        "at_source": [e.at_source.value for e in stored],
-        "recorded_at": [e.recorded_at for e in stored],
-        "source": [e.source.value for e in stored],
-        "provider_status": [e.provider_status for e in stored],
-        "reason": [str(e.reason) if e.reason else None for e in stored],
-        "matched_by": [e.matched_by.value if e.matched_by else None for e in stored],
-        "callback_id": [e.callback for e in stored],
-        "detail": [dict(e.detail) for e in stored],
-        "withdrawn": [False] * len(stored),
+        "id": [e.id or new_id("ev") for e in events],
+        "call_id": [e.call for e in events],
+        "key": [e.key for e in events],
+        "submission_id": [e.submission for e in events],
+        "attempt": [e.attempt for e in events],
+        "dial": [e.dial for e in events],
+        "type": [e.type.value for e in events],
+        "status": [e.status.value if e.status else None for e in events],
+        "at": [e.at for e in events],
+        "at_source": [e.at_source.value for e in events],
+        "recorded_at": [e.recorded_at or now for e in events],
+        "source": [e.source.value for e in events],
+        "provider_status": [e.provider_status for e in events],
+        "reason": [str(e.reason) if e.reason else None for e in events],
+        "matched_by": [e.matched_by.value if e.matched_by else None for e in events],
+        "callback_id": [e.callback for e in events],
+        "detail": [dict(e.detail) for e in events],
+        "withdrawn": [False] * len(events),
     }
 
 
