@@ -287,9 +287,23 @@ def test_however_a_list_is_read_it_is_the_same(
 
 def plainly(connection: Connection, which: CallFilter, order: str) -> list[str]:
     c = t.calls.c
-    query = sa.select(c.id).where(*finding._conditions(which, besides=""))
+    asked = {name: value for name, value in vars(which).items() if value is not None}
+    bounds = {
+        "created_after": c.created_at.__gt__,
+        "created_before": c.created_at.__lt__,
+        "updated_after": c.updated_at.__gt__,
+    }
+    conditions = [
+        bounds[name](value)
+        if name in bounds
+        else c[name].in_(value)
+        if isinstance(value, tuple)
+        else c[name] == value
+        for name, value in asked.items()
+    ]
     column = c[order.removeprefix("-")]
     down = order.startswith("-")
+    query = sa.select(c.id).where(*conditions)
     return list(
         connection.scalars(query.order_by(column.desc() if down else column, c.id.desc() if down else c.id))
     )

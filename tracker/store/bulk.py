@@ -9,13 +9,14 @@ given by column, in the driver's own types, without SQLAlchemy's work for each o
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+
+from tracker.store import moments
 
 #: rows of one statement on SQLite: with twenty columns they stay far below its limit of 32,766 values
 _MOST_ROWS: Final = 256
@@ -210,6 +211,11 @@ def kind(column: sa.Column[Any]) -> str:
     return next((kind for base, kind in _KINDS if isinstance(type_, base)), "text")
 
 
+def kind_on_postgresql(column: sa.Column[Any]) -> str:
+    """Its name there, for arrays of it."""
+    return _ARRAYS[kind(column)]
+
+
 # values: as the drivers take and give them, in the form in which SQLAlchemy stores them
 
 
@@ -243,23 +249,9 @@ def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _moment_written(at: datetime) -> str:
-    return _utc_written(at if at.tzinfo is UTC else at.astimezone(UTC))
-
-
-# a batch writes the same moments several times over: its own in every row, a record's in events and calls
-@lru_cache(maxsize=4096)
-def _utc_written(at: datetime) -> str:
-    return at.isoformat(" ", "microseconds")[:26]
-
-
-def _moment_read(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-_WRITERS: Final[dict[str, Callable[[Any], Any]]] = {"moment": _moment_written, "json": _json}
+_WRITERS: Final[dict[str, Callable[[Any], Any]]] = {"moment": moments.written, "json": _json}
 _READERS: Final[dict[str, Callable[[Any], Any]]] = {
-    "moment": _moment_read,
+    "moment": moments.read,
     "json": orjson.loads,
     "boolean": bool,
 }

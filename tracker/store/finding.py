@@ -12,15 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tracker.domain.calls import CallStatus
 from tracker.domain.matching import base_key, id_key
-from tracker.store import paging, streams
+from tracker.store import streams
 from tracker.store import tables as t
-from tracker.store.parts import parts
-from tracker.store.streams import Cut, Place, Stream
+from tracker.store.streams import Condition, Cut, Place, Stream
 
 #: how an order is written
 ORDERS: Final = ("created_at", "-created_at", "updated_at", "-updated_at")
@@ -33,7 +31,6 @@ _STATUSES: Final = tuple(s.value for s in CallStatus)
 _UNANSWERED: Final = tuple(
     s.value for s in CallStatus if s.is_outcome and s not in (CallStatus.completed, CallStatus.unknown)
 )
-_C = t.calls.c
 #: by what is asked: its index by created_at, and by updated_at
 _INDEXES: Final = {
     "reference": ("ix_calls_reference", None),
@@ -149,48 +146,57 @@ def _states(which: CallFilter) -> list[tuple[str, bool]]:
     return [(status, over) for status in _STATUSES if status in statuses for over in sorted(settled)]
 
 
-def _own(name: str) -> list[Any]:
+def _own(name: str) -> list[Condition]:
     """The condition of a partial index that nothing else says."""
-    return [sa.text("calls.disputed")] if name == "disputed" else []
+    return [("disputed", ())] if name == "disputed" else []
 
 
-def _conditions(which: CallFilter, *, besides: str) -> list[Any]:
+def _conditions(which: CallFilter, *, besides: str) -> list[Condition]:
     """All that is asked, but for what the keys of an index say."""
     found = [*_range(which, "created_at"), *_range(which, "updated_at")]
     for name in ("account", "campaign", "reference"):
         value = getattr(which, name)
         if value is not None and name != besides:
-            found.append(_C[name] == value)
+            found.append((f"{name} = ?", (value,)))
     if which.to is not None and besides != "to":
-        found.append(_C.to.in_(list(which.to)))
+        found.append(_one_of("to", which.to))
     if which.disputed is not None and besides != "disputed":
-        found.append(_C.disputed.is_(which.disputed))
+        found.append(("disputed = ?", (which.disputed,)))
     # who was not answered may still come to be unknown, which its status does not say
     if which.answered is not None and not (which.answered and besides == "status"):
-        found.append(_C.answered.is_(which.answered))
+        found.append(("answered = ?", (which.answered,)))
     if besides != "status":
-        found += [_C.status.in_(list(which.status))] if which.status is not None else []
-        found += [_C.outcome.in_(list(which.outcome))] if which.outcome is not None else []
-        found += [_C.settled.is_(which.settled)] if which.settled is not None else []
+        found += [_one_of("status", which.status)] if which.status is not None else []
+        found += [_one_of("outcome", which.outcome)] if which.outcome is not None else []
+        found += [("settled = ?", (which.settled,))] if which.settled is not None else []
     return found
 
 
-def _range(which: CallFilter, at: str) -> list[Any]:
+def _one_of(column: str, values: tuple[str, ...]) -> Condition:
+    return f'"{column}" IN ({", ".join("?" * len(values))})', values
+
+
+def _range(which: CallFilter, at: str) -> list[Condition]:
     if at == "created_at":
-        found = [_C.created_at > which.created_after] if which.created_after is not None else []
-        return found + ([_C.created_at < which.created_before] if which.created_before is not None else [])
-    return [_C.updated_at > which.updated_after] if which.updated_after is not None else []
+        found: list[Condition] = []
+        found += [("created_at > ?", (which.created_after,))] if which.created_after is not None else []
+        return found + (
+            [("created_at < ?", (which.created_before,))] if which.created_before is not None else []
+        )
+    return [("updated_at > ?", (which.updated_after,))] if which.updated_after is not None else []
 
 
 def _by_submission(connection: Connection, which: CallFilter, cut: Cut) -> list[Place]:
     """An id names few calls: all of them, sorted."""
-    s = t.submissions.c
     key, base = id_key(which.submission_id or ""), base_key(which.submission_id or "")
     # with a suffix it means one submission, or one that was given none; without it all that share it
-    same = s.provider_key.in_([key, base]) if key != base else s.provider_base == base
-    ids = set(connection.scalars(sa.select(s.call_id).where(same)))
-    query = sa.select(_C[cut.column], _C.id).where(*_conditions(which, besides=""))
-    if cut.place is not None:
-        query = query.where(paging.behind(_C[cut.column], _C.id, cut.place, down=cut.down))
-    found = [(at, id) for part in parts(ids) for at, id in connection.execute(query.where(_C.id.in_(part)))]
+    named = ("provider_key IN (?, ?)", (key, base)) if key != base else ("provider_base = ?", (base,))
+    conditions: list[Condition] = [*_conditions(which, besides=""), *cut.behind()]
+    where = "".join(f" AND {text}" for text, _ in conditions)
+    found = streams.run(
+        connection,
+        f"SELECT {cut.column}, id FROM calls"  # noqa: S608
+        f" WHERE id IN (SELECT call_id FROM submissions WHERE {named[0]}){where}",
+        [*named[1], *(value for _, values in conditions for value in values)],
+    )
     return sorted(found, reverse=cut.down)[: cut.limit]

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tracker.domain.events import iso
-from tracker.store import bulk
+from tracker.store import bulk, moments
 
 #: rows of one value: their texts may have a megabyte each
 _MOST_ROWS: Final = 100
@@ -74,13 +74,8 @@ def _read(
     return list(zip(*by_column, strict=True))
 
 
-def _moment(text: str) -> str:
-    """What SQLite stores, `2026-03-02 10:57:40.250000`, as `iso` would write it."""
-    return f"{text[:10]}T{text[11:19] if text.endswith('.000000') else text[11:]}Z"
-
-
 _FROM_SQLITE: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "moment": _moment,
+    "moment": moments.shown,
     "json": orjson.loads,
     "boolean": bool,
 }

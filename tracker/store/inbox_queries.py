@@ -16,7 +16,7 @@ from tracker.store import tables as t
 from tracker.store.gathering import gather
 from tracker.store.inbox import JOINED, unpack_headers
 from tracker.store.paging import Page
-from tracker.store.streams import Cut, Stream
+from tracker.store.streams import Condition, Cut, Stream
 
 _COLUMNS: Final = {"call": "call_id", "submission": "submission_id"}
 #: the columns that documents tell, in their order
@@ -50,14 +50,13 @@ def list_callbacks(
 
 def _stream(connection: Connection, which: CallbackFilter) -> Stream:
     """The index that a list of the inbox is read by: that of a call, of what is not joined, else of the accounts."""
-    c = t.callbacks.c
     asked = {"call_id": which.call, "state": which.state, "account": which.account}
     key = next((name for name in asked if asked[name] is not None and asked[name] != JOINED), "account")
-    where: list[Any] = [
-        c[name] == value for name, value in asked.items() if value is not None and name != key
+    where: list[Condition] = [
+        (f"{name} = ?", (value,)) for name, value in asked.items() if value is not None and name != key
     ]
     if key == "state":
-        where.append(t.unjoined)
+        where.append((t.UNJOINED, ()))
     values = [asked[key]] if asked[key] is not None else _accounts(connection)
     index = {
         "call_id": "ix_callbacks_call",

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
-import sqlalchemy as sa
-
 from tracker.domain.events import from_iso, iso
 from tracker.errors import FieldError, InvalidInput
 
@@ -51,15 +49,3 @@ def decode(asked: Mapping[str, Any], cursor: str) -> tuple[datetime, str]:
         pass
     message = "is no cursor of this list: take next_cursor as it was given, with the same filters and order"
     raise InvalidInput([FieldError(field="cursor", message=message)])
-
-
-def behind(
-    at: sa.ColumnElement[Any], id: sa.ColumnElement[Any], place: tuple[datetime, str], *, down: bool
-) -> Any:
-    """The condition for rows behind a place."""
-    pair = sa.tuple_(at, id)
-    # bound with their columns' types, or the times would be written in another form than they are stored in
-    there = sa.tuple_(
-        sa.bindparam(None, place[0], type_=at.type), sa.bindparam(None, place[1], type_=id.type)
-    )
-    return pair < there if down else pair > there

@@ -4,7 +4,8 @@ An index `(status, settled, created_at, id)` gives the calls of one status in or
 of their streams gives first; no more rows are read than are shown, however many there are and wherever they lie.
 
 Statistics may be missing or old, so nothing here hangs on them: SQLite is told which index to read, PostgreSQL not to
-sort what it could read in order.
+sort what it could read in order. The statements are written out, for there are few kinds of them: composing one of
+twenty arms by SQLAlchemy took ten times as long as carrying it out.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
-from tracker.store import paging
+from tracker.store import bulk, moments
 
 #: SQLite merges so many streams in one statement
 _MOST_AT_ONCE: Final = 100
 
-#: where a row stands in a list: at that moment, and by its id
+#: where a row stands in a list: its moment, and its id
 Place = tuple[datetime, str]
+#: a condition with `?` for its values; the text is a constant of the program
+Condition = tuple[str, tuple[Any, ...]]
+_Statement = tuple[str, list[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,7 @@ class Stream:
     #: what is asked of those columns: one stream for each
     values: Sequence[tuple[Any, ...]]
     #: further conditions; those of the index, where it is a partial one, and those that rows are filtered by
-    where: Sequence[Any] = ()
+    where: Sequence[Condition] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,51 +54,77 @@ class Cut:
     limit: int
     place: Place | None = None
 
+    def behind(self) -> list[Condition]:
+        """The condition for rows behind its place."""
+        if self.place is None:
+            return []
+        return [(f"({self.column}, id) {'<' if self.down else '>'} (?, ?)", self.place)]
+
 
 def begin(connection: Connection) -> None:
     """To be said before the others, once in a transaction: PostgreSQL reads in order what an index gives in order."""
     if connection.dialect.name == "postgresql":
-        names = ("enable_sort", "enable_bitmapscan", "enable_seqscan")
-        connection.execute(sa.select(*(sa.func.set_config(name, "off", True) for name in names)))
+        connection.exec_driver_sql(_IN_ORDER)
+
+
+_IN_ORDER: Final = "SELECT " + ", ".join(
+    f"set_config('enable_{way}', 'off', true)" for way in ("sort", "bitmapscan", "seqscan")
+)
 
 
 def places(connection: Connection, stream: Stream, cut: Cut) -> list[Place]:
-    """The first rows of a list, by the moment that orders it and their ids. `cut.column` may be another than the
-    stream's time only where the stream is short."""
+    """The first rows of a list. `cut.column` may be another than the stream's time only where the stream is short."""
     if not stream.values:
         return []
     if connection.dialect.name == "sqlite":
         return _merged(connection, stream, cut)
-    found = _laterally(stream, cut).subquery("found")
-    query = sa.select(found.c.at, found.c.id).order_by(*_order(found.c.at, found.c.id, cut))
-    return [(at, id) for at, id in connection.execute(query)]
+    statement, values = _laterally(stream, cut)
+    return run(connection, f"SELECT at, id FROM ({statement}) found ORDER BY {_order(cut)}", values)  # noqa: S608
 
 
 def is_short(connection: Connection, stream: Stream, most: int) -> bool:
     """Whether it has at most so many rows; no more than that are looked at."""
     cut = Cut(column=stream.at, down=True, limit=most + 1)
     if connection.dialect.name != "sqlite":
-        return _count(connection, _laterally(stream, cut, in_order=False)) <= most
+        return _count(connection, *_laterally(stream, cut, in_order=False)) <= most
     count = 0
-    for values in _at_once(stream):
+    for some in _at_once(stream):
         # one arm after the other, and no further than that
-        query = sa.union_all(*(_arm(stream, cut, each) for each in values)).limit(most + 1 - count)
-        count += _count(connection, query)
+        statement, values = _arms(stream, cut, some)
+        count += _count(connection, f"{statement} LIMIT {most + 1 - count}", values)
     return count <= most
 
 
-def _count(connection: Connection, query: sa.Select[Any] | sa.CompoundSelect[Any]) -> int:
-    return connection.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
+def run(connection: Connection, statement: str, values: Sequence[Any]) -> list[Place]:
+    """The places that a statement gives as pairs of a moment and an id; `?` stands where its values do."""
+    rows = _rows(connection, statement, values)
+    if connection.dialect.name == "sqlite":
+        return [(moments.read(at), id) for at, id in rows]
+    return [(at, id) for at, id in rows]
+
+
+def _count(connection: Connection, statement: str, values: Sequence[Any]) -> int:
+    ((count,),) = _rows(connection, f"SELECT count(*) FROM ({statement}) counted", values)  # noqa: S608
+    return int(count)
+
+
+def _rows(connection: Connection, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    if connection.dialect.name == "sqlite":
+        values = [moments.written(v) if isinstance(v, datetime) else v for v in values]
+    else:
+        statement = statement.replace("?", "%s")
+    cursor: Any = connection.exec_driver_sql(statement, tuple(values)).cursor
+    return list(cursor.fetchall())
+
+
+# SQLite: it merges the arms of a UNION ALL that come in order, reading each only as far as it must
 
 
 def _merged(connection: Connection, stream: Stream, cut: Cut) -> list[Place]:
-    """SQLite: it merges the arms of a UNION ALL that come in order, reading each only as far as it must."""
     found: list[Place] = []
-    for values in _at_once(stream):
-        query = sa.union_all(*(_arm(stream, cut, each) for each in values))
-        at, id = query.selected_columns.at, query.selected_columns.id
-        rows = connection.execute(query.order_by(*_order(at, id, cut)).limit(cut.limit))
-        found += [(row.at, row.id) for row in rows]
+    for some in _at_once(stream):
+        statement, values = _arms(stream, cut, some)
+        found += run(connection, f"{statement} ORDER BY {_order(cut)} LIMIT {cut.limit}", values)
     return sorted(found, reverse=cut.down)[: cut.limit] if len(stream.values) > _MOST_AT_ONCE else found
 
 
@@ -104,39 +133,48 @@ def _at_once(stream: Stream) -> Iterator[Sequence[tuple[Any, ...]]]:
         yield stream.values[start : start + _MOST_AT_ONCE]
 
 
-def _arm(stream: Stream, cut: Cut, values: Sequence[Any]) -> sa.Select[Any]:
-    c = stream.table.c
-    same = [c[name] == value for name, value in zip(stream.keys, values, strict=True)]
-    hint = f"INDEXED BY {stream.index}"
-    return _wanted(stream, cut).where(*same).with_hint(stream.table, hint, "sqlite")
+def _arms(stream: Stream, cut: Cut, some: Sequence[tuple[Any, ...]]) -> _Statement:
+    more, further = _all([*stream.where, *cut.behind()])
+    same = " AND ".join([*(f'"{key}" = ?' for key in stream.keys), *more])
+    arm = f"{_wanted(stream, cut)} INDEXED BY {stream.index} WHERE {same or 'true'}"
+    return " UNION ALL ".join([arm] * len(some)), [value for each in some for value in (*each, *further)]
 
 
-def _laterally(stream: Stream, cut: Cut, *, in_order: bool = True) -> sa.Select[Any]:
-    """PostgreSQL: one plan for all streams, whatever they are asked for."""
+# PostgreSQL: one plan for all streams, whatever they are asked for
+
+
+def _laterally(stream: Stream, cut: Cut, *, in_order: bool = True) -> _Statement:
     c = stream.table.c
-    query = _wanted(stream, cut)
+    more, further = _all([*stream.where, *cut.behind()])
+    limit = f"LIMIT {cut.limit}"
     if not stream.keys:
-        return query.order_by(*_order(c[cut.column], c.id, cut)).limit(cut.limit)
-    columns = zip(stream.keys, zip(*stream.values, strict=True), strict=True)
-    arrays = [
-        sa.cast(sa.bindparam(None, list(values)), postgresql.ARRAY(c[name].type)) for name, values in columns
-    ]
-    asked = sa.func.unnest(*arrays).table_valued(*stream.keys, name="asked").render_derived()
-    query = query.where(*(c[name] == asked.c[name] for name in stream.keys))
-    query = query.order_by(*_order(c[stream.at], c.id, cut))
+        return (
+            f"{_wanted(stream, cut)} WHERE {' AND '.join(more) or 'true'} ORDER BY {_order(cut)} {limit}",
+            further,
+        )
+    arrays = ", ".join(f"?::{bulk.kind_on_postgresql(c[key])}[]" for key in stream.keys)
+    names = ", ".join(f'"{key}"' for key in stream.keys)
+    same = " AND ".join([*(f'{stream.table.name}."{key}" = asked."{key}"' for key in stream.keys), *more])
     # a short stream is read whole by its index, and then sorted: behind OFFSET 0 the planner does not see what for
-    each = (query.limit(cut.limit) if cut.column == stream.at else query.offset(0)).lateral("each")
-    merged = sa.select(each.c.id, each.c.at).select_from(asked.join(each, sa.true()))
-    return (merged.order_by(*_order(each.c.at, each.c.id, cut)) if in_order else merged).limit(cut.limit)
+    direction = " DESC" if cut.down else ""
+    each = (
+        f"{_wanted(stream, cut)} WHERE {same} ORDER BY {stream.at}{direction}, id{direction}"
+        f" {limit if cut.column == stream.at else 'OFFSET 0'}"
+    )
+    merged = (
+        f"SELECT each.at, each.id FROM unnest({arrays}) AS asked ({names}) CROSS JOIN LATERAL ({each}) each"  # noqa: S608
+        f"{f' ORDER BY {_order(cut)}' if in_order else ''} {limit}"
+    )
+    return merged, [*map(list, zip(*stream.values, strict=True)), *further]
 
 
-def _wanted(stream: Stream, cut: Cut) -> sa.Select[Any]:
-    c = stream.table.c
-    query = sa.select(c.id, c[cut.column].label("at")).where(*stream.where)
-    if cut.place is not None:
-        query = query.where(paging.behind(c[cut.column], c.id, cut.place, down=cut.down))
-    return query
+def _wanted(stream: Stream, cut: Cut) -> str:
+    return f"SELECT {cut.column} AS at, id FROM {stream.table.name}"  # noqa: S608
 
 
-def _order(at: Any, id: Any, cut: Cut) -> tuple[Any, Any]:
-    return (at.desc(), id.desc()) if cut.down else (at, id)
+def _all(conditions: Sequence[Condition]) -> tuple[list[str], list[Any]]:
+    return [text for text, _ in conditions], [value for _, values in conditions for value in values]
+
+
+def _order(cut: Cut) -> str:
+    return "at DESC, id DESC" if cut.down else "at, id"
