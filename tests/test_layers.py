@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "redaction": {"errors"},
     "store": {"domain", "errors"},
     "providers": {"redaction", "domain", "errors"},
-    "flow": CORE,
+    "flow": {"interpreter"} | CORE,
     "logs": {"redaction", "domain", "errors"},
     "settings": {"redaction", "domain", "errors"},
     "simulator": {"logs", "flow"} | CORE,

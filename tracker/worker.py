@@ -16,7 +16,7 @@ from typing import Any, Final
 import structlog
 
 from tracker.errors import StorageUnavailable
-from tracker.flow.courtesy import Courtesy
+from tracker.flow.courtesy import LOOK_S, Courtesy, LettingIn
 from tracker.flow.joining import HOLDING_ALONE_S, HOLDING_S
 from tracker.flow.program import Program
 from tracker.store import jobs, workers
@@ -51,6 +51,8 @@ class Worker:
         self._arrived = 0
         self._joined = 0
         self._courtesy = Courtesy()
+        #: how many callbacks are on their way to the disk in this process; from the event loop
+        self.crowd: Callable[[], int] = lambda: 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._under_way: set[asyncio.Task[None]] = set()
         self._asks: set[asyncio.Task[None]] = set()
@@ -91,6 +93,7 @@ class Worker:
             beating = asyncio.create_task(self._beat_on())
             await asyncio.gather(*left, return_exceptions=True)
             beating.cancel()
+        await asyncio.to_thread(self._program.joiner.close)
         try:
             await asyncio.to_thread(database.write, lambda c: workers.goodbye(c, self.id))
         except StorageUnavailable as error:
@@ -132,6 +135,10 @@ class Worker:
             )
             if rest > 0:
                 await self._pause(rest)
+            else:
+                letting_in = LettingIn(ended, ended - began)
+                while not self._stopping.is_set() and letting_in.goes_on(monotonic(), self.crowd()):  # noqa: ASYNC110
+                    await asyncio.sleep(LOOK_S)  # an event would cost every commit
 
     async def _every(self, step: Callable[[], Awaitable[float | None]], seconds: float) -> None:
         """Run a step again and again; it may say how long to pause until the next time."""

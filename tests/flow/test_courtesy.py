@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracker.flow.courtesy import MANY, RUSH_S, Courtesy
+from tracker.flow.courtesy import CROWD, MANY, RUSH_S, Courtesy, LettingIn
 
 CAN_JOIN = 4_000.0
 
@@ -64,3 +64,23 @@ def test_moments_too_short_to_count_are_no_rate() -> None:
     courtesy = after(1, 500)
     courtesy.arrived(1.001, 10_000)
     assert courtesy.rest(1.0, 0.02, more=True, behind=MANY, can_join=CAN_JOIN) == 0.0
+
+
+def test_who_crowded_while_a_batch_was_written_is_stored_before_the_next() -> None:
+    letting_in = LettingIn(1.0, 0.03)
+    assert letting_in.goes_on(1.001, CROWD)
+    assert letting_in.goes_on(1.002, 0), "they have their answers, and send the next"
+    assert letting_in.goes_on(1.003, CROWD + 5)
+    assert letting_in.goes_on(1.004, 1)
+    assert letting_in.goes_on(1.005, 0)
+    assert not letting_in.goes_on(1.006, 0), "they have gone"
+
+
+def test_a_crowd_that_does_not_go_has_as_long_as_the_batch() -> None:
+    letting_in = LettingIn(1.0, 0.03)
+    assert letting_in.goes_on(1.029, 1_000)
+    assert not letting_in.goes_on(1.03, 1_000)
+
+
+def test_nobody_waits_for_a_crowd_that_is_none() -> None:
+    assert not LettingIn(1.0, 0.03).goes_on(1.0, CROWD - 1)

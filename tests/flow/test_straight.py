@@ -33,15 +33,15 @@ def during(monkeypatch: pytest.MonkeyPatch, house: House, meanwhile: Callable[[]
 
     def write(*args: Any) -> Any:
         done = real_write(*args)
-        written.append(done)
+        written.append(set(done))
         return done
 
     real_join = joining.Joiner._join
 
-    def join(self: Any, read: Any, prepared: Any) -> None:
+    def join(self: Any, batch: Any) -> None:
         monkeypatch.setattr(joining.Joiner, "_join", real_join)
         meanwhile()
-        real_join(self, read, prepared)
+        real_join(self, batch)
 
     monkeypatch.setattr(straight, "write", write)
     monkeypatch.setattr(joining.Joiner, "_join", join)

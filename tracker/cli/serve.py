@@ -61,7 +61,9 @@ def worker(log_format: LogFormat = "auto", log_level: LogLevel = "info") -> None
     settings = _started(log_format, log_level)
 
     async def run() -> None:
-        working = Worker(assemble(database, settings.account_values(), keep=settings.retention.keep))
+        working = Worker(
+            assemble(database, settings.account_values(), keep=settings.retention.keep, beside=True)
+        )
         loop = asyncio.get_running_loop()
         # as in the server: the default is a few threads for each processor, and fifty sends may wait for the database
         loop.set_default_executor(ThreadPoolExecutor(THREADS, "database"))

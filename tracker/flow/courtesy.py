@@ -19,6 +19,11 @@ RUSH_S: Final = 15.0
 _COUNTED_S: Final = 0.1
 #: callbacks that wait when it is a rush; who sends in spurts only as much as is joined stays below it
 MANY: Final = 7_500
+#: callbacks on their way to the disk at once that are a crowd; steady traffic is stored a few at a time
+CROWD: Final = 16
+#: seconds between looks, and how many in a row must find no crowd: whoever got his answer soon sends the next one
+LOOK_S: Final = 0.001
+_LOOKS: Final = 3
 #: callbacks a second, up to which nobody can be in a hurry
 _FEW: Final = 20.0
 
@@ -57,3 +62,21 @@ class Courtesy:
         if self._rush_since is None:
             self._rush_since = now
         return took_s * (_PARTS - 1) if now - self._rush_since < RUSH_S else 0.0
+
+
+class LettingIn:
+    """After a batch, those who crowd are stored before the next one is written, for at most as long as the batch took:
+    both want the one writer that SQLite has, and who was shut out meanwhile is many."""
+
+    def __init__(self, now: float, took_s: float) -> None:
+        """A batch ended now, and took so many seconds."""
+        self._until = now + took_s
+        self._empty = _LOOKS - 1
+
+    def goes_on(self, now: float, crowd: int) -> bool:
+        """Whether to wait for `LOOK_S` and ask again. crowd: how many callbacks are on their way to the disk.
+
+        Where there is no crowd at once, nobody has to wait.
+        """
+        self._empty = 0 if crowd >= CROWD else self._empty + 1
+        return self._empty < _LOOKS and now < self._until

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
 from tracker.domain.matching import (
     GIVE_UP_AFTER,
@@ -58,7 +59,17 @@ def gather(c: Connection, account: str, targets: Sequence[Receipt]) -> Gathered:
     return gathered
 
 
-def numbers_waited_for(c: Connection, account: str, submissions: Iterable[Submitted]) -> set[str]:
+class Dialled(Protocol):
+    """What waiting for a number hangs on: it, and when it was dialled."""
+
+    @property
+    def to(self) -> str: ...
+
+    @property
+    def requested_at(self) -> datetime | None: ...
+
+
+def numbers_waited_for(c: Connection, account: str, submissions: Iterable[Dialled]) -> set[str]:
     """The numbers of these submissions for which there are receipts that no id has joined: those are weighed anew."""
     requested = {s.to: s.requested_at for s in submissions if s.requested_at is not None}
     return evidence.loose_numbers(c, account, requested, min(requested.values())) if requested else set()

@@ -20,17 +20,16 @@ from tracker.domain.accounts import Account
 from tracker.domain.calls import Submission
 from tracker.domain.matching import (
     GIVE_UP_AFTER,
-    Receipt,
     base_key,
     id_key,
 )
-from tracker.domain.readings import NotACall, Reading, Unreadable
+from tracker.domain.readings import NotACall, Reading
 from tracker.errors import StorageUnavailable
-from tracker.flow import straight
+from tracker.flow import ahead, reading, straight
 from tracker.flow.clock import Clock, system_clock
+from tracker.flow.pipeline import Pipeline
+from tracker.flow.reading import Said
 from tracker.flow.weighing import FIRST_LOOK, weigh
-from tracker.providers.base import Incoming
-from tracker.providers.registry import provider_named
 from tracker.store import evidence, inbox, jobs, records
 from tracker.store.database import Connection, Database
 
@@ -50,14 +49,6 @@ HOLDING_S: Final = 0.025
 HOLDING_ALONE_S: Final = 0.1
 #: PostgreSQL stores beside it
 _HOLDING_NOBODY_S: Final = 0.25
-#: ids and references that are weighed of one callback; a record has one or two, a joke has thousands
-_MOST_IDS: Final = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Read:
-    raw: inbox.RawCallback
-    said: Reading | NotACall | Unreadable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +66,20 @@ class Joiner:
     """Joins callbacks of the configured accounts."""
 
     def __init__(
-        self, database: Database, accounts: Mapping[str, Account], clock: Clock = system_clock
+        self,
+        database: Database,
+        accounts: Mapping[str, Account],
+        clock: Clock = system_clock,
+        *,
+        beside: bool = False,
     ) -> None:
+        """beside: when many callbacks come, have them worked out in a process of its own; `close` ends it."""
         self._database, self._accounts, self._clock = database, accounts, clock
+        self._pipeline = Pipeline(database, accounts, clock, beside=beside)
         #: of one callback of late, in seconds: how long it held the writer, and how long it took altogether
         self._one_holds_s = self._one_costs_s = HOLDING_S / _BATCH
+        #: when it had the turn to write; others' waiting for it is not its work
+        self._turn_at = 0.0
 
     @property
     def can_join(self) -> float:
@@ -96,44 +96,40 @@ class Joiner:
             holding_s = _HOLDING_NOBODY_S
         most = max(_SMALLEST_BATCH, min(_BATCH, int(holding_s / self._one_holds_s)))
         began = monotonic()
-        raw = self._database.read(lambda c: inbox.pending(c, self._accounts.keys(), most))
-        read = [self._read(r) for r in raw]
-        if read:
-            self._join(read, self._prepared(_receipts(read)))
-            self._one_costs_s = _of_late(self._one_costs_s, (monotonic() - began) / len(read))
-        return Joined(count=len(raw), more=len(raw) >= most)
+        batch = self._pipeline.next(most)
+        if batch:
+            self._join(batch)
+            self._one_costs_s = _of_late(self._one_costs_s, (monotonic() - began) / len(batch))
+        return Joined(count=len(batch), more=batch.full)
 
-    def _prepared(self, receipts: Mapping[str, list[Receipt]]) -> list[straight.Prepared]:
+    def close(self) -> None:
+        """End what was started. Nobody joins meanwhile."""
+        self._pipeline.close()
+
+    def _join(self, batch: ahead.Batch) -> None:
         try:
-            return self._database.read(lambda c: self._work_out(c, receipts)) if receipts else []
+            self._database.write(lambda c: self._take(c, batch))
+            self._one_holds_s = _of_late(self._one_holds_s, (monotonic() - self._turn_at) / len(batch))
         except StorageUnavailable:
             raise
-        except Exception:  # whichever it is that we stumble over, it is found when they are joined one by one
-            log.exception("callbacks.not_prepared", count=sum(map(len, receipts.values())))
-            return []
+        except Exception:  # it is found when they are joined in smaller parts, and one by one
+            self._join_in_parts(batch.ids)
 
-    def _work_out(self, c: Connection, receipts: Mapping[str, list[Receipt]]) -> list[straight.Prepared]:
-        found = (straight.prepare(c, account, group, self._clock()) for account, group in receipts.items())
-        return [prepared for prepared in found if prepared is not None]
-
-    def _join(self, read: Sequence[_Read], prepared: Sequence[straight.Prepared]) -> None:
-        """Join these; one that cannot be joined costs only itself."""
+    def _join_in_parts(self, ids: Sequence[str]) -> None:
+        """Join these without anything that was worked out; one that cannot be joined costs only itself."""
         try:
-            self._database.write(lambda c: self._take(c, read, prepared))
+            self._database.write(lambda c: self._take_anew(c, ids))
         except StorageUnavailable:
             raise
         except Exception as error:
-            if len(read) > 1:
-                half = len(read) // 2
-                self._join(read[:half], [])
-                self._join(read[half:], [])
+            if len(ids) > 1:
+                half = len(ids) // 2
+                self._join_in_parts(ids[:half])
+                self._join_in_parts(ids[half:])
                 return
-            if prepared:
-                self._join(read, [])
-                return
-            log.exception("callback.not_joined", callback=read[0].raw.id)
+            log.exception("callback.not_joined", callback=ids[0])
             failed = inbox.Standing(
-                id=read[0].raw.id, state=inbox.UNREADABLE, reason=f"our own error: {type(error).__name__}"
+                id=ids[0], state=inbox.UNREADABLE, reason=f"our own error: {type(error).__name__}"
             )
             self._database.write(lambda c: inbox.write(c, [failed]))
 
@@ -207,40 +203,41 @@ class Joiner:
         )
         weigh(connection, submission.account, found, self._clock())
 
-    def _read(self, raw: inbox.RawCallback) -> _Read:
-        account = self._accounts[raw.account]
-        incoming = Incoming(
-            method=raw.method, path=raw.path, query=raw.query, headers=raw.headers, body=raw.body
-        )
-        try:
-            said = provider_named(account.provider).read_callback(account, incoming)
-        except Exception as error:  # one that we stumble over must not stop those behind it
-            log.exception("callback.not_read", callback=raw.id)
-            said = Unreadable(reason=f"our own error: {type(error).__name__}")
-        if isinstance(said, Reading) and max(len(said.ids), len(said.references)) > _MOST_IDS:
-            said = replace(said, ids=said.ids[:_MOST_IDS], references=said.references[:_MOST_IDS])
-        return _Read(raw=raw, said=said)
-
-    def _take(self, c: Connection, read: Sequence[_Read], prepared: Sequence[straight.Prepared]) -> None:
+    def _take(self, c: Connection, batch: ahead.Batch) -> None:
         inbox.lock_joining(c)
-        began = monotonic()  # with the turn to write, or others' waiting would be taken for work
-        still = inbox.still_pending(c, [r.raw.id for r in read])
-        done = {id for each in prepared for id in straight.write(c, each, still)}
-        left = [r for r in read if r.raw.id in still and r.raw.id not in done]
+        self._turn_at = monotonic()
+        straightly = 0
+        fallen: list[str] = []
+        for prepared in batch.prepared:
+            if straight.write(c, prepared):
+                straightly += len(prepared.claims)
+            else:
+                fallen += [claim.receipt for claim in prepared.claims]
+        pending = inbox.still_pending(c, [s.id for s in batch.said])
+        said = [s for s in batch.said if s.id in pending]
+        if fallen:
+            said += reading.read(self._accounts, inbox.requests(c, fallen))
+        self._weigh(c, said)
+        log.info("callbacks.read", count=straightly + len(said), straight=straightly)
+
+    def _take_anew(self, c: Connection, ids: Sequence[str]) -> None:
+        inbox.lock_joining(c)
+        self._weigh(c, reading.read(self._accounts, inbox.requests(c, ids)))
+
+    def _weigh(self, c: Connection, said: Sequence[Said]) -> None:
+        """Join what was pending until now by all that bears on it, and close what is no record of a call."""
         closed = [
             inbox.Standing(
-                id=r.raw.id,
-                state=inbox.IGNORED if isinstance(r.said, NotACall) else inbox.UNREADABLE,
-                reason=r.said.reason,
+                id=s.id,
+                state=inbox.IGNORED if isinstance(s.what, NotACall) else inbox.UNREADABLE,
+                reason=s.what.reason,
             )
-            for r in left
-            if not isinstance(r.said, Reading)
+            for s in said
+            if not isinstance(s.what, Reading)
         ]
         inbox.write(c, closed)
-        for account, group in _receipts(left).items():
+        for account, group in reading.receipts(said).items():
             weigh(c, account, group, self._clock(), fresh=True)
-        self._one_holds_s = _of_late(self._one_holds_s, (monotonic() - began) / len(read))
-        log.info("callbacks.read", count=len(still), straight=len(done), not_calls=len(closed))
 
     def _look_again(self, c: Connection, due: Iterable[tuple[str, str]]) -> None:
         now = self._clock()
@@ -266,22 +263,6 @@ class Joiner:
 
 def _of_late(before: float, now: float) -> float:
     return before + 0.3 * (now - before)
-
-
-def _receipts(read: Iterable[_Read]) -> dict[str, list[Receipt]]:
-    """Those of them that are call records, by account."""
-    receipts: dict[str, list[Receipt]] = {}
-    for r in read:
-        if isinstance(r.said, Reading):
-            receipt = Receipt(
-                id=r.raw.id,
-                account=r.raw.account,
-                lane=r.raw.lane,
-                received_at=r.raw.received_at,
-                reading=r.said,
-            )
-            receipts.setdefault(r.raw.account, []).append(receipt)
-    return receipts
 
 
 def _rescheduled(

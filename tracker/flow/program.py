@@ -40,12 +40,14 @@ def assemble(
     clock: Clock = system_clock,
     *,
     keep: timedelta | None = None,
+    beside: bool = False,
 ) -> Program:
     """The program over a database whose schema was prepared; `accounts` by name.
 
-    keep: how long its worker keeps what is over; None: for ever.
+    keep: how long its worker keeps what is over; None: for ever. beside: its joiner may start a process of its own,
+    which ends with the worker.
     """
-    joiner = Joiner(database, accounts, clock)
+    joiner = Joiner(database, accounts, clock, beside=beside)
     pauser = Pauser(database, accounts, clock)
     return Program(
         database=database,

@@ -86,6 +86,8 @@ class Inbox:
         self._sweeping: asyncio.TimerHandle | None = None
         #: when an account's last request was set aside
         self._aside: dict[str, datetime] = {}
+        #: how many the commit has that is under way
+        self._committing = 0
         self._lock = threading.Lock()
         #: by name and account; and the moment (monotonic) from which on they may be written again
         self._counts: dict[tuple[str, str], int] = {}
@@ -175,6 +177,11 @@ class Inbox:
         return len(self._waiting) + len(self._strangers)
 
     @property
+    def crowd(self) -> int:
+        """How many callbacks are on their way to the disk: they wait for a commit, or are in one."""
+        return len(self._waiting) + self._committing
+
+    @property
     def _bytes(self) -> int:
         return self._bytes_in - self._bytes_out
 
@@ -228,7 +235,10 @@ class Inbox:
                     self._bell.get(timeout=self._until_something_is_due())
             self._rung = False  # before looking: whoever comes after the look rings again
             last = self._stopping and not (self._waiting or self._strangers)
-            self._store(self._next_batch())
+            batch = self._next_batch()
+            self._committing = len(batch)
+            self._store(batch)
+            self._committing = 0
             self._store_strangers()
             now = time.monotonic()
             if self._counts and (last or self._counts_due <= now):

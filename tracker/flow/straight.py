@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import structlog
 
@@ -27,16 +28,17 @@ from tracker.store.evidence import twin_text
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Straight:
-    """What follows from one receipt."""
+class Claim(NamedTuple):
+    """What a join hangs on that was worked out for one receipt."""
 
+    receipt: str
     #: the id that names its submission, for comparing
     key: str
-    submission: Submitted
-    standing: inbox.Standing
-    events: Sequence[Event]
-    timeline: Timeline
+    submission: str
+    call: str
+    #: the callee, and since when callbacks about a call to it may come
+    to: str
+    requested_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +46,11 @@ class Prepared:
     """What follows from receipts of one account, if what it hangs on does not change before it is written."""
 
     account: str
-    at: datetime
-    #: by the ids of their receipts
-    joins: Mapping[str, _Straight]
+    claims: Sequence[Claim]
     #: writes all of them
     plan: bulk.Plan
+    #: for the log: `named_joins`
+    which: Sequence[Mapping[str, str | None]]
 
 
 def prepare(c: Connection, account: str, receipts: Sequence[Receipt], now: datetime) -> Prepared | None:
@@ -65,7 +67,10 @@ def prepare(c: Connection, account: str, receipts: Sequence[Receipt], now: datet
 
     locked = records.look_at(c, [s.call for s in sure.values()])
     accepted = records.accepted(c, locked)
-    joins: dict[str, _Straight] = {}
+    claims: list[Claim] = []
+    standings: list[inbox.Standing] = []
+    happened: list[Event] = []
+    timelines: dict[str, Timeline] = {}
     for r in receipts:
         s = sure.get(r.id)
         if s is None or s.call not in accepted or s.to in waited_for:
@@ -80,47 +85,45 @@ def prepare(c: Connection, account: str, receipts: Sequence[Receipt], now: datet
             reading=r.reading,
             matched_by=matched_by,
         )
-        events, timeline = follow_first(locked[s.call], s.call, s.id, heard)
+        events, timelines[s.call] = follow_first(locked[s.call], s.call, s.id, heard)
+        happened += events
         standing = inbox.Standing(
             id=r.id, state=inbox.JOINED, reading=r.reading, named=True, matched_by=matched_by.value, submission=s.id,
             call=s.call,
         )  # fmt: skip
-        joins[r.id] = _Straight(
-            key=named[r.id], submission=s, standing=standing, events=events, timeline=timeline
-        )
-    if not joins:
+        standings.append(standing)
+        claims.append(Claim(r.id, named[r.id], s.id, s.call, s.to, s.requested_at))
+    if not claims:
         return None
-    return Prepared(account=account, at=now, joins=joins, plan=_plan(c, list(joins.values()), now))
-
-
-def write(c: Connection, prepared: Prepared, still: Collection[str]) -> set[str]:
-    """Write what still holds; gives the receipts of which that is true. The joining lock is held.
-
-    still: receipts that are pending, in this transaction.
-    """
-    joins = {id: j for id, j in prepared.joins.items() if id in still}
-    named = evidence.named_by(c, prepared.account, {j.key for j in joins.values()})
-    loose = numbers_waited_for(c, prepared.account, [j.submission for j in joins.values()])
-    accepted = records.accepted(c, records.lock(c, [j.submission.call for j in joins.values()]))
-    holding = {
-        id: j
-        for id, j in joins.items()
-        if named.get(j.key) == [j.submission.id]
-        and j.submission.call in accepted
-        and j.submission.to not in loose
-    }
-    if len(holding) == len(prepared.joins):
-        bulk.run(c, prepared.plan)
-    elif holding:
-        bulk.run(c, _plan(c, list(holding.values()), prepared.at))
-    timelines = {j.submission.call: j.timeline for j in holding.values()}
-    log.info(
-        "callbacks.joined",
-        account=prepared.account,
-        count=len(holding),
-        which=named_joins([j.standing for j in holding.values()], timelines),
+    return Prepared(
+        account=account,
+        claims=claims,
+        plan=plans.plan(c, standings, happened, timelines, now),
+        which=named_joins(standings, timelines),
     )
-    return set(holding)
+
+
+def write(c: Connection, prepared: Prepared) -> list[str]:
+    """Write it where all that it hangs on still holds; otherwise nothing. Gives the receipts of which it is written.
+
+    The joining lock is held.
+    """
+    claims = prepared.claims
+    pending = inbox.still_pending(c, [claim.receipt for claim in claims])
+    named = evidence.named_by(c, prepared.account, {claim.key for claim in claims})
+    loose = numbers_waited_for(c, prepared.account, claims)
+    accepted = records.accepted(c, records.lock(c, [claim.call for claim in claims]))
+    if not all(
+        claim.receipt in pending
+        and named.get(claim.key) == [claim.submission]
+        and claim.call in accepted
+        and claim.to not in loose
+        for claim in claims
+    ):
+        return []
+    bulk.run(c, prepared.plan)
+    log.info("callbacks.joined", account=prepared.account, count=len(claims), which=prepared.which)
+    return [claim.receipt for claim in claims]
 
 
 def _alone(c: Connection, account: str, keys: Collection[str]) -> dict[str, Submitted]:
@@ -128,13 +131,3 @@ def _alone(c: Connection, account: str, keys: Collection[str]) -> dict[str, Subm
     found = evidence.submitted_by_keys(c, account, full=keys)
     times = Counter(id_key(s.provider_id) for s in found if s.provider_id)
     return {key: s for s in found if s.provider_id and times[key := id_key(s.provider_id)] == 1}
-
-
-def _plan(c: Connection, joins: Sequence[_Straight], now: datetime) -> bulk.Plan:
-    return plans.plan(
-        c,
-        [j.standing for j in joins],
-        [e for j in joins for e in j.events],
-        {j.submission.call: j.timeline for j in joins},
-        now,
-    )

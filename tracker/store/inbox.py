@@ -90,27 +90,36 @@ def lock_joining(connection: Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_JOINING_LOCK)))
 
 
-def pending(connection: Connection, accounts: Collection[str], limit: int) -> list[RawCallback]:
-    """The oldest callbacks that nobody has read yet."""
+def pending(
+    connection: Connection, accounts: Collection[str], limit: int, besides: Collection[str] = ()
+) -> list[RawCallback]:
+    """The oldest callbacks that nobody has read yet, but for some ids; at least one, no more than fit into memory."""
     bulk.go_by_indexes(connection)
-    most = _fitting(connection, accounts, limit)
+    c = t.callbacks.c
+    most = limit + len(besides)
     rows = bulk.select(
-        connection, _RAW, t.callbacks.c.account, accounts, also=f"{_OLDEST_PENDING} LIMIT {most}"
+        connection, (c.id, c.size), c.account, accounts, also=f"{_OLDEST_PENDING} LIMIT {most}"
     )
+    left = [(id, size) for id, size in rows if id not in besides][:limit]
+    together = accumulate(size for _, size in left)
+    fitting = max(1, sum(total <= _MOST_BYTES for total in together))
+    return requests(connection, [id for id, _ in left[:fitting]])
+
+
+def requests(connection: Connection, ids: Collection[str]) -> list[RawCallback]:
+    """These callbacks as far as nobody has read them yet, the oldest first."""
+    c = t.callbacks.c
+    # the state is looked at here: asked for by it, PostgreSQL would look through all that is pending
+    rows = [r for r in bulk.select(connection, (*_RAW, c.state), c.id, ids) if r[-1] == PENDING]
     return [
         RawCallback(
             id=id, account=account, lane=lane, received_at=received_at, method=method, path=bytes(path),
             query=bytes(query), headers=unpack_headers(headers), body=bytes(body),
         )
-        for id, account, lane, received_at, method, path, query, headers, body in rows
+        for id, account, lane, received_at, method, path, query, headers, body, _ in sorted(
+            rows, key=lambda row: (row[3], row[0])
+        )
     ]  # fmt: skip
-
-
-def _fitting(connection: Connection, accounts: Collection[str], limit: int) -> int:
-    """How many of the oldest pending callbacks fit into memory together; at least one."""
-    c = t.callbacks.c
-    rows = bulk.select(connection, (c.size,), c.account, accounts, also=f"{_OLDEST_PENDING} LIMIT {limit}")
-    return max(1, len([total for total in accumulate(size for (size,) in rows) if total <= _MOST_BYTES]))
 
 
 def still_pending(connection: Connection, ids: Collection[str]) -> set[str]:

@@ -62,10 +62,12 @@ def create_app(
         database = Database(settings.database_url)
         try:
             await asyncio.to_thread(prepare, database, create=True)
-            program = assemble(database, accounts, clock, keep=settings.retention.keep)
+            program = assemble(database, accounts, clock, keep=settings.retention.keep, beside=True)
             worker = Worker(program) if run_worker else None
             inbox = Inbox(database, stored=worker.wake if worker else lambda _: None, clock=clock)
             inbox.start()
+            if worker:
+                worker.crowd = lambda: inbox.crowd
             working = asyncio.create_task(_work(worker)) if worker else None
             until_stopping = asyncio.create_task(_stop_with(stopping, worker))
             sends: set[asyncio.Task[None]] = set()
