@@ -78,6 +78,8 @@ def parse_bridge(text: str) -> str:
 
 def _compact(text: str) -> tuple[bool, str]:
     """Whether there is a leading "+", and the digits."""
+    if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS:
+        return False, text  # as providers write them
     if not _ALLOWED.fullmatch(text):
         raise InvalidNumber(_ONLY)
     compact = digits(text)

@@ -24,7 +24,8 @@ MAX_FIELDS = 2000
 _MOST_NESTED = 1000
 
 _BOM = b"\xef\xbb\xbf"
-_LONG_INTEGER = re.compile(rb"[0-9]{19}")
+_DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
+_LONG_INTEGER = b"0" * 19
 _FORM_KEY = re.compile(r"[^\s<>\"'(){};,/\\]{1,200}")
 
 #: What stands outside of strings and can be mended. A string is matched whole, closed or not, and kept, so that
@@ -74,7 +75,8 @@ def read_json(body: bytes) -> Any:
     What is mended: a byte-order mark, trailing commas, and values that are an unfilled template or nothing.
     """
     body = body.removeprefix(_BOM)
-    if not _LONG_INTEGER.search(body):  # orjson would make floats of them
+    # orjson would make floats of them; a pattern would take six times as long to look for them as orjson for the rest
+    if _LONG_INTEGER not in body.translate(_DIGITS_AS_ZEROS):
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:

@@ -11,6 +11,8 @@ Value = TypeVar("Value")
 #: of a layer whose names are remembered
 _MOST_KEYS = 60
 _LONGEST_KEY = 100
+#: what JSON's nested values are
+_NESTS = frozenset({dict, list})
 
 
 @lru_cache(maxsize=1024)
@@ -33,7 +35,7 @@ class Lookup:
         #: every text anywhere, in objects and lists
         self.texts: list[str] = []
         for layer in layers:
-            if (names := _names_of_flat(tuple(layer))) and not any(map(_is_nest, layer.values())):
+            if _NESTS.isdisjoint(map(type, layer.values())) and (names := _names_of_flat(tuple(layer))):
                 self._named.append((names, layer))
                 self.texts += [value for value in layer.values() if isinstance(value, str)]
                 continue
@@ -65,12 +67,14 @@ class Lookup:
                     target = nested if dot and parent else names
                     target.setdefault(canonical(last), []).append(value)
 
-    def all(self, names: Sequence[str]) -> Iterator[Any]:
+    def all(self, names: Sequence[str]) -> list[Any]:
         """Every value of these names, the surest first; among equals in the order of `names`."""
-        for group, layer in self._named:
-            for name in names:
-                if name in group:
-                    yield from group[name] if layer is None else (layer[key] for key in group[name])
+        return [
+            value if layer is None else layer[value]
+            for group, layer in self._named
+            for name in names
+            for value in group.get(name, ())
+        ]
 
     def first(self, names: Sequence[str], read: Callable[[Any], Value | None]) -> Value | None:
         """The first value of these names that `read` can make something of."""
@@ -114,7 +118,3 @@ def _names_of_flat(keys: tuple[str, ...]) -> dict[str, list[str]] | None:
     for key in keys:
         names.setdefault(canonical(key), []).append(key)
     return names
-
-
-def _is_nest(value: Any) -> bool:
-    return isinstance(value, dict | list)

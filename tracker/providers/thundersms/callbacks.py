@@ -20,6 +20,7 @@ from tracker.providers.thundersms.words import SMS_ONLY, SMS_TOO, normalised
 
 _MAX_CHALLENGE = 1000
 _HANDSHAKE = frozenset({"challenge", "validationkey", "token"})
+_UNSUBSCRIPTION = frozenset({"id", "receiver", "type", "value"})
 
 _VOICE = frozenset({"voice", "outgoing", "obd", "ivr", "c2c"})
 _OTHER_CHANNELS = frozenset({"whatsapp", "email", "rcs", "viber", "telegram", "messenger", "push"})
@@ -106,9 +107,9 @@ def _other_than_a_call(fields: Lookup) -> NotACall | None:
     channel = (
         event.partition(":")[0] if ":" in event else (fields.first(("channel",), values.word) or "").lower()
     )
-    word = normalised(fields.first(STATUS, values.word) or "")
-    names = fields.names
-    if event.endswith("unsubscription") or (not word and {"id", "receiver", "type", "value"} <= names):
+    status = fields.first(STATUS, values.word)
+    word = normalised(status) if status else ""
+    if event.endswith("unsubscription") or (not word and fields.names >= _UNSUBSCRIPTION):
         return NotACall(reason="unsubscription")
     if channel == "sms":
         return NotACall(reason="sms-report")
@@ -117,10 +118,10 @@ def _other_than_a_call(fields: Lookup) -> NotACall | None:
     if (
         channel in _VOICE
         or (word not in SMS_ONLY and word not in SMS_TOO)
-        or not names.isdisjoint(_CALL_FIELDS)
+        or not fields.names.isdisjoint(_CALL_FIELDS)
     ):
         return None
-    if word in SMS_ONLY or not names.isdisjoint(_SMS_FIELDS):
+    if word in SMS_ONLY or not fields.names.isdisjoint(_SMS_FIELDS):
         return NotACall(reason="sms-report")
     return None
 

@@ -8,7 +8,8 @@ the account configured in `callback_keys`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -54,10 +55,14 @@ def read_record(
                     return found
         return fields.first(names, read)
 
+    def moment(value: Any) -> tuple[str | None, datetime | None] | None:
+        found = values.moment(value, zone)
+        return found if found[0] else None
+
     word = find("status", STATUS, values.word)
     status, reason = status_of(word)
-    start = find("start_at", START, lambda value: _moment(value, zone)) or (None, None)
-    end = find("end_at", END, lambda value: _moment(value, zone)) or (None, None)
+    start = find("start_at", START, moment) or (None, None)
+    end = find("end_at", END, moment) or (None, None)
     return Reading(
         ids=_ids(fields, keys),
         references=_references(fields.texts),
@@ -81,27 +86,16 @@ def read_record(
 
 
 def _ids(fields: Lookup, keys: Mapping[str, str]) -> tuple[str, ...]:
-    def candidates() -> Iterator[Any]:
-        for configured in ("id", "submission"):
-            if configured in keys:
-                yield from fields.at(keys[configured])
-        for names in (ID, PARENT_ID, OTHER_IDS):  # surest first
-            yield from fields.all(names)
-
-    found = (values.identifier(value) for value in candidates())
-    return tuple(dict.fromkeys(i for i in found if i and not _REFERENCE.fullmatch(i)))
+    candidates = [v for name in ("id", "submission") if name in keys for v in fields.at(keys[name])]
+    for names in (ID, PARENT_ID, OTHER_IDS):  # surest first
+        candidates += fields.all(names)
+    found = [values.identifier(value) for value in candidates]
+    return tuple(dict.fromkeys([i for i in found if i and not _REFERENCE.fullmatch(i)]))
 
 
 def _references(texts: Sequence[str]) -> tuple[str, ...]:
-    found = (
-        text.strip().lower() for text in texts if 30 <= len(text) < 100 and _REFERENCE.fullmatch(text.strip())
-    )
-    return tuple(dict.fromkeys(found))
-
-
-def _moment(value: Any, zone: ZoneInfo) -> tuple[str | None, Any] | None:
-    found = values.moment(value, zone)
-    return found if found[0] else None
+    stripped = [text.strip() for text in texts if 30 <= len(text) < 100]
+    return tuple(dict.fromkeys([text.lower() for text in stripped if _REFERENCE.fullmatch(text)]))
 
 
 def _bridge(value: Any) -> str | None:

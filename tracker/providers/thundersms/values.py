@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -107,7 +108,12 @@ def moment(value: Any, zone: ZoneInfo) -> tuple[str | None, datetime | None]:
     without a time.
     """
     found = word(value)
-    if not found or found.startswith("0000-00-00") or not found.strip("0"):
+    return _moment(found, zone) if found else (None, None)
+
+
+@lru_cache(maxsize=4096)  # where they come by the thousand, many name the same second
+def _moment(found: str, zone: ZoneInfo) -> tuple[str | None, datetime | None]:
+    if found.startswith("0000-00-00") or not found.strip("0"):
         return None, None
     try:
         if _DATE_AND_TIME.fullmatch(found):

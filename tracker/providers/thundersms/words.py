@@ -7,6 +7,7 @@ Statuses: https://portal.thundersms.com/docs/v2/voice (the list), https://portal
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from tracker.domain.calls import CallStatus, Reason
 
@@ -45,6 +46,7 @@ SMS_TOO = frozenset({"sent", "submitted", "expired", "rejected", "failed", "dele
 _JOINTS = re.compile(r"[\s_-]+")
 
 
+@lru_cache(maxsize=1024)  # there are a dozen; what strangers send is bounded
 def normalised(word: str) -> str:
     """A word without case, spaces, `-` and `_`."""
     return _JOINTS.sub("", word).lower()
