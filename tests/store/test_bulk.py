@@ -97,6 +97,12 @@ def test_a_time_in_another_zone_is_the_same_moment(database: Database) -> None:
     assert stored(database)[0]["at"] == AT
 
 
+@pytest.mark.parametrize("more", [{"id": ["1", "2"], "key": ["1"]}, {"id": ["1"], "key": ["1", "2"]}])
+def test_columns_of_different_lengths_are_refused(more: dict[str, list[Any]]) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        list(bulk._chunks(list(more.values())))
+
+
 def test_nothing_is_no_statement(database: Database) -> None:
     assert database.read(lambda c: bulk.select(c, (E.id,), E.id, [])) == []
 

@@ -20,6 +20,7 @@ from tracker.domain.values import value
 
 _QUARTER = timedelta(minutes=15)
 _SOME_QUARTER = datetime(2000, 1, 1, tzinfo=UTC)
+_NEARLY = timedelta(minutes=2)
 _FARTHEST_ZONE = timedelta(hours=14)
 #: minutes; the offsets from UTC that are in use, beside the whole hours
 _ODD_OFFSETS = (210, 270, 330, 345, 390, 525, 570, 630, 765)
@@ -302,7 +303,7 @@ def looks_like_zone(late_by: timedelta) -> int | None:
     """
     quarters = round(late_by / _QUARTER)
     minutes = quarters * 15
-    if abs(late_by - quarters * _QUARTER) > timedelta(minutes=2) or abs(minutes) > 14 * 60:
+    if abs(late_by - quarters * _QUARTER) > _NEARLY or abs(minutes) > 14 * 60:
         return None
     in_use = minutes % 60 == 0 or abs(minutes) in _ODD_OFFSETS
     return minutes if in_use and (minutes >= 120 or minutes <= -30) else None

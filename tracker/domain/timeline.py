@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from tracker.domain.calls import OPEN, OUTCOMES, CallStatus, Reason
@@ -28,6 +29,8 @@ _OVER = len(_STAGES)
 _STAGE_OF = dict.fromkeys(OUTCOMES, _OVER) | {status: n for n, status in enumerate(_STAGES)}
 #: among failed records that ended at the same moment, the first of these decides
 _TIES = (CallStatus.busy, CallStatus.no_answer, CallStatus.canceled, CallStatus.failed)
+
+_NUMBER_AND_ID = attrgetter("number", "id")
 
 #: what the provider said; all else is said by us
 _RECORDS = (Source.callback, Source.poll)
@@ -105,21 +108,23 @@ def fold(events: Iterable[Event], *, interval: int = 0) -> Timeline:
     for _, _, e in sorted(placed, key=_without_the_event):
         if e.submission is not None:
             by_submission.setdefault(e.submission, []).append(e)
-    submissions = sorted(
-        (_submission(s, es, interval) for s, es in by_submission.items()), key=lambda s: (s.number, s.id)
-    )
+    submissions = [_submission(s, es, interval) for s, es in by_submission.items()]
     if not submissions:
         return _nothing_yet(ordered)
+    submissions.sort(key=_NUMBER_AND_ID)
 
     latest = submissions[-1]
-    deciding = next((s for s in reversed(submissions) if s.status is CallStatus.completed), latest)
-    answered = deciding.status is CallStatus.completed
-    cancel_requested = any(_says(e, Decided.cancel) for e in by_submission[latest.id])
-    planned = None if answered or cancel_requested else _planned(by_submission[latest.id], latest)
-    settled = planned is None and not any(s.open for s in submissions)
+    completed = [s for s in submissions if s.status is CallStatus.completed]
+    answered = bool(completed)
+    deciding = completed[-1] if completed else latest
+    decisions = [e for e in by_submission[latest.id] if e.type is EventType.decision]
+    cancel_requested = any(_says(e, Decided.cancel) for e in decisions)
+    planned = None if answered or cancel_requested else _planned(decisions, latest)
+    outcomes = {s.outcome for s in submissions}
+    settled = planned is None and None not in outcomes
+    known = settled and CallStatus.unknown not in outcomes
     told = _told(by_submission[deciding.id])
     record = deciding.record
-    known = settled and not any(s.outcome is CallStatus.unknown for s in submissions)
     return Timeline(
         events=tuple(ordered),
         submissions=tuple(submissions),
@@ -207,7 +212,7 @@ def _stage(e: Event) -> int:
 
 
 def _submission(id: str, events: Sequence[Event], interval: int) -> SubmissionState:
-    number = min(e.attempt for e in events)
+    number = min([e.attempt for e in events])
     outcomes = [e for e in events if e.type is EventType.status and e.status in OUTCOMES]
     deciding = outcomes[0] if len(outcomes) == 1 else min(outcomes, key=_precedence, default=None)
     if deciding is None or deciding.status is None:
@@ -298,7 +303,7 @@ def _waits_until(events: Iterable[Event]) -> datetime | None:
     return from_iso(until) if last and (until := last.detail.get("until")) else None
 
 
-def _planned(events: Iterable[Event], latest: SubmissionState) -> datetime | None:
+def _planned(decisions: Iterable[Event], latest: SubmissionState) -> datetime | None:
     """When the next attempt after the latest submission is due, if one is planned.
 
     The plan rests on the provider's refusal. It falls when a record shows that a phone did ring, when an operator
@@ -306,8 +311,8 @@ def _planned(events: Iterable[Event], latest: SubmissionState) -> datetime | Non
     """
     if latest.status is not CallStatus.rejected or _by_operator(latest):
         return None
-    plan = max((e for e in events if _says(e, Decided.resend)), key=_latest_plan, default=None)
-    if plan is None or any(_says(e, Decided.stop) and e.at >= plan.at for e in events):
+    plan = max((e for e in decisions if _says(e, Decided.resend)), key=_latest_plan, default=None)
+    if plan is None or any(_says(e, Decided.stop) and e.at >= plan.at for e in decisions):
         return None
     return from_iso(plan.detail["until"])
 
@@ -339,9 +344,12 @@ def _started(events: Iterable[Event], record: Event | None) -> datetime | None:
 
 def _duration(events: Iterable[Event], record: Event) -> int | None:
     """Seconds, as the record says or, where it does not, as a repeat of it added first."""
-    more = record.key.removesuffix("/record") + "/detail/"
-    told = [record, *(e for e in events if e.key.startswith(more))]
-    return next((e.detail["duration_s"] for e in told if e.detail.get("duration_s") is not None), None)
+    told = record.detail.get("duration_s")
+    if told is None:
+        more = record.key.removesuffix("/record") + "/detail/"
+        added = [e.detail.get("duration_s") for e in events if e.key.startswith(more)]
+        told = next((seconds for seconds in added if seconds is not None), None)
+    return told
 
 
 def _told(events: Iterable[Event]) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain, islice
 from typing import Any, Final
 
 import orjson
@@ -60,10 +61,7 @@ def plan_insert(connection: Connection, table: sa.Table, rows: Columns) -> Plan:
     names = tuple(rows)
     if connection.dialect.name == "postgresql":
         return [(_insert_postgresql(table, names), tuple(_arrays(table, rows)))]
-    return [
-        (_insert_sqlite(table, names, count), tuple(values))
-        for count, values in _chunks(_written(table, rows))
-    ]
+    return [(_insert_sqlite(table, names, count), values) for count, values in _chunks(_written(table, rows))]
 
 
 def plan_update(connection: Connection, table: sa.Table, rows: Columns) -> Plan:
@@ -71,10 +69,7 @@ def plan_update(connection: Connection, table: sa.Table, rows: Columns) -> Plan:
     names = tuple(rows)
     if connection.dialect.name == "postgresql":
         return [(_update_postgresql(table, names), tuple(_arrays(table, rows)))]
-    return [
-        (_update_sqlite(table, names, count), tuple(values))
-        for count, values in _chunks(_written(table, rows))
-    ]
+    return [(_update_sqlite(table, names, count), values) for count, values in _chunks(_written(table, rows))]
 
 
 def run(connection: Connection, plan: Plan) -> None:
@@ -124,14 +119,15 @@ def _fetched(connection: Connection, statement: str, values: tuple[Any, ...]) ->
     return list(cursor.fetchall())
 
 
-def _chunks(rows: list[tuple[Any, ...]]) -> Iterator[tuple[int, list[Any]]]:
-    """The rows in pieces of 256, 128, 64, … rows, each with its values in one list."""
-    at, size = 0, _MOST_ROWS
-    while at < len(rows):
-        while size > len(rows) - at:
+def _chunks(columns: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Rows, given by column, in pieces of 256, 128, 64, … rows, each with its values one after the other."""
+    rows, left, size = zip(*columns, strict=True), len(columns[0]), _MOST_ROWS
+    while left:
+        while size > left:
             size //= 2
-        yield size, [value for row in rows[at : at + size] for value in row]
-        at += size
+        yield size, tuple(chain.from_iterable(islice(rows, size)))
+        left -= size
+    next(rows, None)  # raises where another column is longer
 
 
 # statements, one for each table, its columns and (on SQLite) the number of rows
@@ -226,12 +222,12 @@ def _arrays(table: sa.Table, rows: Columns) -> list[Any]:
     ]
 
 
-def _written(table: sa.Table, rows: Columns) -> list[tuple[Any, ...]]:
+def _written(table: sa.Table, rows: Columns) -> list[Sequence[Any]]:
     columns: list[Sequence[Any]] = []
     for name, values in rows.items():
         write = _WRITERS.get(kind(table.c[name]))
         columns.append(values if write is None else [None if v is None else write(v) for v in values])
-    return list(zip(*columns, strict=True))
+    return columns
 
 
 def _read(columns: Sequence[sa.Column[Any]], rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

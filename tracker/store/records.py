@@ -271,22 +271,22 @@ def insert_events(connection: Connection, events: Sequence[Event], now: datetime
 
 def event_columns(events: Sequence[Event], now: datetime) -> dict[str, list[Any]]:
     """Events by column, as their table has them; those that have no id get theirs."""
-    return {
+    return {  # words by `str`: an enum's own `value` is a call into Python
         "id": [e.id or new_id("ev") for e in events],
         "call_id": [e.call for e in events],
         "key": [e.key for e in events],
         "submission_id": [e.submission for e in events],
         "attempt": [e.attempt for e in events],
         "dial": [e.dial for e in events],
-        "type": [e.type.value for e in events],
-        "status": [e.status.value if e.status else None for e in events],
+        "type": [str(e.type) for e in events],
+        "status": [str(e.status) if e.status else None for e in events],
         "at": [e.at for e in events],
-        "at_source": [e.at_source.value for e in events],
+        "at_source": [str(e.at_source) for e in events],
         "recorded_at": [e.recorded_at or now for e in events],
-        "source": [e.source.value for e in events],
+        "source": [str(e.source) for e in events],
         "provider_status": [e.provider_status for e in events],
         "reason": [str(e.reason) if e.reason else None for e in events],
-        "matched_by": [e.matched_by.value if e.matched_by else None for e in events],
+        "matched_by": [str(e.matched_by) if e.matched_by else None for e in events],
         "callback_id": [e.callback for e in events],
         "detail": [dict(e.detail) for e in events],
         "withdrawn": [False] * len(events),
@@ -306,8 +306,8 @@ def delete_events(connection: Connection, ids: Collection[str]) -> None:
 
 def _cache(timeline: Timeline) -> dict[str, Any]:
     return {
-        "status": timeline.status.value,
-        "outcome": timeline.outcome.value if timeline.outcome else None,
+        "status": str(timeline.status),
+        "outcome": str(timeline.outcome) if timeline.outcome else None,
         "reason": str(timeline.reason) if timeline.reason else None,
         "settled": timeline.settled,
         "disputed": timeline.disputed,
@@ -347,7 +347,7 @@ def submission_columns(states: Collection[SubmissionState]) -> dict[str, list[An
     """The caches of submissions by column, as their table has them."""
     return {
         "id": [s.id for s in states],
-        "status": [s.status.value for s in states],
-        "outcome": [s.outcome.value if s.outcome else None for s in states],
+        "status": [str(s.status) for s in states],
+        "outcome": [str(s.outcome) if s.outcome else None for s in states],
         "reason": [str(s.reason) if s.reason else None for s in states],
     }
