@@ -2,8 +2,8 @@
 
 sqlite3 lets go of the interpreter at every row of an `executemany`, and a busy event loop keeps it for milliseconds
 each time; PostgreSQL would be asked once a row. So all rows go into one statement: on SQLite as a list of VALUES, in
-sizes of which there are few, so that their statements stay prepared; on PostgreSQL as one array a column. Values are
-given by column, in the driver's own types, without SQLAlchemy's work for each of them.
+sizes of which there are few, so that their statements stay prepared; on PostgreSQL as one array a column, packed
+before it is sent (arrays.py). Values are given by column, without SQLAlchemy's work for each of them.
 """
 
 from __future__ import annotations
@@ -18,19 +18,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tracker.store import moments
+from tracker.store.arrays import ARRAYS, Array, array
 
 #: rows of one statement on SQLite: with twenty columns they stay far below its limit of 32,766 values
 _MOST_ROWS: Final = 256
 
-#: the kinds of columns: PostgreSQL's types for arrays of them
-_ARRAYS: Final = {
-    "text": "text",
-    "integer": "bigint",
-    "boolean": "boolean",
-    "bytes": "bytea",
-    "moment": "timestamptz",
-    "json": "text",
-}
+#: the kinds of columns
 _KINDS: Final = (
     (sa.JSON, "json"),
     (sa.DateTime, "moment"),
@@ -42,7 +35,7 @@ _KINDS: Final = (
 Columns = Mapping[str, Sequence[Any]]
 
 
-#: statements with their values, ready to be run
+#: statements with their values, ready to be run: on whatever connection, and from whatever process they come
 Plan = list[tuple[str, tuple[Any, ...]]]
 
 
@@ -91,10 +84,10 @@ def select(
     """
     if not values:
         return []
-    asked = list(values)
     if connection.dialect.name == "postgresql":
-        return _fetched(connection, _select_postgresql(tuple(columns), where, also), (asked,))
-    one = orjson.dumps(asked).decode()
+        wanted = array(kind(where), values)
+        return _fetched(connection, _select_postgresql(tuple(columns), where, also), (wanted,))
+    one = orjson.dumps(list(values)).decode()
     return _read(columns, _fetched(connection, _select_sqlite(tuple(columns), where, also), (one,)))
 
 
@@ -157,14 +150,14 @@ def _select_sqlite(columns: tuple[sa.Column[Any], ...], where: sa.Column[Any], a
 
 @lru_cache(maxsize=64)
 def _insert_postgresql(table: sa.Table, names: tuple[str, ...]) -> str:
-    return f"INSERT INTO {table.name} ({_names(names)}) SELECT {_cast(table, names)} FROM {_unnest(table, names)}"  # noqa: S608
+    return f"INSERT INTO {table.name} ({_names(names)}) SELECT * FROM {_unnest(table, names)}"  # noqa: S608
 
 
 @lru_cache(maxsize=64)
 def _update_postgresql(table: sa.Table, names: tuple[str, ...]) -> str:
     key, *rest = names
     return (
-        f"UPDATE {table.name} SET {_assignments(rest, table)} FROM {_unnest(table, names)}"  # noqa: S608
+        f"UPDATE {table.name} SET {_assignments(rest)} FROM {_unnest(table, names)}"  # noqa: S608
         f' WHERE {table.name}."{key}" = new."{key}"'
     )
 
@@ -183,21 +176,13 @@ def _places(names: Sequence[str], count: int) -> str:
     return ", ".join([one] * count)
 
 
-def _assignments(names: Sequence[str], table: sa.Table | None = None) -> str:
-    return ", ".join(f'"{n}" = new."{n}"{_json_cast(table, n) if table is not None else ""}' for n in names)
+def _assignments(names: Sequence[str]) -> str:
+    return ", ".join(f'"{n}" = new."{n}"' for n in names)
 
 
 def _unnest(table: sa.Table, names: Sequence[str]) -> str:
-    arrays = ", ".join(f"%s::{_ARRAYS[kind(table.c[n])]}[]" for n in names)
+    arrays = ", ".join(f"%s::{ARRAYS[kind(table.c[n])].type}[]" for n in names)
     return f"unnest({arrays}) AS new ({_names(names)})"
-
-
-def _cast(table: sa.Table, names: Sequence[str]) -> str:
-    return ", ".join(f'new."{n}"{_json_cast(table, n)}' for n in names)
-
-
-def _json_cast(table: sa.Table, name: str) -> str:
-    return "::json" if kind(table.c[name]) == "json" else ""
 
 
 @lru_cache(maxsize=512)
@@ -209,17 +194,14 @@ def kind(column: sa.Column[Any]) -> str:
 
 def kind_on_postgresql(column: sa.Column[Any]) -> str:
     """Its name there, for arrays of it."""
-    return _ARRAYS[kind(column)]
+    return ARRAYS[kind(column)].type
 
 
 # values: as the drivers take and give them, in the form in which SQLAlchemy stores them
 
 
-def _arrays(table: sa.Table, rows: Columns) -> list[Any]:
-    return [
-        [None if v is None else _json(v) for v in values] if kind(table.c[name]) == "json" else list(values)
-        for name, values in rows.items()
-    ]
+def _arrays(table: sa.Table, rows: Columns) -> list[Array]:
+    return [array(kind(table.c[name]), values) for name, values in rows.items()]
 
 
 def _written(table: sa.Table, rows: Columns) -> list[Sequence[Any]]:

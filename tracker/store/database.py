@@ -23,6 +23,7 @@ from sqlalchemy.engine import Connection as Connection
 from sqlalchemy.pool import PoolProxiedConnection
 
 from tracker.errors import ConfigurationError, StorageUnavailable
+from tracker.store import arrays
 from tracker.store.hints import HintedCompiler
 
 T = TypeVar("T")
@@ -318,8 +319,9 @@ def _postgresql(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
-        # an answered callback survives the loss of power, also on a server that is configured for speed
         try:
+            arrays.teach(connection)
+            # an answered callback survives the loss of power, also on a server that is configured for speed
             connection.execute(
                 "SELECT set_config('synchronous_commit', 'on', false)"
                 " WHERE current_setting('synchronous_commit') = 'off'"

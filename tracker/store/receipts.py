@@ -6,15 +6,15 @@ transaction, is one for itself, and a thread that runs it hands Python's lock ov
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy.engine import Connection
 
 from tracker.store import tables as t
+from tracker.store.arrays import ARRAYS, array
 from tracker.store.counts import count
 from tracker.store.database import Database
 from tracker.store.digests import digest
@@ -120,42 +120,21 @@ _SQLITE: Final = {1 << n: _sqlite_statement(1 << n) for n in range(MOST_ROWS.bit
 
 # PostgreSQL: an array for each column, in its binary form
 
-_TYPES: Final = (
-    "text", "text", "text", "timestamptz", "text", "bytea", "bytea", "bytea", "bytea", "integer", "text", "text",
-    "text",
+_KINDS: Final = (
+    "text", "text", "text", "moment", "text", "bytes", "bytes", "bytes", "bytes", "integer", "text", "text", "text",
 )  # fmt: skip
-_OID: Final = {"text": 25, "timestamptz": 1184, "bytea": 17, "integer": 23}
 _POSTGRESQL: Final = (
     f"insert into callbacks ({', '.join(_COLUMNS)}, looks) select *, 0 from unnest("  # noqa: S608
-    + ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_TYPES, 1))
+    + ", ".join(f"${n}::{ARRAYS[kind].type}[]" for n, kind in enumerate(_KINDS, 1))
     + ") on conflict (id) do nothing"
 ).encode()
 _NAME: Final = b"tracker_store_receipts"
-_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-_length: Final = struct.Struct("!i").pack
-_integer: Final = struct.Struct("!i").pack
-_moment: Final = struct.Struct("!q").pack
-_NULL: Final = _length(-1)
 
 
 def _postgresql(new: Sequence[NewCallback]) -> Callable[[Any], None]:
-    columns: list[Sequence[bytes | None]] = [
-        [n.id.encode() for n in new],
-        [n.account.encode() for n in new],
-        [None if n.lane is None else n.lane.encode() for n in new],
-        [_moment((n.received_at - _EPOCH) // _MICROSECOND) for n in new],
-        [n.method.encode() for n in new],
-        [n.path for n in new],
-        [n.query for n in new],
-        [n.headers for n in new],
-        [n.body for n in new],
-        [_integer(n.size) for n in new],
-        [None if n.remote is None else n.remote.encode() for n in new],
-        [n.state.encode() for n in new],
-        [None if n.reason is None else n.reason.encode() for n in new],
-    ]
-    arrays = [_array(_OID[kind], column) for kind, column in zip(_TYPES, columns, strict=True)]
+    # of what is for the quarantine alone there is nothing here
+    columns = zip(*new, strict=True)
+    arrays = [array(kind, column) for kind, column in zip(_KINDS, columns, strict=False)]
 
     def work(connection: Any) -> None:
         # libpq itself: the thread waits outside of Python for the whole way there and back
@@ -166,16 +145,6 @@ def _postgresql(new: Sequence[NewCallback]) -> Callable[[Any], None]:
         _check(connection, pq.exec_prepared(_NAME, arrays, [1] * len(arrays)))
 
     return work
-
-
-def _array(oid: int, values: Sequence[bytes | None]) -> bytes:
-    parts = [struct.pack("!iiiii", 1, 1, oid, len(values), 1)]
-    for value in values:
-        if value is None:
-            parts.append(_NULL)
-        else:
-            parts += (_length(len(value)), value)
-    return b"".join(parts)
 
 
 def _check(connection: Any, result: Any) -> None:
