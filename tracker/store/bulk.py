@@ -86,9 +86,9 @@ def select(
         return []
     if connection.dialect.name == "postgresql":
         wanted = array(kind(where), values)
-        return _fetched(connection, _select_postgresql(tuple(columns), where, also), (wanted,))
+        return fetched(connection, _select_postgresql(tuple(columns), where, also), (wanted,))
     one = orjson.dumps(list(values)).decode()
-    return _read(columns, _fetched(connection, _select_sqlite(tuple(columns), where, also), (one,)))
+    return _read(columns, fetched(connection, _select_sqlite(tuple(columns), where, also), (one,)))
 
 
 def go_by_indexes(connection: Connection) -> None:
@@ -107,7 +107,8 @@ _BY_INDEXES: Final = "SELECT " + ", ".join(
 )
 
 
-def _fetched(connection: Connection, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+def fetched(connection: Connection, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """The rows of a statement in the driver's own words and types."""
     cursor: Any = connection.exec_driver_sql(statement, values).cursor
     return list(cursor.fetchall())
 
