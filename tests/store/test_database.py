@@ -384,6 +384,50 @@ def test_connections_that_were_cut_while_idle_are_not_noticed(postgres: Database
     assert postgres.read(_values)["a"] == 1
 
 
+def test_whoever_only_looks_does_not_notice_it_either(postgres: Database) -> None:
+    """Nobody asks beforehand whether the connection is there: what was begun is begun again."""
+    for _ in range(3):
+        assert postgres.look(_values) == {"a": 0, "b": 0}
+        _cut(postgres)
+
+
+def test_what_keeps_being_cut_is_unavailable_in_the_end(postgres: Database) -> None:
+    def work(connection: Connection) -> None:
+        _cut(postgres)
+        _values(connection)
+
+    with pytest.raises(StorageUnavailable):
+        postgres.look(work)
+    assert postgres.look(_values) == {"a": 0, "b": 0}
+
+
+def test_looking_is_one_statement_after_the_other_and_no_transaction(database: Database) -> None:
+    def work(connection: Connection) -> tuple[int, int]:
+        before = _values(connection)["a"]
+        database.write(lambda other: _add(other, "a"))
+        return before, _values(connection)["a"]
+
+    assert database.look(work) == (0, 1)
+    assert database.read(work) == ((1, 1) if database.is_sqlite else (1, 2))
+
+
+def test_nothing_is_left_of_looking(postgres: Database) -> None:
+    """Its planner's choices are its own connections'."""
+
+    def choice(connection: Connection) -> object:
+        return connection.exec_driver_sql("SHOW enable_sort").scalar()
+
+    assert [postgres.look(choice), postgres.read(choice), postgres.write(choice)] == ["off", "on", "on"]
+
+
+def test_whoever_looks_waits_for_no_writer(sqlite: Database, path: Path) -> None:
+    def work(connection: Connection) -> dict[str, int]:
+        _add(connection, "a")
+        return sqlite.look(_values)
+
+    assert sqlite.write(work) == {"a": 0, "b": 0}
+
+
 def test_a_connection_cut_in_the_middle_is_unavailable_once_and_nothing_was_written(
     postgres: Database,
 ) -> None:

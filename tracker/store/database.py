@@ -23,7 +23,7 @@ from sqlalchemy.engine import Connection as Connection
 from sqlalchemy.pool import PoolProxiedConnection
 
 from tracker.errors import ConfigurationError, StorageUnavailable
-from tracker.store import arrays
+from tracker.store import arrays, bulk
 from tracker.store.hints import HintedCompiler
 
 T = TypeVar("T")
@@ -88,6 +88,11 @@ class Database:
         self._writer = (
             self.engine.execution_options(sqlite_begin="IMMEDIATE") if self.is_sqlite else self.engine
         )
+        self._looking = (
+            self.engine.execution_options(sqlite_begin=None)
+            if self.is_sqlite
+            else _postgresql(self.url, looking=True)
+        )
         self._turn = FairLock()
         #: SQLite's one writer keeps its connection, under its turn: what it has read stays good, for nobody else writes
         self._kept: Connection | None = None
@@ -99,6 +104,20 @@ class Database:
         """Run `work` in a transaction that writes nothing. Raises StorageUnavailable."""
         with translated(), self.engine.connect() as connection, connection.begin():
             return work(connection)
+
+    def look(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, which only reads, outside of any transaction: in fewer steps than `read`, for whoever waits for
+        an answer. Each of its statements sees what is committed when it begins. Raises StorageUnavailable."""
+        with translated():
+            for attempt in range(2):
+                try:
+                    with self._looking.connect() as connection:
+                        return work(connection)
+                except exc.DBAPIError as error:
+                    # whether the connection was still there, nobody has asked before
+                    if attempt > 0 or not error.connection_invalidated:
+                        raise
+        raise AssertionError("unreachable")
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one transaction and commit it; on return it is on disk. Raises StorageUnavailable.
@@ -202,6 +221,7 @@ class Database:
     def close(self) -> None:
         with self._turn.held(), self._own_lock:
             self._give_up_own()
+        self._looking.dispose()
         self.engine.dispose()
 
 
@@ -262,9 +282,9 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(
-            "BEGIN " + connection.get_execution_options().get("sqlite_begin", "DEFERRED")
-        )
+        how = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+        if how is not None:
+            connection.exec_driver_sql(f"BEGIN {how}")
 
     return engine
 
@@ -291,7 +311,8 @@ def _lay_out(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-def _postgresql(url: URL) -> Engine:
+def _postgresql(url: URL, *, looking: bool = False) -> Engine:
+    """looking: each statement is one for itself, goes by indexes, and is not preceded by a question."""
     try:
         import psycopg  # noqa: F401 (an optional extra)
     except ImportError as error:
@@ -301,10 +322,14 @@ def _postgresql(url: URL) -> Engine:
     engine = sa.create_engine(
         url,
         hide_parameters=True,
-        pool_size=20,
+        pool_size=4 if looking else 20,
         max_overflow=20,
         pool_timeout=5,
-        pool_pre_ping=True,
+        # the one that was used last has its statements prepared
+        pool_use_lifo=True,
+        pool_pre_ping=not looking,
+        isolation_level="AUTOCOMMIT" if looking else None,
+        execution_options={"by_indexes": looking},
         connect_args={
             "connect_timeout": 5,
             # a server that vanished without a word, as a machine that died does, is noticed within seconds
@@ -313,7 +338,8 @@ def _postgresql(url: URL) -> Engine:
             "keepalives_interval": 5,
             "keepalives_count": 2,
             "options": "-c TimeZone=UTC -c lock_timeout=5000 -c statement_timeout=30000"
-            " -c idle_in_transaction_session_timeout=30000",
+            " -c idle_in_transaction_session_timeout=30000"
+            + "".join(f" -c enable_{way}=off" for way in bulk.BESIDE_INDEXES if looking),
         },
     )
 

@@ -1,7 +1,8 @@
 """Rows for documents: what is read to be shown, in the interface's own words and in few steps of the interpreter.
 
-A page is fifty calls of thirty-four values each. On SQLite they come as one value: sqlite3 makes an object of each, and
-lets go of the interpreter at each row, for which a reader would have to wait again while callbacks are joined.
+A page is fifty calls of thirty-four values each, and their submissions. They come as one value, which the database
+writes as JSON: a driver makes an object of each value, SQLAlchemy one of each column, and sqlite3 lets go of the
+interpreter at each row, for which a reader would have to wait again while callbacks are joined.
 """
 
 from __future__ import annotations
@@ -14,64 +15,85 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tracker.domain.events import iso
 from tracker.store import bulk, moments
+from tracker.store.arrays import array
 
 #: rows of one value: their texts may have a megabyte each
 _MOST_ROWS: Final = 100
 
+_Columns = tuple[sa.Column[Any], ...]
+
 
 def gather(
     connection: Connection,
-    columns: tuple[sa.Column[Any], ...],
+    columns: _Columns,
     where: sa.Column[Any],
     values: Collection[str],
+    *,
+    beside: sa.Column[Any] | None = None,
 ) -> list[Sequence[Any]]:
     """The rows of one table whose column `where` has one of these values, in no order; moments as the interface writes
-    them. Not for columns of bytes."""
-    if connection.dialect.name == "postgresql":
-        return _read(columns, bulk.select(connection, columns, where, values), _FROM_POSTGRESQL)
-    return [
-        row
-        for part in _parts(list(values))
-        for row in _read(columns, _in_one(connection, columns, where, part), _FROM_SQLITE)
-    ]
+    them. Not for columns of bytes.
 
-
-def _in_one(
-    connection: Connection, columns: tuple[sa.Column[Any], ...], where: sa.Column[Any], values: list[str]
-) -> list[Sequence[Any]]:
-    cursor: Any = connection.exec_driver_sql(_statement(columns, where), (orjson.dumps(values).decode(),))
-    found: list[Sequence[Any]] = orjson.loads(cursor.cursor.fetchone()[0])
+    beside: a column of another table that is the first one's id. The rows of that table come beside those of the first,
+    which are repeated; nulls where it has none.
+    """
+    asked = list(values)
+    on_sqlite = connection.dialect.name == "sqlite"
+    statement = (_on_sqlite if on_sqlite else _on_postgresql)(columns, where, beside)
+    found: list[Sequence[Any]] = []
+    for start in range(0, len(asked), _MOST_ROWS):
+        part = asked[start : start + _MOST_ROWS]
+        value = orjson.dumps(part).decode() if on_sqlite else array("text", part)
+        cursor: Any = connection.exec_driver_sql(statement, (value,)).cursor
+        rows = orjson.loads(cursor.fetchone()[0])
+        found += _read(columns, rows, _FROM_SQLITE if on_sqlite else _FROM_POSTGRESQL)
     return found
 
 
 @lru_cache(maxsize=64)
-def _statement(columns: tuple[sa.Column[Any], ...], where: sa.Column[Any]) -> str:
-    row = ", ".join(f'"{c.name}"' for c in columns)
+def _on_sqlite(columns: _Columns, where: sa.Column[Any], beside: sa.Column[Any] | None) -> str:
     return (
-        f"SELECT json_group_array(json_array({row})) FROM {where.table.name}"  # noqa: S608
-        f' WHERE "{where.name}" IN (SELECT value FROM json_each(?))'
+        f"SELECT json_group_array(json_array({_names(columns)})) FROM {_tables(where, beside)}"  # noqa: S608
+        f" WHERE {_name(where)} IN (SELECT value FROM json_each(?))"
     )
 
 
-def _parts(values: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(values), _MOST_ROWS):
-        yield values[start : start + _MOST_ROWS]
+@lru_cache(maxsize=64)
+def _on_postgresql(columns: _Columns, where: sa.Column[Any], beside: sa.Column[Any] | None) -> str:
+    return (
+        f"SELECT coalesce(json_agg(json_build_array({_names(columns)})), '[]')::text FROM {_tables(where, beside)}"  # noqa: S608
+        f" WHERE {_name(where)} = ANY(%s)"
+    )
+
+
+def _tables(where: sa.Column[Any], beside: sa.Column[Any] | None) -> str:
+    table = where.table.name
+    return (
+        table
+        if beside is None
+        else f'{table} LEFT JOIN {beside.table.name} ON {_name(beside)} = {table}."id"'
+    )
+
+
+def _names(columns: _Columns) -> str:
+    return ", ".join(map(_name, columns))
+
+
+def _name(column: sa.Column[Any]) -> str:
+    return f'{column.table.name}."{column.name}"'
 
 
 def _read(
-    columns: Sequence[sa.Column[Any]],
-    rows: Sequence[Sequence[Any]],
-    readers: Mapping[str, Callable[[Any], Any]],
-) -> list[Sequence[Any]]:
+    columns: _Columns, rows: Sequence[Sequence[Any]], readers: Mapping[str, Callable[[Any], Any]]
+) -> Iterator[Sequence[Any]]:
     """Column by column: to ask of each value what it is costs as much as to read it."""
     by_column: list[Sequence[Any]] = list(zip(*rows, strict=True))
     for n, values in enumerate(by_column):
         read = readers.get(bulk.kind(columns[n]))
         if read is not None:
             by_column[n] = [None if v is None else read(v) for v in values]
-    return list(zip(*by_column, strict=True))
+    return zip(*by_column, strict=True)
 
 
 _FROM_SQLITE: Final[Mapping[str, Callable[[Any], Any]]] = {
@@ -79,4 +101,4 @@ _FROM_SQLITE: Final[Mapping[str, Callable[[Any], Any]]] = {
     "json": orjson.loads,
     "boolean": bool,
 }
-_FROM_POSTGRESQL: Final[Mapping[str, Callable[[Any], Any]]] = {"moment": iso}
+_FROM_POSTGRESQL: Final[Mapping[str, Callable[[Any], Any]]] = {"moment": moments.shown_of_json}

@@ -1,4 +1,5 @@
-"""Moments as SQLite stores them, for whoever goes past SQLAlchemy: texts of UTC, `2026-03-02 10:57:40.250000`."""
+"""Moments in the databases' own words, for whoever goes past SQLAlchemy. SQLite stores them as texts of UTC, such as
+`2026-03-02 10:57:40.250000`; PostgreSQL writes them into JSON as `2026-03-02T10:57:40.25+00:00`."""
 
 from __future__ import annotations
 
@@ -25,3 +26,8 @@ def read(text: str) -> datetime:
 def shown(text: str) -> str:
     """What is stored as the interface writes it: `iso` of what was read."""
     return f"{text[:10]}T{text[11:19] if text.endswith('.000000') else text[11:]}Z"
+
+
+def shown_of_json(text: str) -> str:
+    """What PostgreSQL wrote into JSON, its time zone being UTC, as the interface writes it."""
+    return f"{text[:-6]}Z" if text[19] != "." else f"{text[:-6]:0<26}Z"

@@ -122,12 +122,13 @@ def _no_call(id: str) -> NotFound:
 
 def _documents(connection: Connection, ids: Sequence[str]) -> list[Document]:
     """The documents of these calls, in this order, as far as they are there."""
-    # calls first: whoever has committed a call has committed its first submission with it
-    found = {told[0]: told for told in gather(connection, _CALL, t.calls.c.id, ids)}
-    submissions: dict[str, list[Sequence[Any]]] = {id: [] for id in ids}
-    for call, *told in gather(connection, (_S.call_id, *_SUBMISSION), _S.call_id, found):
-        submissions[call].append(told)
-    return [call_document(found[id], sorted(submissions[id], key=_number)) for id in ids if id in found]
+    calls: dict[str, Sequence[Any]] = {}
+    submissions: dict[str, list[Sequence[Any]]] = {}
+    for row in gather(connection, (*_CALL, *_SUBMISSION), t.calls.c.id, ids, beside=_S.call_id):
+        call, submission = row[: len(_CALL)], row[len(_CALL) :]
+        calls[row[0]] = call
+        submissions.setdefault(row[0], []).extend([submission] if submission[0] is not None else [])
+    return [call_document(calls[id], sorted(submissions[id], key=_number)) for id in ids if id in calls]
 
 
 def _exchange_document(row: Row[Any]) -> Document:

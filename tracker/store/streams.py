@@ -63,13 +63,8 @@ class Cut:
 
 def begin(connection: Connection) -> None:
     """To be said before the others, once in a transaction: PostgreSQL reads in order what an index gives in order."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(_IN_ORDER)
-
-
-_IN_ORDER: Final = "SELECT " + ", ".join(
-    f"set_config('enable_{way}', 'off', true)" for way in ("sort", "bitmapscan", "seqscan")
-)
+    if not connection.get_execution_options().get("by_indexes"):
+        bulk.go_by_indexes(connection)
 
 
 def places(connection: Connection, stream: Stream, cut: Cut) -> list[Place]:

@@ -253,7 +253,7 @@ async def _send(request: AppRequest, submission: str) -> None:
 
 
 async def _read(request: AppRequest, work: Callable[[Connection], T]) -> T:
-    return await asyncio.to_thread(request.state["program"].database.read, work)
+    return await asyncio.to_thread(request.state["program"].database.look, work)
 
 
 def _json(document: Document, status: int = 200, headers: dict[str, str] | None = None) -> Response:
