@@ -7,7 +7,7 @@
     ├── InvalidInput                what was asked for is not well formed; names every wrong field
     ├── NotFound                    no call, submission or callback with that id
     ├── Conflict                    well formed, but not possible in the present state
-    │   └── IdempotencyConflict     the same Idempotency-Key with another body
+    │   └── IdempotencyConflict     the same Idempotency-Key with another request
     ├── StorageUnavailable          the database cannot take it now; trying again later may help
     │   └── InboxFull               more callbacks are waiting than the queue may hold
     ├── SchemaMismatch              the database has a schema that this version cannot work with
@@ -59,7 +59,7 @@ class Conflict(TrackerError):
 
 
 class IdempotencyConflict(Conflict):
-    """This Idempotency-Key was used with another body; use a new key for a new call."""
+    """This Idempotency-Key was used for another request; use a new key for a new one."""
 
 
 class StorageUnavailable(TrackerError):

@@ -163,7 +163,7 @@ def test_only_an_explicit_retry_dials_it_and_not_while_paused(
     made_safe(house)
     with pytest.raises(Conflict, match="force"):
         house.program.operator.retry(call)
-    second = house.program.operator.retry(call, force=True)
+    second = house.program.operator.retry(call, force=True).submission
     house.submit(second)
     assert provider.sent == []
     assert house.timeline(call).status == "pending"

@@ -146,7 +146,7 @@ def test_a_retry_by_hand_and_a_resend_wait_too(house: House, provider: Recording
     refused, told_to_wait = house.place(), house.place(OTHER)
     assert len(provider.sent) == 2
     house.program.pauser.pause()
-    house.submit(house.program.operator.retry(refused))
+    house.submit(house.program.operator.retry(refused).submission)
     house.program.sender.resend(house.submissions(told_to_wait)[0].id)
     for submission in due(house):
         house.submit(submission)

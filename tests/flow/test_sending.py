@@ -127,7 +127,7 @@ def test_retrying_by_hand(house: House, provider: RecordingProvider) -> None:
     with pytest.raises(Conflict, match="open"):
         house.program.operator.retry(call)
     house.receive({"id": house.provider_id(call), "status": "BUSY"})
-    again = house.program.operator.retry(call)
+    again = house.program.operator.retry(call).submission
     assert house.timeline(call).settled is False
     house.submit(again)
     assert len(provider.sent) == 2

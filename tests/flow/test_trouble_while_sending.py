@@ -118,7 +118,7 @@ def test_a_name_that_became_secret_later_does_not_stop_a_retry(
     call = house.place(variables={"otp": "not secret then"})
     house.receive({"id": house.provider_id(call), "status": "BUSY"})
     house.with_account(secret_variables=("otp",))
-    house.submit(house.program.operator.retry(call))
+    house.submit(house.program.operator.retry(call).submission)
     assert [s.json()["variables[otp]"] for s in provider.sent] == ["not secret then"] * 2
 
 
@@ -262,7 +262,7 @@ def test_a_retry_by_hand_takes_the_place_of_a_planned_resend(
     provider.sends.append(error(429, "Too many", Retry_After="1"))
     call = house.place(variables={"otp": "kx-839201"})
     refused = house.submissions(call)[0].id
-    again = house.program.operator.retry(call)
+    again = house.program.operator.retry(call).submission
     house.program.sender.resend(refused)
     house.submit(again)
     assert [s.trigger for s in house.submissions(call)] == ["first", "operator"]
@@ -275,7 +275,7 @@ def test_canceling_says_nothing_about_an_attempt_that_is_over(
     """The first attempt is open again, since its record was taken back; the second was busy, and remains so."""
     call = house.place()
     first = house.receive(house.default_push("NOANSWER"))
-    house.submit(house.program.operator.retry(call))
+    house.submit(house.program.operator.retry(call).submission)
     house.receive({"id": house.provider_id(call), "status": "BUSY"})
     house.program.operator.ignore(first)
     assert house.timeline(call).settled is False

@@ -14,7 +14,7 @@ import pytest
 
 from tests.flow.house import NUMBER, House
 from tests.recording_provider import RecordingProvider, Told, error
-from tracker.errors import IdempotencyConflict
+from tracker.errors import Conflict, IdempotencyConflict
 from tracker.flow.program import Program, assemble
 
 
@@ -118,6 +118,29 @@ def test_the_same_idempotency_key_gives_the_same_call(house: House, provider: Re
     with pytest.raises(IdempotencyConflict):
         house.program.placer.place({**fields, "reference": "order-43"}, scope="a token", key="k1")
     assert not house.program.placer.place(fields, scope="another token", key="k1").replayed
+
+
+def test_the_same_key_makes_one_attempt_more(house: House, provider: RecordingProvider) -> None:
+    call = house.place()
+    house.receive({"id": house.provider_id(call), "status": "BUSY"})
+    start = threading.Barrier(6)
+
+    def retry(program: Program) -> tuple[str, bool]:
+        start.wait()
+        placed = program.operator.retry(call, scope="a token", key="r1")
+        if not placed.replayed:
+            asyncio.run(program.sender.submit(placed.submission))
+        return placed.submission, placed.replayed
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(retry, others(house, 6)))
+    assert len({submission for submission, _ in answers}) == 1
+    assert [replayed for _, replayed in answers].count(False) == 1
+    assert len(provider.sent) == 2
+    with pytest.raises(IdempotencyConflict):
+        house.program.operator.retry(call, force=True, scope="a token", key="r1")
+    with pytest.raises(Conflict, match="open"):
+        house.program.operator.retry(call, scope="another token", key="r1")
 
 
 def test_a_key_is_kept_for_more_than_a_day(house: House) -> None:

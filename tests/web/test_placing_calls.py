@@ -217,6 +217,64 @@ def test_a_key_that_is_none_is_422(serving: Serving, key: str) -> None:
     assert is_problem(response, 422, "Idempotency-Key")
 
 
+# Idempotency-Key of a retry
+
+
+def retried(serving: Serving, call: str, key: str, body: Any = None) -> Any:
+    return serving.api("POST", f"/calls/{call}/retry", body, headers={"Idempotency-Key": key})
+
+
+def answered(serving: Serving, provider: RecordingProvider, word: str, **fields: Any) -> str:
+    """A call that is over, with this word of the provider's; gives its id."""
+    call = serving.place(**fields)
+    serving.callback({"id": call["submissions"][0]["submission_id"], "status": word})
+    serving.settled(call["id"])
+    return str(call["id"])
+
+
+def test_a_repeated_retry_is_the_same_attempt(serving: Serving, provider: RecordingProvider) -> None:
+    """Whose answer was lost asks again, and by then the second attempt may be over: the phone rings once for it."""
+    call = answered(serving, provider, "BUSY")
+    first = retried(serving, call, "r1", {})
+    again = retried(serving, call, "r1")
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json() == first.json()
+    serving.callback({"id": first.json()["submission_id"], "status": "NOANSWER"})
+    serving.settled(call)
+    later = retried(serving, call, "r1")
+    assert (later.status_code, later.json()["id"]) == (200, first.json()["id"])
+    assert (later.json()["status"], later.json()["number"]) == ("no-answer", 2)
+    assert len(provider.sent) == 2
+    assert retried(serving, call, "r2").json()["number"] == 3
+    assert retried(serving, call, "r1").json()["number"] == 2
+
+
+def test_a_key_stands_for_one_request_alone(serving: Serving, provider: RecordingProvider) -> None:
+    call, other = answered(serving, provider, "BUSY"), answered(serving, provider, "BUSY", to="+918867130003")
+    placed = keyed(serving, "k1").json()
+    assert retried(serving, call, "r1").status_code == 201
+
+    assert is_problem(retried(serving, call, "r1", {"force": True}), 409)
+    assert is_problem(retried(serving, other, "r1"), 409)
+    assert is_problem(retried(serving, placed["id"], "k1"), 409)
+    assert is_problem(keyed(serving, "r1"), 409)
+    assert len(provider.sent) == 4
+
+
+def test_a_retry_that_was_refused_is_not_remembered(serving: Serving, provider: RecordingProvider) -> None:
+    call = serving.place()
+    assert is_problem(retried(serving, call["id"], "r1"), 409)
+    serving.callback({"id": call["submissions"][0]["submission_id"], "status": "BUSY"})
+    serving.settled(call["id"])
+
+    assert retried(serving, call["id"], "r1").status_code == 201
+    assert is_problem(retried(serving, call["id"], "r 1"), 422, "Idempotency-Key")
+    assert len(provider.sent) == 2
+
+
 # cancel, retry, join, ignore
 
 

@@ -14,8 +14,8 @@ from tracker.cli.reading import call_and_timeline
 from tracker.cli.terminal import harmless
 from tracker.cli.views import View, shown
 from tracker.errors import Conflict, ProviderError
-from tracker.flow.placing import Placed
 from tracker.flow.program import Program
+from tracker.flow.repeating import Placed
 from tracker.worker import Worker
 
 Document = Mapping[str, Any]

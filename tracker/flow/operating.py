@@ -16,6 +16,7 @@ from tracker.flow.clock import Clock, system_clock
 from tracker.flow.joining import Joiner
 from tracker.flow.placing import new_submission
 from tracker.flow.recording import record
+from tracker.flow.repeating import Asked, Placed, bind, canonical, once, seen
 from tracker.flow.secrecy import erased
 from tracker.flow.telling import Teller
 from tracker.store import evidence, inbox, jobs, records
@@ -37,13 +38,16 @@ class Operator:
         one, whose outcome stands. Raises NotFound; Conflict where the call is settled."""
         return self._database.write(lambda c: self._cancel(c, call_id))
 
-    def retry(self, call_id: str, *, force: bool = False) -> str:
-        """Another attempt by hand; gives the new submission's id, pending and due now. The gate still applies to it.
+    def retry(self, call_id: str, *, force: bool = False, scope: str = "", key: str | None = None) -> Placed:
+        """Another attempt by hand; gives the new submission, pending and due now. The gate still applies to it.
 
-        Raises NotFound; Conflict while one is open, where the call was answered (unless `force`), or where its secret
-        variables are erased.
+        scope, key: who asks, and their Idempotency-Key; the same key again gives the same submission. Raises NotFound;
+        Conflict while an attempt is open, where the call was answered (unless `force`), or where its secret variables
+        are erased; IdempotencyConflict for the same key with another request.
         """
-        return self._database.write(lambda c: self._retry(c, call_id, force))
+        content = canonical({"retry": call_id, "force": force})
+        asked = Asked(scope=scope, key=key, content=content)
+        return once(self._database, lambda c: seen(c, asked) or self._retry(c, call_id, force, asked))
 
     def join(
         self, callback_id: str, *, submission: str | None = None, submission_id: str | None = None
@@ -84,7 +88,7 @@ class Operator:
         log.info("call.cancel_requested", call=call_id)
         return False
 
-    def _retry(self, c: Connection, call_id: str, force: bool) -> str:
+    def _retry(self, c: Connection, call_id: str, force: bool, asked: Asked) -> Placed:
         now = self._clock()
         calls = records.lock_calls(c, [call_id])
         if not calls:
@@ -120,8 +124,9 @@ class Operator:
         say = Teller(new, now, Source.operator)
         detail = {"decision": "retry", "force": force}
         record(c, calls, add=[say.decision("retry", Reason.operator, detail)], now=now)
+        bind(c, asked, call_id, now)
         log.info("call.retried", call=call_id, submission=new.id)
-        return new.id
+        return Placed(call=call_id, submission=new.id)
 
     def _join(
         self, c: Connection, callback_id: str, submission: str | None, submission_id: str | None

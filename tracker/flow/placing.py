@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -13,13 +11,12 @@ import structlog
 from tracker.domain.accounts import Account
 from tracker.domain.calls import Call, CallStatus, Submission, Trigger
 from tracker.domain.timeline import fold
-from tracker.errors import IdempotencyConflict
 from tracker.flow.clock import Clock, system_clock
+from tracker.flow.repeating import Asked, Placed, bind, canonical, once, seen
 from tracker.flow.requests import NewCall, read_request
 from tracker.flow.secrecy import masked
 from tracker.store import jobs, records, sending
 from tracker.store.database import Connection, Database
-from tracker.store.digests import digest as digest_of
 from tracker.store.ids import new_id
 
 log = structlog.get_logger()
@@ -28,16 +25,6 @@ log = structlog.get_logger()
 _PLACER_GRACE: Final = timedelta(seconds=5)
 #: Idempotency-Keys are kept at least a day
 KEYS_KEPT: Final = timedelta(hours=48)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placed:
-    """A recorded call, and its first submission, which may be sent now."""
-
-    call: str
-    submission: str
-    #: the request was seen before: nothing is to be sent
-    replayed: bool = False
 
 
 class Placer:
@@ -55,11 +42,8 @@ class Placer:
         (which no key remembers), IdempotencyConflict for the same key with other fields, StorageUnavailable.
         """
         wish = read_request(fields, self._accounts)
-        canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-        try:
-            placed = self._database.write(lambda c: self._place(c, wish, canonical, scope, key))
-        except _SeenMeanwhile:
-            placed = self._database.write(lambda c: self._place(c, wish, canonical, scope, key))
+        asked = Asked(scope=scope, key=key, content=canonical(fields))
+        placed = once(self._database, lambda c: self._place(c, wish, asked))
         log.info("call.placed", call=placed.call, account=wish.account.name, replayed=placed.replayed)
         return placed
 
@@ -67,12 +51,10 @@ class Placer:
         """Forget Idempotency-Keys that were kept long enough; gives how many."""
         return self._database.write(lambda c: sending.forget_requests(c, self._clock() - KEYS_KEPT))
 
-    def _place(self, c: Connection, wish: NewCall, canonical: bytes, scope: str, key: str | None) -> Placed:
+    def _place(self, c: Connection, wish: NewCall, asked: Asked) -> Placed:
+        if before := seen(c, asked):
+            return before
         now = self._clock()
-        digest = digest_of(c, canonical) if key is not None else ""
-        scope = digest_of(c, scope.encode()) if key is not None else ""
-        if key is not None and (seen := sending.find_request(c, scope=scope, key=key)):
-            return self._replay(c, seen, digest)
         secret = {n: v for n, v in wish.variables.items() if n in wish.account.secret_variables}
         call = Call(
             id=new_id("call"), account=wish.account.name, to=wish.to, bridge=wish.bridge, flow_id=wish.flow_id,
@@ -82,24 +64,11 @@ class Placer:
             not_after=wish.not_after, created_at=now,
         )  # fmt: skip
         records.insert_call(c, call, secret, fold([]))
-        if key is not None:
-            seen = sending.remember_request(c, scope=scope, key=key, digest=digest, call_id=call.id, now=now)
-            if seen is not None:  # the same request came by another connection at the same moment
-                raise _SeenMeanwhile
+        bind(c, asked, call.id, now)
         submission = new_submission(
             c, call, number=1, trigger=Trigger.first, now=now, due_at=now + _PLACER_GRACE
         )
         return Placed(call=call.id, submission=submission.id)
-
-    def _replay(self, c: Connection, seen: tuple[str, str], digest: str) -> Placed:
-        if seen[0] != digest:
-            raise IdempotencyConflict
-        first = records.submissions_of(c, [seen[1]])[0]
-        return Placed(call=seen[1], submission=first.id, replayed=True)
-
-
-class _SeenMeanwhile(Exception):
-    """Rolls the second call back; the first is found when it is tried again."""
 
 
 def new_submission(

@@ -24,23 +24,30 @@ from tracker.store.inbox import Headers, pack_headers
 _MOST_AT_ONCE: Final = 50
 
 
+@dataclass(frozen=True, kw_only=True)
+class Remembered:
+    """A request that came with an Idempotency-Key."""
+
+    digest: str
+    call: str
+    #: when it was carried out
+    at: datetime
+
+
 def remember_request(
     connection: Connection, *, scope: str, key: str, digest: str, call_id: str, now: datetime
-) -> tuple[str, str] | None:
-    """Bind an Idempotency-Key to a call. None if it was free; else the digest and the call it is bound to."""
-    k = t.idempotency_keys.c
+) -> bool:
+    """Bind an Idempotency-Key to a call. False where it is bound already."""
     values = {"scope": scope, "key": key, "digest": digest, "call_id": call_id, "created_at": now}
-    if insert_unless_there(connection, t.idempotency_keys, values):
-        return None
-    row = connection.execute(sa.select(k.digest, k.call_id).where(k.scope == scope, k.key == key)).one()
-    return row.digest, row.call_id
+    return insert_unless_there(connection, t.idempotency_keys, values)
 
 
-def find_request(connection: Connection, *, scope: str, key: str) -> tuple[str, str] | None:
-    """The digest and the call that an Idempotency-Key is bound to."""
+def find_request(connection: Connection, *, scope: str, key: str) -> Remembered | None:
+    """What an Idempotency-Key is bound to."""
     k = t.idempotency_keys.c
-    row = connection.execute(sa.select(k.digest, k.call_id).where(k.scope == scope, k.key == key)).first()
-    return (row.digest, row.call_id) if row else None
+    query = sa.select(k.digest, k.call_id, k.created_at).where(k.scope == scope, k.key == key)
+    row = connection.execute(query).first()
+    return Remembered(digest=row.digest, call=row.call_id, at=row.created_at) if row else None
 
 
 def forget_requests(connection: Connection, before: datetime) -> int:

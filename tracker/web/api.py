@@ -41,6 +41,8 @@ _RECORDING_S: Final = 5.0
 _LAST_WORD_S: Final = 3.0
 #: the states of a submission that are clear; the others may still become anything
 _UNCLEAR: Final = ("pending", "submitting", "unconfirmed")
+#: on the answer to a request whose Idempotency-Key was seen before
+_REPLAYED: Final = {"Idempotency-Replayed": "true"}
 
 
 async def place_call(request: AppRequest) -> Response:
@@ -49,14 +51,14 @@ async def place_call(request: AppRequest) -> Response:
     program = request.state["program"]
     key = idempotency_key(request)
     fields = await json_object(request)
-    scope = (bearer(raw_headers(request)) or b"").decode("latin-1")
+    scope = _who(request)
     placed = await asyncio.to_thread(lambda: program.placer.place(fields, scope=scope, key=key))
     if not placed.replayed:
         await _send(request, placed.submission)
     call = await _read(request, lambda c: queries.get_call(c, placed.call))
     location = {"Location": _address(request, placed.call)}
     if placed.replayed:
-        return _json(call, 200, {**location, "Idempotency-Replayed": "true"})
+        return _json(call, 200, {**location, **_REPLAYED})
     # `rejected` with a next attempt: the provider said "too many", and the same wish is sent again
     clear = call["submissions"][-1]["status"] not in _UNCLEAR and call["next_attempt_at"] is None
     return _json(call, 201 if clear else 202, location)
@@ -113,16 +115,19 @@ async def cancel_call(request: AppRequest) -> Response:
 
 
 async def retry_call(request: AppRequest) -> Response:
-    """POST /calls/{id}/retry: another attempt by hand, sent at once; 201 with the new submission."""
+    """POST /calls/{id}/retry: another attempt by hand, sent at once; 201 with the new submission, 200 for a repeat."""
     Parameters(request).done()
+    key = idempotency_key(request)
     fields = await json_object(request, may_be_empty=True)
     only(fields, {"force": bool})
-    id, program = path_id(request), request.state["program"]
-    submission = await asyncio.to_thread(lambda: program.operator.retry(id, force=bool(fields.get("force"))))
-    await _send(request, submission)
+    id, program, scope = path_id(request), request.state["program"], _who(request)
+    force = bool(fields.get("force"))
+    placed = await asyncio.to_thread(lambda: program.operator.retry(id, force=force, scope=scope, key=key))
+    if not placed.replayed:
+        await _send(request, placed.submission)
     call = await _read(request, lambda c: queries.get_call(c, id))
-    made = next(s for s in call["submissions"] if s["id"] == submission)
-    return _json({**made, "call": id}, 201)
+    made = next(s for s in call["submissions"] if s["id"] == placed.submission)
+    return _json({**made, "call": id}, *((200, _REPLAYED) if placed.replayed else (201, None)))
 
 
 async def pause(request: AppRequest) -> Response:
@@ -250,6 +255,11 @@ async def _send(request: AppRequest, submission: str) -> None:
     if stopping.done() and not task.done():
         await asyncio.wait([task], timeout=_LAST_WORD_S)
     stopping.cancel()
+
+
+def _who(request: AppRequest) -> str:
+    """Whose Idempotency-Keys count: those of a token."""
+    return (bearer(raw_headers(request)) or b"").decode("latin-1")
 
 
 async def _read(request: AppRequest, work: Callable[[Connection], T]) -> T:
