@@ -13,7 +13,7 @@ from tracker.domain.pausing import Pause
 Document = dict[str, Any]
 
 
-#: what a row tells of a call, a submission and a callback, by the keys of their documents, in their order
+#: the keys of the documents of a call (but for its submissions), a submission and a callback, in their order
 CALL: Final = (
     "id", "account", "to", "bridge", "flow_id", "audio", "variables", "metadata", "name", "interval", "webhook_id",
     "campaign", "reference", "rule", "policy", "not_before", "not_after", "status", "outcome", "reason", "settled",
@@ -24,8 +24,8 @@ SUBMISSION: Final = (
     "id", "number", "trigger", "status", "outcome", "submission_id", "lane", "requested_at", "accepted_at",
 )  # fmt: skip
 CALLBACK: Final = (
-    "id", "account", "lane", "state", "reason", "received_at", "method", "size", "repeat_of", "matched_by", "call",
-    "submission",
+    "id", "account", "lane", "state", "reason", "received_at", "method", "size", "repeats", "repeat_of", "matched_by",
+    "call", "submission",
 )  # fmt: skip
 
 
@@ -48,9 +48,9 @@ def call_document(told: Sequence[Any], submissions: Iterable[Sequence[Any]]) -> 
     return document
 
 
-def callback_document(told: Sequence[Any], repeats: int) -> Document:
-    """A callback, told in the order of `CALLBACK`; repeats: how many repeat it."""
-    return {**dict(zip(CALLBACK, told, strict=True)), "repeats": repeats}
+def callback_document(told: Sequence[Any]) -> Document:
+    """A callback, told in the order of `CALLBACK`."""
+    return dict(zip(CALLBACK, told, strict=True))
 
 
 def event_document(e: Event) -> Document:

@@ -19,8 +19,9 @@ from tracker.store.paging import Page
 from tracker.store.streams import Condition, Cut, Stream
 
 _COLUMNS: Final = {"call": "call_id", "submission": "submission_id"}
-#: the columns that documents tell, in their order
-_CALLBACK: Final = tuple(t.callbacks.c[_COLUMNS.get(key, key)] for key in CALLBACK)
+_REPEATS: Final = CALLBACK.index("repeats")
+#: the columns that documents tell, in their order; how many repeat a callback is counted
+_CALLBACK: Final = tuple(t.callbacks.c[_COLUMNS.get(key, key)] for key in CALLBACK if key != "repeats")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,10 @@ def _documents(connection: Connection, ids: Sequence[str]) -> list[Document]:
     of = t.callbacks.c.repeat_of
     counted = sa.select(of, sa.func.count()).where(of.in_(ids)).group_by(of)
     repeats = {row[0]: row[1] for row in connection.execute(counted)} if ids else {}
-    return [callback_document(found[id], repeats.get(id, 0)) for id in ids if id in found]
+    return [
+        callback_document((*told[:_REPEATS], repeats.get(id, 0), *told[_REPEATS:]))
+        for id, told in ((id, found[id]) for id in ids if id in found)
+    ]
 
 
 def _raw(row: Row[Any]) -> Document:
