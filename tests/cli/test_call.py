@@ -63,6 +63,21 @@ def test_every_wrong_field_is_named_and_nothing_leaves(cli: Cli, provider: Recor
     assert provider.seen == []
 
 
+def test_an_account_without_a_token_places_nothing_and_says_what_to_set(
+    cli: Cli, provider: RecordingProvider
+) -> None:
+    cli.configure(provider.base_url)
+    file = cli.folder / "tracker.toml"
+    file.write_text(file.read_text().replace('access_token = "a-token-of-the-account"\n', ""))
+    result = cli("call", NUMBER, "--flow", "24")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "accounts.thundersms.access_token" in result.stderr
+    assert cli.json("calls")["data"] == []
+    assert cli("call", NUMBER).exit_code == 2  # another field is wrong as well
+    assert provider.seen == []
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -210,3 +210,12 @@ def test_a_database_that_is_no_database_fails_with_its_path(cli: Cli, base_url: 
     state, message = checks(cli, code=1)["database"]
     assert state == "fail"
     assert str(cli.folder / "tracker.db") in message
+
+
+def test_an_account_without_a_token_fails(cli: Cli, base_url: str) -> None:
+    """Callbacks are taken for it, but no call can be placed."""
+    configure(cli, base_url, None)
+    file = cli.folder / "tracker.toml"
+    file.write_text(file.read_text().replace('access_token = "simulated-token"\n', ""))
+    state, message = checks(cli, code=1)["configuration"]
+    assert (state, "accounts.thundersms.access_token" in message) == ("fail", True)

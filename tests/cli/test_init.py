@@ -59,6 +59,16 @@ def test_a_number_without_country_code_is_told_as_it_is_understood(cli: Cli) -> 
     assert "understood" not in sure.stderr
 
 
+def test_a_token_that_is_missing_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    without = cli("init", "--no-check", "--config", "a.toml")
+    assert "access_token" in without.stderr
+    given = cli("init", "--no-check", "--config", "b.toml", "--access-token-file", "-", stdin="tok-5f1e2\n")
+    monkeypatch.setenv("TRACKER_ACCOUNTS__THUNDERSMS__ACCESS_TOKEN", "tok-of-the-environment")
+    there = cli("init", "--no-check", "--config", "c.toml")
+    assert [r.exit_code for r in (without, given, there)] == [0, 0, 0]
+    assert "No call can be placed yet" not in given.stderr + there.stderr
+
+
 def test_only_its_owner_can_read_the_file(cli: Cli) -> None:
     cli("init", "--no-check")
     assert stat.S_IMODE((cli.folder / "tracker.toml").stat().st_mode) == 0o600

@@ -94,11 +94,16 @@ def test_the_server_refuses_an_account_whose_callbacks_anybody_could_send() -> N
         ),
         ({"allow_unsigned": "true"}, "accounts.a.allow_unsigned is true"),
         ({"dialling": "allowlist"}, "accounts.a.allow_to is empty"),
-        ({"access_token": ""}, "accounts.a.access_token is not set"),
     ],
 )
 def test_what_is_probably_not_meant_is_a_warning(fields: dict[str, str], warning: str) -> None:
     assert [w[: len(warning)] for w in with_account(**fields).warnings()] == [warning]
+
+
+def test_an_account_without_a_token_lacks_it() -> None:
+    settings = with_account(access_token="")
+    assert [lack.split(",")[0] for lack in settings.lacks()] == ["accounts.a.access_token is not set"]
+    assert (settings.warnings(), with_account().lacks()) == ([], [])
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9000", "localhost", "[::1]:80", "127.8.0.1", "portal.localhost"])

@@ -135,6 +135,22 @@ def test_every_wrong_field_is_named_at_once(serving: Serving, provider: Recordin
     assert provider.seen == []
 
 
+def test_an_account_without_a_token_is_422_and_no_retry(sqlite_url: str, provider: RecordingProvider) -> None:
+    """It was accepted once, and failed a quarter of an hour later as if the provider could not be reached."""
+    with Serving(sqlite_url, provider.base_url) as serving:
+        call = answered(serving, provider, "BUSY")
+    with Serving(sqlite_url, provider.base_url, access_token=None) as serving:
+        response = serving.api("POST", "/calls", CALL)
+        again = serving.api("POST", f"/calls/{call}/retry")
+
+        assert is_problem(response, 422, "account")
+        assert is_problem(again, 409)
+        assert all("accounts.thundersms.access_token" in r.json()["detail"] for r in (response, again))
+        assert len(serving.get("/calls")["data"]) == 1
+        assert serving.get(f"/calls/{call}")["settled"] is True
+    assert len(provider.sent) == 1
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xff\xfe", b'{"to": NaN}', b"[" * 100_000, b'{"a": 1e999}', b'"\\ud800"']
 )

@@ -71,6 +71,8 @@ def _configuration_problems(settings: Settings) -> Iterator[Check]:
     except ConfigurationError as error:
         for problem in str(error).splitlines():
             yield Check(name=name, state=State.fail, message=f"`tracker serve` will not start: {problem}")
+    for lack in settings.lacks():
+        yield Check(name=name, state=State.fail, message=lack)
     for warning in settings.warnings():
         yield Check(name=name, state=State.warn, message=warning)
     if settings.api_token is None:
@@ -138,7 +140,7 @@ def check_provider(account: Account, now: datetime | None = None) -> Iterator[Ch
     """Whether the provider takes the account's token, and whether its clock and ours agree."""
     name = f"provider {account.name}"
     if not account.access_token:
-        return  # the configuration's warnings say so
+        return  # the check of the configuration says so
     provider = provider_named(account.provider)
     request = provider.check_request(account)
     result = asyncio.run(exchange(request, timeout_s=account.timeout_s, proxy=account.proxy))

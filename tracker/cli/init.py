@@ -125,6 +125,8 @@ def init(
         database=(database or path.parent / "tracker.db").absolute(),
     )
     config_file.write(path, wanted, force=force)
+    if not (token or token_file or os.environ.get(_TOKEN_VARIABLE.format(account.upper()))):
+        typer.echo(f"No call can be placed yet: enter the provider's access_token in {path}.", err=True)
     if wanted.my_number is None:
         typer.echo(f"No number may be dialled yet: enter yours in {path} as allow_to.", err=True)
     elif warning := understood(my_number or "+", wanted.my_number):

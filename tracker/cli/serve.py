@@ -96,6 +96,6 @@ def _started(
     configure_logs(secrets=settings.secrets(), json=json, level=log_level)
     log = structlog.get_logger()
     log.info("process.started", version=__version__, settings=settings.summary())
-    for warning in settings.warnings():
+    for warning in [*settings.lacks(), *settings.warnings()]:
         log.warning("settings.warning", warning=warning)
     return settings

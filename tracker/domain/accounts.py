@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 
@@ -23,6 +23,12 @@ class VariablesEncoding(StrEnum):
     json = "json"  #: flat keys in a JSON object: {"variables[Name]": "…"}
     json_nested = "json-nested"  #: an object: {"variables": {"Name": "…"}}
     form = "form"  #: a form: variables[Name]=…
+
+
+#: what an account lacks that has no token, behind the name of the setting
+LACKS_CREDENTIALS: Final = (
+    "access_token is not set, and without it no call can be placed; enter the token from the provider's panel"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from tracker.domain.accounts import Account
+from tracker.domain.accounts import LACKS_CREDENTIALS, Account
 from tracker.domain.calls import CallStatus, Reason, Trigger
 from tracker.domain.events import Source
 from tracker.domain.matching import Submitted, base_key, id_key
@@ -42,8 +42,8 @@ class Operator:
         """Another attempt by hand; gives the new submission, pending and due now. The gate still applies to it.
 
         scope, key: who asks, and their Idempotency-Key; the same key again gives the same submission. Raises NotFound;
-        Conflict while an attempt is open, where the call was answered (unless `force`), or where its secret variables
-        are erased; IdempotencyConflict for the same key with another request.
+        Conflict while an attempt is open, where the call was answered (unless `force`), where its secret variables are
+        erased, or its account has no token; IdempotencyConflict for the same key with another request.
         """
         content = canonical({"retry": call_id, "force": force})
         asked = Asked(scope=scope, key=key, content=content)
@@ -114,6 +114,9 @@ class Operator:
             raise Conflict(
                 f"The secret variables ({names}) were erased when they were sent; place a new call."
             )
+        account = self._accounts.get(call.account)
+        if account is not None and not account.access_token:
+            raise Conflict(f"accounts.{account.name}.{LACKS_CREDENTIALS}.")
         jobs.drop(c, jobs.RESEND, submissions[-1].id)
         if open_ones:  # nobody waits for it any more; a callback that comes all the same still counts
             over = Teller(submissions[-1], now, Source.inferred).status(CallStatus.unknown, Reason.restored)

@@ -39,7 +39,8 @@ class Placer:
         """Record the call that these fields ask for, with a pending submission.
 
         scope, key: who asks, and their Idempotency-Key; the same key again gives the same call. Raises InvalidInput
-        (which no key remembers), IdempotencyConflict for the same key with other fields, StorageUnavailable.
+        (which no key remembers; AccountUnready where the account has no token), IdempotencyConflict for the same key
+        with other fields, StorageUnavailable.
         """
         wish = read_request(fields, self._accounts)
         asked = Asked(scope=scope, key=key, content=canonical(fields))

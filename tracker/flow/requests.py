@@ -11,11 +11,11 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from tracker.domain.accounts import Account
+from tracker.domain.accounts import LACKS_CREDENTIALS, Account
 from tracker.domain.calls import INTERVALS
 from tracker.domain.events import from_iso
 from tracker.domain.numbers import parse_bridge, parse_number
-from tracker.errors import FieldError, InvalidInput
+from tracker.errors import AccountUnready, FieldError, InvalidInput
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class _Wrong(ValueError):
 
 
 def read_request(fields: Mapping[str, Any], accounts: Mapping[str, Account]) -> NewCall:
-    """The call that these fields ask for. Raises InvalidInput with every wrong field."""
+    """The call that these fields ask for. Raises InvalidInput with every wrong field, AccountUnready."""
     errors = [
         FieldError(field=name, message=f"is not known; known are {', '.join(FIELDS)}")
         for name in fields
@@ -124,6 +124,9 @@ def read_request(fields: Mapping[str, Any], accounts: Mapping[str, Account]) -> 
         errors.append(FieldError(field="not_after", message="must be later than not_before"))
     if errors:
         raise InvalidInput(errors)
+    if not call.account.access_token:
+        message = f"accounts.{call.account.name}.{LACKS_CREDENTIALS}"
+        raise AccountUnready([FieldError(field="account", message=message)])
     return call
 
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import phonenumbers
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from tracker.domain.accounts import Account, Dialling, VariablesEncoding
+from tracker.domain.accounts import LACKS_CREDENTIALS, Account, Dialling, VariablesEncoding
 from tracker.domain.numbers import parse_bridge, parse_number
 from tracker.settings.values import (
     Digits,
@@ -222,10 +222,13 @@ class AccountSettings(Section):
         }
         return Account(name=name, **plain)
 
+    def lacks(self) -> Iterator[str]:
+        """What does not work, while the server can do its other work; each begins with the name of a setting."""
+        if not self.access_token:
+            yield LACKS_CREDENTIALS
+
     def warnings(self) -> Iterator[str]:
         """What works but is probably not meant; each begins with the name of a setting."""
-        if not self.access_token:
-            yield "access_token is not set: callbacks are taken, but no call can be placed"
         if is_plain_http(self.base_url):
             yield "base_url is plain http: the access token and every number can be read on the way"
         if any(len(s.get_secret_value()) < 16 for s in self.webhook_secrets):

@@ -230,6 +230,12 @@ class Settings(Section):
             "`tracker init` write another file"
         )
 
+    def lacks(self) -> list[str]:
+        """What does not work of the accounts, one sentence each, while callbacks can be taken."""
+        return [
+            f"accounts.{name}.{lack}" for name, account in self.accounts.items() for lack in account.lacks()
+        ]
+
     def warnings(self) -> list[str]:
         """What works but is probably not meant, one sentence each; for the log at start-up and for `tracker doctor`."""
         found = []
