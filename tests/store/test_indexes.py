@@ -232,6 +232,7 @@ def test_no_list_of_calls_reads_or_sorts_a_table(
     database: Database, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
     monkeypatch.setattr(finding, "_FEW", few)
+    monkeypatch.setattr(finding, "_MANY", few)
     wrong = []
     for order, which in LISTS:
         plans = [p for p in plans_of(database, calls(order, **which)) if "calls" in p.statement]
@@ -253,6 +254,7 @@ def test_however_a_list_is_read_it_is_the_same(
 ) -> None:
     """Against what the database says without any of it: one condition for each filter, and a sort."""
     monkeypatch.setattr(finding, "_FEW", few)
+    monkeypatch.setattr(finding, "_MANY", few)
     several: list[dict[str, Any]] = [
         {"status": ("completed",), "settled": False},
         {"status": ("queued",), "outcome": ("busy",)},

@@ -23,8 +23,10 @@ from tracker.store.streams import Condition, Cut, Place, Stream
 #: how an order is written
 ORDERS: Final = ("created_at", "-created_at", "updated_at", "-updated_at")
 
-#: so many rows are taken and sorted rather than walked past
-_FEW: Final = 5000
+#: so many rows are taken and sorted rather than walked past, where what is asked for may well stand in front
+_FEW: Final = 2_000
+#: and so many where it stands behind
+_MANY: Final = 30_000
 
 _STATUSES: Final = tuple(s.value for s in CallStatus)
 #: what a call that nobody answered may have come to, where that is known
@@ -74,7 +76,8 @@ def find(connection: Connection, which: CallFilter, cut: Cut) -> list[Place]:
     walked = next((name for name in asked if _index(name, cut.column)), "status")
     for name, at in _shortcuts(which, asked, (walked, cut.column)):
         counted = replace(_stream(which, name, at), where=[*_own(name), *_range(which, at)])
-        if streams.is_short(connection, counted, _FEW):
+        few = _FEW if at == cut.column or _stands_in_front(which, at, cut) else _MANY
+        if streams.is_short(connection, counted, few):
             walked, by = name, at
             break
     else:
@@ -109,6 +112,15 @@ def _shortcuts(which: CallFilter, asked: list[str], walk: tuple[str, str]) -> It
             # walking it cannot pass over more than there is of it
             if (other_name, at) != walk and (ranged or other_name != name):
                 yield other_name, at
+
+
+def _stands_in_front(which: CallFilter, at: str, cut: Cut) -> bool:
+    """Whether a range of the other time leaves what a list in this order begins with, for the later a call was created,
+    the later it was updated, mostly."""
+    after, before = (
+        (which.created_after, which.created_before) if at == "created_at" else (which.updated_after, None)
+    )
+    return (before if cut.down else after) is None
 
 
 def _stream(which: CallFilter, name: str, at: str) -> Stream:
