@@ -95,12 +95,10 @@ def derive(
     repeat_of: dict[str, str | None] = {}
     for cluster in clusters:
         first = cluster[0]
-        repeat_of |= {e.id: None if e is first else first.id for e in cluster}
+        for e in cluster:
+            repeat_of[e.id] = None if e is first else first.id
         for event in maker.events(cluster):
-            # two records of one dial share the fact that it began
-            known = events.get(event.key)
-            if known is None:
-                events[event.key] = event
+            events.setdefault(event.key, event)  # two records of one dial share the fact that it began
     return Derived(events=tuple(events.values()), repeat_of=repeat_of)
 
 
@@ -301,9 +299,8 @@ def looks_like_zone(late_by: timedelta) -> int | None:
 
     A callback that is merely late by an hour is common, one from the future is not: so the past needs two hours.
     """
-    quarters = round(late_by / _QUARTER)
-    minutes = quarters * 15
-    if abs(late_by - quarters * _QUARTER) > _NEARLY or abs(minutes) > 14 * 60:
+    minutes = 15 * round(late_by / _QUARTER)
+    if -30 < minutes < 120 or abs(minutes) > 14 * 60:
         return None
     in_use = minutes % 60 == 0 or abs(minutes) in _ODD_OFFSETS
-    return minutes if in_use and (minutes >= 120 or minutes <= -30) else None
+    return minutes if in_use and abs(late_by - timedelta(minutes=minutes)) <= _NEARLY else None

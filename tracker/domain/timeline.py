@@ -69,10 +69,6 @@ class SubmissionState:
     #: when it is due, while it is pending and was told to wait
     waits_until: datetime | None
 
-    @property
-    def open(self) -> bool:
-        return self.outcome is None
-
 
 @value
 class Timeline:
@@ -105,7 +101,7 @@ def fold(events: Iterable[Event], *, interval: int = 0) -> Timeline:
     ordered = _by_id(placed)
     by_submission: dict[str, list[Event]] = {}
     # without the ids, which are drawn by chance: what the events mean must not hang on them
-    for _, _, e in sorted(placed, key=_without_the_event):
+    for _, _, e in sorted(placed):
         if e.submission is not None:
             by_submission.setdefault(e.submission, []).append(e)
     submissions = [_submission(s, es, interval) for s, es in by_submission.items()]
@@ -155,7 +151,7 @@ def in_order(events: Iterable[Event]) -> list[Event]:
     return _by_id(_placed(events))
 
 
-#: its place but for ties, its key, and itself
+#: its place but for ties, its key, and itself; no two have the same key, so that they are in order without the event
 _Placed = tuple[tuple[Any, ...], str, Event]
 
 
@@ -172,10 +168,6 @@ def _placed(events: Iterable[Event]) -> list[_Placed]:
 
 def _by_id(placed: Iterable[_Placed]) -> list[Event]:
     return [e for _, _, e in sorted(placed, key=lambda p: (p[0], p[2].id, p[1]))]
-
-
-def _without_the_event(placed: _Placed) -> tuple[Any, ...]:
-    return placed[:2]
 
 
 def _first_said(e: Event) -> tuple[Any, ...]:

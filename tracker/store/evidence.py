@@ -32,7 +32,9 @@ _TIMES = ("started_at", "ended_at")
 
 def reading_to_json(reading: Reading) -> dict[str, Any]:
     """A reading as JSON, without what it does not say."""
-    said = {name: value for name, value in vars(reading).items() if value != _NOTHING[name]}
+    said = {
+        name: value for name, value in vars(reading).items() if value is not None and value != _NOTHING[name]
+    }
     for name in _TIMES:
         if name in said:
             said[name] = iso(said[name])

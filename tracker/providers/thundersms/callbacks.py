@@ -85,8 +85,10 @@ def read_callback(account: Account, incoming: Incoming) -> Reading | NotACall | 
 
 
 def _body_of(incoming: Incoming) -> Fields | None:
-    content_type = next((v for k, v in incoming.headers if k.lower() == b"content-type"), b"")
-    return read_body(incoming.body, content_type.decode("latin-1"))
+    for name, value in incoming.headers:
+        if len(name) == 12 and name.lower() == b"content-type":
+            return read_body(incoming.body, value.decode("latin-1"))
+    return read_body(incoming.body, None)
 
 
 def _layers(body: Fields | None, query: Fields) -> list[Mapping[str, Any]]:
