@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,10 @@ HANGS_S = 30.0
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few callbacks are many; and a second processor, wherever the tests run."""
-    monkeypatch.setattr(joining, "_BATCH", BATCH)
-    monkeypatch.setattr(joining, "_SMALLEST_BATCH", BATCH)
+    monkeypatch.setattr(joining, "_MOST", BATCH)
+    monkeypatch.setattr(joining, "_FEWEST", BATCH)
+    monkeypatch.setattr(pipeline, "HERE", BATCH)
+    monkeypatch.setattr(pipeline, "BESIDE", BATCH)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
 
 
@@ -70,15 +72,19 @@ def receive(house: House, count: int, *, first: int = 0) -> tuple[list[str], lis
     return calls, [house.receive({**RECORD, "id": house.provider_id(call)}, join=False) for call in calls]
 
 
-def here(house: House, most: int, besides: frozenset[str] = frozenset()) -> ahead.Batch:
-    return ahead.work_out(house.database, {"thundersms": house.account}, house.clock, most, besides)
+def here(house: House, most: int, besides: Iterable[str] = ()) -> ahead.Batch:
+    return ahead.work_out(house.database, {"thundersms": house.account}, asked(house, most, besides))
+
+
+def asked(house: House, most: int, besides: Iterable[str] = (), at_once: int = 100) -> ahead.Question:
+    return ahead.Question(most, at_once, frozenset(besides), house.clock())
 
 
 def test_a_batch_that_is_worked_out_beside_is_the_same(house: House, beside: Companion) -> None:
     _, callbacks = receive(house, 3)
     orphan = house.receive({**RECORD, "id": "nobody:1"}, join=False)
     unreadable = house.receive(b"no record", join=False)
-    beside.ask(10, (), house.clock())
+    beside.ask(asked(house, 10))
     assert beside.asked
     there = beside.answer()
     assert not beside.asked
@@ -94,10 +100,23 @@ def test_what_is_worked_on_already_is_in_no_other_batch(house: House, beside: Co
     _, callbacks = receive(house, 5)
     first = here(house, 2)
     assert first.full
-    beside.ask(2, first.ids, house.clock())
+    beside.ask(asked(house, 2, first.ids))
     second = beside.answer()
     assert second.full
-    assert first.ids + second.ids == callbacks[:4]
+    assert [*first.ids, *second.ids] == callbacks[:4]
+
+
+def test_a_batch_has_pieces_of_neighbours(house: House, beside: Companion) -> None:
+    """Whatever the order in which the callbacks came."""
+    calls = [house.place(f"+9198068{n:05d}") for n in range(7)]
+    for call in [calls[n] for n in (5, 0, 3, 6, 1, 4, 2)]:
+        house.receive({**RECORD, "id": house.provider_id(call)}, join=False)
+    beside.ask(asked(house, 10, at_once=3))
+    assert [[c.call for c in p.claims] for p in beside.answer().prepared] == [
+        calls[:3],
+        calls[3:6],
+        calls[6:],
+    ]
 
 
 def test_while_one_batch_is_written_the_next_is_worked_out(house: House, joiner: Joiner) -> None:
@@ -190,11 +209,11 @@ def test_it_says_when_the_database_cannot_be_used(house: House, tmp_path: Path) 
     nowhere = Database(f"sqlite:///{tmp_path}/no-such-folder/tracker.db")
     started = Companion(nowhere, {"thundersms": house.account}, companion.code())
     try:
-        started.ask(1, (), house.clock())
+        started.ask(asked(house, 1))
         wait_until(lambda: started.ready)
         with pytest.raises(StorageUnavailable):
             started.answer()
-        started.ask(1, (), house.clock())  # and is still there
+        started.ask(asked(house, 1))  # and is still there
         with pytest.raises(StorageUnavailable):
             started.answer()
     finally:
@@ -230,7 +249,7 @@ def test_whatever_it_logs_is_logged_here(house: House, monkeypatch: pytest.Monke
         [keep] = configured[0]["processors"]
         with pytest.raises(structlog.DropEvent):
             keep(None, "warning", {"event": "something.happened", "callback": "cb_1"})
-        line.send(companion._Question(1, (), house.clock()))
+        line.send(asked(house, 1))
         assert line.recv().said == [("warning", {"event": "something.happened", "callback": "cb_1"})]
     finally:
         line.close()

@@ -10,16 +10,16 @@ it is told, the database's password among it, goes over that line and not over i
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import subprocess
 import sys
 import traceback
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from multiprocessing.connection import Connection as Line
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, overload
 
 import structlog
 
@@ -27,7 +27,7 @@ import tracker
 from tracker import interpreter
 from tracker.domain.accounts import Account
 from tracker.errors import StorageUnavailable
-from tracker.flow import ahead
+from tracker.flow import ahead, straight
 from tracker.store.database import Database
 
 log = structlog.get_logger()
@@ -43,17 +43,35 @@ class Lost(Exception):
     """The companion is gone, or makes no sense."""
 
 
-class _Question(NamedTuple):
-    most: int
-    besides: Collection[str]
-    now: datetime
-
-
 class _Answer(NamedTuple):
-    #: or why the database cannot be used
+    #: without its pieces; or why the database cannot be used
     batch: ahead.Batch | str
+    #: the pieces, pickled, so that they need not all be unpickled at once: nobody is answered meanwhile
+    pieces: list[bytes]
     #: for the log: level, and entry
     said: list[Said]
+
+
+class _Pieces(Sequence[straight.Prepared]):
+    """They are unpickled when they are asked for."""
+
+    def __init__(self, pickled: Sequence[bytes]) -> None:
+        self._pickled = pickled
+
+    def __len__(self) -> int:
+        return len(self._pickled)
+
+    @overload
+    def __getitem__(self, at: int) -> straight.Prepared: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[straight.Prepared]: ...
+
+    def __getitem__(self, at: int | slice) -> straight.Prepared | Sequence[straight.Prepared]:
+        if isinstance(at, slice):
+            return _Pieces(self._pickled[at])
+        piece: straight.Prepared = pickle.loads(self._pickled[at])  # noqa: S301 (from ourselves)
+        return piece
 
 
 class Companion:
@@ -96,9 +114,9 @@ class Companion:
         """Whether an answer is to come."""
         return self._asked
 
-    def ask(self, most: int, besides: Collection[str], now: datetime) -> None:
+    def ask(self, question: ahead.Question) -> None:
         """Have it work out a batch: `ahead.work_out`. Raises Lost."""
-        self._send(_Question(most, besides, now))
+        self._send(question)
         self._asked = True
 
     def answer(self) -> ahead.Batch:
@@ -113,7 +131,7 @@ class Companion:
             getattr(log, level)(**entry)
         if isinstance(answer.batch, str):
             raise StorageUnavailable(answer.batch)
-        return answer.batch
+        return replace(answer.batch, prepared=_Pieces(answer.pieces))
 
     def close(self) -> None:
         """End it."""
@@ -173,7 +191,7 @@ def main(fd: int) -> None:
         interpreter.tune()
         line.send(code())
         while True:
-            line.send(_Answer(_worked_out(database, accounts, line.recv()), said))
+            line.send(_answer(database, accounts, line.recv(), said))
             said.clear()
     except (EOFError, OSError):
         return
@@ -181,15 +199,14 @@ def main(fd: int) -> None:
         line.send(traceback.format_exc())
 
 
-def _worked_out(
-    database: Database, accounts: Mapping[str, Account], question: _Question
-) -> ahead.Batch | str:
+def _answer(
+    database: Database, accounts: Mapping[str, Account], question: ahead.Question, said: list[Said]
+) -> _Answer:
     try:
-        return ahead.work_out(
-            database, accounts, lambda: question.now, question.most, frozenset(question.besides)
-        )
+        batch = ahead.work_out(database, accounts, question)
     except StorageUnavailable as error:
-        return str(error)
+        return _Answer(str(error), [], said)
+    return _Answer(replace(batch, prepared=()), [pickle.dumps(piece, -1) for piece in batch.prepared], said)
 
 
 if __name__ == "__main__":

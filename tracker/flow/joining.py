@@ -25,7 +25,7 @@ from tracker.domain.matching import (
 )
 from tracker.domain.readings import NotACall, Reading
 from tracker.errors import StorageUnavailable
-from tracker.flow import ahead, reading, straight
+from tracker.flow import reading, straight
 from tracker.flow.clock import Clock, system_clock
 from tracker.flow.pipeline import Pipeline
 from tracker.flow.reading import Said
@@ -39,10 +39,11 @@ log = structlog.get_logger()
 _LOOKS: Final = (FIRST_LOOK, *(timedelta(seconds=s) for s in (30, 120, 600, 3600, 21600)))
 #: what we did not place is given up after this
 FOREIGN_AFTER: Final = timedelta(days=7)
-_BATCH: Final = 500
+#: callbacks that are written at once
+_MOST: Final = 500
+#: what each callback costs where it finds many others of its call is shared by those that are written with it
+_FEWEST: Final = 50
 _LOOKS_AT_ONCE: Final = 100
-#: what each callback costs where it finds many others of its call is shared by a batch
-_SMALLEST_BATCH: Final = 50
 #: seconds; where somebody may wait meanwhile
 HOLDING_S: Final = 0.025
 #: and where nobody does: large batches cost less for each callback
@@ -53,13 +54,27 @@ _HOLDING_NOBODY_S: Final = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class Joined:
-    """How many callbacks a batch had, and whether it was full, so that more may wait."""
+    """How many callbacks were read and joined, and whether more may wait."""
 
     count: int
     more: bool
 
     def __bool__(self) -> bool:
         return self.count > 0
+
+
+class _Holding:
+    """How long callbacks of one kind hold the writer, by what they did of late."""
+
+    def __init__(self) -> None:
+        self._one_s = HOLDING_S / _MOST
+
+    def took(self, seconds: float, count: int) -> None:
+        self._one_s = _of_late(self._one_s, seconds / count)
+
+    def fitting(self, holding_s: float) -> int:
+        """How many to write at once to be done in about so many seconds."""
+        return max(_FEWEST, min(_MOST, int(holding_s / self._one_s)))
 
 
 class Joiner:
@@ -76,8 +91,10 @@ class Joiner:
         """beside: when many callbacks come, have them worked out in a process of its own; `close` ends it."""
         self._database, self._accounts, self._clock = database, accounts, clock
         self._pipeline = Pipeline(database, accounts, clock, beside=beside)
-        #: of one callback of late, in seconds: how long it held the writer, and how long it took altogether
-        self._one_holds_s = self._one_costs_s = HOLDING_S / _BATCH
+        #: how long straight ones and others hold the writer
+        self._straight_holds, self._others_hold = _Holding(), _Holding()
+        #: of one callback of late, in seconds, everything
+        self._one_costs_s = HOLDING_S / _MOST
         #: when it had the turn to write; others' waiting for it is not its work
         self._turn_at = 0.0
 
@@ -94,26 +111,28 @@ class Joiner:
         """
         if not self._database.is_sqlite:
             holding_s = _HOLDING_NOBODY_S
-        most = max(_SMALLEST_BATCH, min(_BATCH, int(holding_s / self._one_holds_s)))
         began = monotonic()
-        batch = self._pipeline.next(most)
-        if batch:
-            self._join(batch)
-            self._one_costs_s = _of_late(self._one_costs_s, (monotonic() - began) / len(batch))
-        return Joined(count=len(batch), more=batch.full)
+        piece = self._pipeline.next(
+            self._straight_holds.fitting(holding_s), self._others_hold.fitting(holding_s)
+        )
+        if piece:
+            self._join(piece)
+            self._one_costs_s = _of_late(self._one_costs_s, (monotonic() - began) / len(piece))
+        return Joined(count=len(piece), more=self._pipeline.more)
 
     def close(self) -> None:
         """End what was started. Nobody joins meanwhile."""
         self._pipeline.close()
 
-    def _join(self, batch: ahead.Batch) -> None:
+    def _join(self, piece: straight.Prepared | Sequence[Said]) -> None:
+        holds = self._straight_holds if isinstance(piece, straight.Prepared) else self._others_hold
         try:
-            self._database.write(lambda c: self._take(c, batch))
-            self._one_holds_s = _of_late(self._one_holds_s, (monotonic() - self._turn_at) / len(batch))
+            self._database.write(lambda c: self._take(c, piece))
+            holds.took(monotonic() - self._turn_at, len(piece))
         except StorageUnavailable:
             raise
         except Exception:  # it is found when they are joined in smaller parts, and one by one
-            self._join_in_parts(batch.ids)
+            self._join_in_parts(_ids(piece))
 
     def _join_in_parts(self, ids: Sequence[str]) -> None:
         """Join these without anything that was worked out; one that cannot be joined costs only itself."""
@@ -203,22 +222,17 @@ class Joiner:
         )
         weigh(connection, submission.account, found, self._clock())
 
-    def _take(self, c: Connection, batch: ahead.Batch) -> None:
+    def _take(self, c: Connection, piece: straight.Prepared | Sequence[Said]) -> None:
         inbox.lock_joining(c)
         self._turn_at = monotonic()
-        straightly = 0
-        fallen: list[str] = []
-        for prepared in batch.prepared:
-            if straight.write(c, prepared):
-                straightly += len(prepared.claims)
-            else:
-                fallen += [claim.receipt for claim in prepared.claims]
-        pending = inbox.still_pending(c, [s.id for s in batch.said])
-        said = [s for s in batch.said if s.id in pending]
-        if fallen:
-            said += reading.read(self._accounts, inbox.requests(c, fallen))
+        if isinstance(piece, straight.Prepared):
+            if straight.write(c, piece):
+                return
+            said: Sequence[Said] = reading.read(self._accounts, inbox.requests(c, _ids(piece)))
+        else:
+            pending = inbox.still_pending(c, _ids(piece))
+            said = [s for s in piece if s.id in pending]
         self._weigh(c, said)
-        log.info("callbacks.read", count=straightly + len(said), straight=straightly)
 
     def _take_anew(self, c: Connection, ids: Sequence[str]) -> None:
         inbox.lock_joining(c)
@@ -259,6 +273,12 @@ class Joiner:
                     if s.state == inbox.ORPHANED
                 ],
             )
+
+
+def _ids(piece: straight.Prepared | Sequence[Said]) -> list[str]:
+    if isinstance(piece, straight.Prepared):
+        return [claim.receipt for claim in piece.claims]
+    return [said.id for said in piece]
 
 
 def _of_late(before: float, now: float) -> float:

@@ -1,4 +1,4 @@
-"""The pipeline: while one batch of callbacks is written, a companion works out the next.
+"""The pipeline: while one batch of callbacks is written, piece by piece, a companion works out the next.
 
 For a few callbacks it is not worth a process: it is started when batches are full again and again, and ended when they
 have not been for a while. Without it, or when it is lost, all is done here.
@@ -7,7 +7,8 @@ have not been for a while. Without it, or when it is lost, all is done here.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from time import monotonic
 from typing import Final
 
@@ -17,10 +18,15 @@ from tracker.domain.accounts import Account
 from tracker.flow import ahead
 from tracker.flow.clock import Clock
 from tracker.flow.companion import Companion, Lost, code
+from tracker.flow.reading import Said
+from tracker.flow.straight import Prepared
 from tracker.store.database import Database
 
 log = structlog.get_logger()
 
+#: callbacks in a batch that is worked out here, and in one that is worked out beside: among more, more lie side by side
+HERE: Final = 500
+BESIDE: Final = 2_000
 #: full batches in a row that show that many callbacks come
 _FULL: Final = 3
 #: seconds without a full batch after which the companion goes
@@ -30,7 +36,7 @@ _AGAIN_S: Final = 60.0
 
 
 class Pipeline:
-    """Gives one batch after the other. Used by one thread at a time."""
+    """Gives pieces of batches, one after the other. Used by one thread at a time."""
 
     def __init__(
         self, database: Database, accounts: Mapping[str, Account], clock: Clock, *, beside: bool
@@ -40,22 +46,33 @@ class Pipeline:
         self._beside = beside and len(os.sched_getaffinity(0)) > 1
         self._code = code() if self._beside else ""
         self._companion: Companion | None = None
-        self._full = 0
-        self._full_at = 0.0
+        #: what is left of the batch
+        self._prepared: Iterator[Prepared] = iter(())
+        self._said: Iterator[Said] = iter(())
+        self._left = 0
+        self._is_full = False
+        self._full, self._full_at = 0, 0.0
         self._not_before = 0.0
 
-    def next(self, most: int) -> ahead.Batch:
-        """The oldest pending callbacks, at most so many, that this process does not work on already.
+    @property
+    def more(self) -> bool:
+        """Whether more pieces may come at once."""
+        return self._left > 0 or self._is_full
 
-        Each batch is to be written before the next is asked for; what is not written comes again, some time. Raises
+    def next(self, straight: int, others: int) -> Prepared | Sequence[Said]:
+        """The next piece of the oldest pending callbacks: what follows from some that are straight, or what others say;
+        of either no more than so many. An empty one where none is pending.
+
+        Each piece is to be written before the next is asked for; what is not written comes again, some time. Raises
         StorageUnavailable.
         """
-        batch = self._from_companion(most)
-        if batch is None:
-            batch = ahead.work_out(self._database, self._accounts, self._clock, most)
-        if self._beside:
-            self._look_ahead(batch, most)
-        return batch
+        if not self._left:
+            self._begin(straight)
+        piece: Prepared | Sequence[Said] | None = next(self._prepared, None)
+        if piece is None:
+            piece = list(islice(self._said, others))
+        self._left -= len(piece)
+        return piece
 
     def close(self) -> None:
         """End the companion, if there is one."""
@@ -63,19 +80,31 @@ class Pipeline:
         if companion is not None:
             companion.close()
 
-    def _from_companion(self, most: int) -> ahead.Batch | None:
+    def _begin(self, at_once: int) -> None:
+        batch = self._from_companion(at_once)
+        if batch is None:
+            batch = ahead.work_out(self._database, self._accounts, self._question(HERE, at_once))
+        self._prepared, self._said = iter(batch.prepared), iter(batch.said)
+        self._left, self._is_full = len(batch.ids), batch.full
+        if self._beside:
+            self._look_ahead(batch, at_once)
+
+    def _question(self, most: int, at_once: int, besides: Sequence[str] = ()) -> ahead.Question:
+        return ahead.Question(most, at_once, frozenset(besides), self._clock())
+
+    def _from_companion(self, at_once: int) -> ahead.Batch | None:
         companion = self._companion
         try:
             if companion is None or not companion.ready:
                 return None
             if not companion.asked:
-                companion.ask(most, (), self._clock())
+                companion.ask(self._question(BESIDE, at_once))
             return companion.answer()
         except Lost as error:
             self._give_up(error)
             return None
 
-    def _look_ahead(self, batch: ahead.Batch, most: int) -> None:
+    def _look_ahead(self, batch: ahead.Batch, at_once: int) -> None:
         now = monotonic()
         if batch.full:
             self._full, self._full_at = self._full + 1, now
@@ -88,7 +117,7 @@ class Pipeline:
             elif now - self._full_at > _IDLE_S:
                 self.close()
             elif batch.full and self._companion.ready:
-                self._companion.ask(most, batch.ids, self._clock())
+                self._companion.ask(self._question(BESIDE, at_once, batch.ids))
         except (Lost, OSError) as error:
             self._give_up(error)
 

@@ -7,7 +7,7 @@ it is only asked whether that little still holds. Whatever is not so straight, o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -52,9 +52,43 @@ class Prepared:
     #: for the log: `named_joins`
     which: Sequence[Mapping[str, str | None]]
 
+    def __len__(self) -> int:
+        return len(self.claims)
 
-def prepare(c: Connection, account: str, receipts: Sequence[Receipt], now: datetime) -> Prepared | None:
-    """What follows from those of these pending receipts that are straight; None where none is. Writes nothing."""
+
+class _Join(NamedTuple):
+    """What follows from one receipt."""
+
+    claim: Claim
+    standing: inbox.Standing
+    events: Sequence[Event]
+    timeline: Timeline
+
+
+def prepare(
+    c: Connection, account: str, receipts: Sequence[Receipt], now: datetime, at_once: int
+) -> list[Prepared]:
+    """What follows from those of these pending receipts that are straight, in pieces of so many. Writes nothing.
+
+    A piece has neighbours: calls that were placed together lie on the same pages, so a page is changed, logged and
+    synced for many callbacks instead of for each.
+    """
+    joins = sorted(_joins(c, account, receipts), key=lambda join: join.claim.call)
+    return [_prepared(c, account, joins[at : at + at_once], now) for at in range(0, len(joins), at_once)]
+
+
+def _prepared(c: Connection, account: str, joins: Sequence[_Join], now: datetime) -> Prepared:
+    standings = [join.standing for join in joins]
+    timelines = {join.claim.call: join.timeline for join in joins}
+    return Prepared(
+        account=account,
+        claims=[join.claim for join in joins],
+        plan=plans.plan(c, standings, [event for join in joins for event in join.events], timelines, now),
+        which=named_joins(standings, timelines),
+    )
+
+
+def _joins(c: Connection, account: str, receipts: Sequence[Receipt]) -> Iterator[_Join]:
     named = {r.id: id_key(r.reading.ids[0]) for r in receipts if r.reading.ids}
     found = _alone(c, account, set(named.values()))
     calls = Counter(found[key].call for key in named.values() if key in found)
@@ -67,10 +101,6 @@ def prepare(c: Connection, account: str, receipts: Sequence[Receipt], now: datet
 
     locked = records.look_at(c, [s.call for s in sure.values()])
     accepted = records.accepted(c, locked)
-    claims: list[Claim] = []
-    standings: list[inbox.Standing] = []
-    happened: list[Event] = []
-    timelines: dict[str, Timeline] = {}
     for r in receipts:
         s = sure.get(r.id)
         if s is None or s.call not in accepted or s.to in waited_for:
@@ -85,22 +115,13 @@ def prepare(c: Connection, account: str, receipts: Sequence[Receipt], now: datet
             reading=r.reading,
             matched_by=matched_by,
         )
-        events, timelines[s.call] = follow_first(locked[s.call], s.call, s.id, heard)
-        happened += events
+        events, timeline = follow_first(locked[s.call], s.call, s.id, heard)
         standing = inbox.Standing(
             id=r.id, state=inbox.JOINED, reading=r.reading, named=True, matched_by=matched_by.value, submission=s.id,
             call=s.call,
         )  # fmt: skip
-        standings.append(standing)
-        claims.append(Claim(r.id, named[r.id], s.id, s.call, s.to, s.requested_at))
-    if not claims:
-        return None
-    return Prepared(
-        account=account,
-        claims=claims,
-        plan=plans.plan(c, standings, happened, timelines, now),
-        which=named_joins(standings, timelines),
-    )
+        claim = Claim(r.id, named[r.id], s.id, s.call, s.to, s.requested_at)
+        yield _Join(claim, standing, events, timeline)
 
 
 def write(c: Connection, prepared: Prepared) -> list[str]:
