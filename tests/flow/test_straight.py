@@ -31,17 +31,17 @@ def during(monkeypatch: pytest.MonkeyPatch, house: House, meanwhile: Callable[[]
     written: list[set[str]] = []
     real_write = straight.write
 
-    def write(*args: Any) -> Any:
-        done = real_write(*args)
-        written.append(set(done))
-        return done
+    def write(c: Any, prepared: straight.Prepared) -> set[str]:
+        fallen = real_write(c, prepared)
+        written.append({claim.receipt for claim in prepared.claims} - fallen)
+        return fallen
 
     real_join = joining.Joiner._join
 
-    def join(self: Any, batch: Any) -> None:
+    def join(self: Any, piece: Any) -> None:
         monkeypatch.setattr(joining.Joiner, "_join", real_join)
         meanwhile()
-        real_join(self, batch)
+        real_join(self, piece)
 
     monkeypatch.setattr(straight, "write", write)
     monkeypatch.setattr(joining.Joiner, "_join", join)
@@ -91,6 +91,24 @@ def test_a_call_that_was_heard_of_meanwhile_is_weighed(house: House, monkeypatch
     assert house.standing(callback).state == "joined"
     assert house.timeline(call).cancel_requested
     assert house.timeline(call).outcome == "busy"
+
+
+def test_what_still_holds_is_written_without_what_does_not(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = [house.place(f"+91891952522{n}") for n in range(5)]
+    callbacks = [house.receive({**RECORD, "id": house.provider_id(c)}, join=False) for c in calls]
+    written = during(monkeypatch, house, lambda: [house.program.operator.cancel(c) for c in calls[1:3]])
+    assert written == [{callbacks[0], *callbacks[3:]}]
+    for call, callback in zip(calls, callbacks, strict=True):
+        assert house.standing(callback).state == "joined"
+        assert house.timeline(call).outcome == "busy"
+        assert house.timeline(call).cancel_requested == (call in calls[1:3])
+        assert [e.status for e in house.timeline(call).events if e.source == "callback"] == [
+            "initiated",
+            "busy",
+        ]
+        assert [s.status for s in house.submissions(call)] == ["busy"]
 
 
 def test_two_callbacks_of_one_call_in_a_batch_are_weighed_together(

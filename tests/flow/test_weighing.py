@@ -15,7 +15,7 @@ from tests.flow.house import NUMBER, House
 from tests.recording_provider import RecordingProvider, accepted, callstatus
 from tracker.errors import InvalidInput, NotFound
 from tracker.providers.registry import provider_named
-from tracker.store import evidence, inbox, jobs, records, tables
+from tracker.store import evidence, holding, inbox, jobs, records, tables
 
 
 def count_of(house: House, table: sa.Table, *where: Any) -> int:
@@ -186,13 +186,13 @@ def test_a_question_and_the_joiner_do_not_wait_for_each_other(
     provider.polls.append(callstatus({"id": id, "status": "BUSY"}))
     holds_the_lock, answer_is_there = threading.Event(), threading.Event()
     errors: list[BaseException] = []
-    real_lock = records.lock
+    real_fallen = holding.fallen
 
-    def lock(c: Any, ids: Any) -> Any:
+    def fallen(c: Any, question: Any) -> Any:
         if threading.current_thread() is joiner:
             holds_the_lock.set()
             assert answer_is_there.wait(20)
-        return real_lock(c, ids)
+        return real_fallen(c, question)
 
     def ask() -> None:
         try:
@@ -202,7 +202,7 @@ def test_a_question_and_the_joiner_do_not_wait_for_each_other(
 
     repeats: list[float] = []
     monkeypatch.setattr("tracker.store.database.time.sleep", repeats.append)
-    monkeypatch.setattr(records, "lock", lock)
+    monkeypatch.setattr(holding, "fallen", fallen)
     joiner = threading.Thread(target=house.program.joiner.join_pending)
     joiner.start()
     assert holds_the_lock.wait(20)

@@ -126,3 +126,17 @@ def test_an_error_is_one_of_sqlalchemys(database: Database) -> None:
     with pytest.raises(sa.exc.IntegrityError):
         database.write(lambda c: bulk.insert(c, t.events, rows))
     assert stored(database) == []
+
+
+def test_planned_rows_can_be_left_out_when_they_are_written(database: Database) -> None:
+    rows = [event(n, callback_id=f"cb_{n}") for n in range(300)]
+    gone = {f"cb_{n}" for n in (0, 7, 299)}
+
+    def work(c: sa.Connection) -> None:
+        bulk.run(c, bulk.plan_insert(c, t.events, by_column(rows), by="callback_id"), gone)
+        changed = {"id": [row["id"] for row in rows], "status": ["busy"] * 300}
+        bulk.run(c, bulk.plan_update(c, t.events, changed), {rows[1]["id"]})
+
+    database.write(work)
+    left = [row for row in rows if row["callback_id"] not in gone]
+    assert stored(database) == [{**row, "status": "busy" if row is not rows[1] else None} for row in left]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.store.plans import plans_of
 from tests.store.test_indexes import fill
+from tracker.domain.matching import id_key
 from tracker.flow.gathering import numbers_waited_for
 from tracker.store import evidence, holding, inbox, records, schema
 from tracker.store import tables as t
@@ -161,7 +162,9 @@ def fallen(c: Connection, claims: list[Claim]) -> set[str]:
 def one_by_one(c: Connection, claims: list[Claim]) -> set[str]:
     """The same by a question for each thing."""
     still = inbox.still_pending(c, [f.receipt for f in claims])
-    named = evidence.named_by(c, OURS, {f.key for f in claims})
+    named: dict[str, list[str]] = {}
+    for s in evidence.submitted_by_keys(c, OURS, full={f.key for f in claims}):
+        named.setdefault(id_key(s.provider_id or ""), []).append(s.id)
     loose = numbers_waited_for(c, OURS, claims)
     known = records.accepted(c, records.lock(c, [f.call for f in claims]))
     return {

@@ -226,9 +226,8 @@ class Joiner:
         inbox.lock_joining(c)
         self._turn_at = monotonic()
         if isinstance(piece, straight.Prepared):
-            if straight.write(c, piece):
-                return
-            said: Sequence[Said] = reading.read(self._accounts, inbox.requests(c, _ids(piece)))
+            fallen = straight.write(c, piece)
+            said: Sequence[Said] = reading.read(self._accounts, inbox.requests(c, fallen))
         else:
             pending = inbox.still_pending(c, _ids(piece))
             said = [s for s in piece if s.id in pending]

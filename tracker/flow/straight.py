@@ -21,24 +21,12 @@ from tracker.domain.timeline import Timeline
 from tracker.flow.gathering import numbers_waited_for
 from tracker.flow.recording import follow_first
 from tracker.flow.weighing import named_joins
-from tracker.store import bulk, evidence, inbox, plans, records
+from tracker.store import bulk, evidence, holding, inbox, plans, records
 from tracker.store.database import Connection
 from tracker.store.evidence import twin_text
+from tracker.store.holding import Claim
 
 log = structlog.get_logger()
-
-
-class Claim(NamedTuple):
-    """What a join hangs on that was worked out for one receipt."""
-
-    receipt: str
-    #: the id that names its submission, for comparing
-    key: str
-    submission: str
-    call: str
-    #: the callee, and since when callbacks about a call to it may come
-    to: str
-    requested_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +35,8 @@ class Prepared:
 
     account: str
     claims: Sequence[Claim]
+    #: asks which of them do not hold
+    question: bulk.Plan
     #: writes all of them
     plan: bulk.Plan
     #: for the log: `named_joins`
@@ -80,9 +70,11 @@ def prepare(
 def _prepared(c: Connection, account: str, joins: Sequence[_Join], now: datetime) -> Prepared:
     standings = [join.standing for join in joins]
     timelines = {join.claim.call: join.timeline for join in joins}
+    claims = [join.claim for join in joins]
     return Prepared(
         account=account,
-        claims=[join.claim for join in joins],
+        claims=claims,
+        question=holding.question(c, account, claims),
         plan=plans.plan(c, standings, [event for join in joins for event in join.events], timelines, now),
         which=named_joins(standings, timelines),
     )
@@ -124,27 +116,19 @@ def _joins(c: Connection, account: str, receipts: Sequence[Receipt]) -> Iterator
         yield _Join(claim, standing, events, timeline)
 
 
-def write(c: Connection, prepared: Prepared) -> list[str]:
-    """Write it where all that it hangs on still holds; otherwise nothing. Gives the receipts of which it is written.
-
-    The joining lock is held.
-    """
-    claims = prepared.claims
-    pending = inbox.still_pending(c, [claim.receipt for claim in claims])
-    named = evidence.named_by(c, prepared.account, {claim.key for claim in claims})
-    loose = numbers_waited_for(c, prepared.account, claims)
-    accepted = records.accepted(c, records.lock(c, [claim.call for claim in claims]))
-    if not all(
-        claim.receipt in pending
-        and named.get(claim.key) == [claim.submission]
-        and claim.call in accepted
-        and claim.to not in loose
-        for claim in claims
-    ):
-        return []
-    bulk.run(c, prepared.plan)
-    log.info("callbacks.joined", account=prepared.account, count=len(claims), which=prepared.which)
-    return [claim.receipt for claim in claims]
+def write(c: Connection, prepared: Prepared) -> set[str]:
+    """Write what still holds; gives the receipts of which nothing is written. The joining lock is held."""
+    fallen = holding.fallen(c, prepared.question)
+    bulk.run(
+        c, prepared.plan, {id for claim in prepared.claims if claim.receipt in fallen for id in claim.ids}
+    )
+    log.info(
+        "callbacks.joined",
+        account=prepared.account,
+        count=len(prepared) - len(fallen),
+        which=[join for join in prepared.which if join["callback"] not in fallen],
+    )
+    return fallen
 
 
 def _alone(c: Connection, account: str, keys: Collection[str]) -> dict[str, Submitted]:

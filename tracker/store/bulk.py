@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 import sqlalchemy as sa
@@ -32,11 +32,22 @@ _KINDS: Final = (
     (sa.LargeBinary, "bytes"),
 )
 
+#: on SQLite, of a list that is given as JSON
+_LISTED: Final = "(SELECT value FROM json_each(?))"
+
 Columns = Mapping[str, Sequence[Any]]
 
 
-#: statements with their values, ready to be run: on whatever connection, and from whatever process they come
-Plan = list[tuple[str, tuple[Any, ...]]]
+class Statement(NamedTuple):
+    """One with its values, ready to be run: on whatever connection, and from whatever process it comes."""
+
+    text: str
+    values: tuple[Any, ...]
+    #: what is said behind it where some of its rows are to be left out; one more value
+    but: str = ""
+
+
+Plan = list[Statement]
 
 
 def insert(connection: Connection, table: sa.Table, rows: Columns) -> None:
@@ -49,25 +60,49 @@ def update(connection: Connection, table: sa.Table, rows: Columns) -> None:
     run(connection, plan_update(connection, table, rows))
 
 
-def plan_insert(connection: Connection, table: sa.Table, rows: Columns) -> Plan:
-    """`insert` as it is run on connections of this kind, for whoever has less time when it is."""
+def plan_insert(connection: Connection, table: sa.Table, rows: Columns, by: str = "id") -> Plan:
+    """`insert` as it is run on connections of this kind, for whoever has less time when it is. by: the column by which
+    `run` leaves rows out."""
     names = tuple(rows)
     if connection.dialect.name == "postgresql":
-        return [(_insert_postgresql(table, names), tuple(_arrays(table, rows)))]
-    return [(_insert_sqlite(table, names, count), values) for count, values in _chunks(_written(table, rows))]
+        return [
+            Statement(
+                _insert_postgresql(table, names), tuple(_arrays(table, rows)), f' WHERE new."{by}" <> ALL(%s)'
+            )
+        ]
+    return [
+        Statement(_insert_sqlite(table, names, count), values, f' WHERE new."{by}" NOT IN {_LISTED}')
+        for count, values in _chunks(_written(table, rows))
+    ]
 
 
 def plan_update(connection: Connection, table: sa.Table, rows: Columns) -> Plan:
-    """The same of `update`."""
+    """The same of `update`; rows are left out by the column that says which they are."""
     names = tuple(rows)
     if connection.dialect.name == "postgresql":
-        return [(_update_postgresql(table, names), tuple(_arrays(table, rows)))]
-    return [(_update_sqlite(table, names, count), values) for count, values in _chunks(_written(table, rows))]
+        return [
+            Statement(
+                _update_postgresql(table, names),
+                tuple(_arrays(table, rows)),
+                f' AND new."{names[0]}" <> ALL(%s)',
+            )
+        ]
+    return [
+        Statement(_update_sqlite(table, names, count), values, f' AND new."{names[0]}" NOT IN {_LISTED}')
+        for count, values in _chunks(_written(table, rows))
+    ]
 
 
-def run(connection: Connection, plan: Plan) -> None:
-    for statement, values in plan:
-        connection.exec_driver_sql(statement, values)
+def run(connection: Connection, plan: Plan, but: Collection[str] = ()) -> None:
+    """Run planned statements; without the rows that have one of the ids in `but` where they are told apart."""
+    if not but:
+        for text, values, _ in plan:
+            connection.exec_driver_sql(text, values)
+        return
+    on_postgresql = connection.dialect.name == "postgresql"
+    left_out: Any = array("text", list(but)) if on_postgresql else orjson.dumps(list(but)).decode()
+    for text, values, rest in plan:
+        connection.exec_driver_sql(text + rest, (*values, left_out))
 
 
 def select(
@@ -130,7 +165,10 @@ def _chunks(columns: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, 
 
 @lru_cache(maxsize=256)
 def _insert_sqlite(table: sa.Table, names: tuple[str, ...], count: int) -> str:
-    return f"INSERT INTO {table.name} ({_names(names)}) VALUES {_places(names, count)}"  # noqa: S608
+    return (
+        f"WITH new ({_names(names)}) AS (VALUES {_places(names, count)})"  # noqa: S608
+        f" INSERT INTO {table.name} ({_names(names)}) SELECT * FROM new"
+    )
 
 
 @lru_cache(maxsize=256)
@@ -147,7 +185,7 @@ def _update_sqlite(table: sa.Table, names: tuple[str, ...], count: int) -> str:
 @lru_cache(maxsize=64)
 def _select_sqlite(columns: tuple[sa.Column[Any], ...], where: sa.Column[Any], also: str) -> str:
     chosen = _names([c.name for c in columns])
-    return f'SELECT {chosen} FROM {where.table.name} WHERE "{where.name}" IN (SELECT value FROM json_each(?)){also}'  # noqa: S608
+    return f'SELECT {chosen} FROM {where.table.name} WHERE "{where.name}" IN {_LISTED}{also}'  # noqa: S608
 
 
 @lru_cache(maxsize=64)

@@ -151,16 +151,6 @@ def submitted_by_keys(
     return list(found.values())
 
 
-def named_by(connection: Connection, account: str, keys: Collection[str]) -> dict[str, list[str]]:
-    """By each of these ids of the provider, for comparing, the submissions of an account that have it."""
-    found: dict[str, list[str]] = {}
-    columns = (_S.provider_key, _S.id, _S.account)
-    for key, id, of in bulk.select(connection, columns, _S.provider_key, keys):
-        if of == account:
-            found.setdefault(key, []).append(id)
-    return found
-
-
 def submitted_to(
     connection: Connection, account: str, numbers: Collection[str], since: datetime, until: datetime
 ) -> list[Submitted]:

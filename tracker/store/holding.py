@@ -29,6 +29,11 @@ class Claim(NamedTuple):
     to: str
     requested_at: datetime | None
 
+    @property
+    def ids(self) -> tuple[str, str, str]:
+        """Of all that is written for it."""
+        return self.receipt, self.call, self.submission
+
 
 def question(connection: Connection, account: str, claims: Sequence[Claim]) -> bulk.Plan:
     """What `fallen` asks of claims of an account, for connections of this kind; plain values, to be sent anywhere."""
@@ -45,11 +50,12 @@ def question(connection: Connection, account: str, claims: Sequence[Claim]) -> b
         # whoever writes of a call locks it first, in the order of ids; what is asked behind that is the latest
         arrays = [array("text", values) for values in columns]
         return [
-            (_LOCK_POSTGRESQL, (arrays[3],)),
-            (_ASK_POSTGRESQL, (*arrays, account, account, account, since)),
+            bulk.Statement(_LOCK_POSTGRESQL, (arrays[3],)),
+            bulk.Statement(_ASK_POSTGRESQL, (*arrays, account, account, account, since)),
         ]
     rows = orjson.dumps(list(zip(*columns, strict=True))).decode()
-    return [(_ASK_SQLITE, (rows, account, account, account, since and moments.written(since)))]
+    values = (rows, account, account, account, since and moments.written(since))
+    return [bulk.Statement(_ASK_SQLITE, values)]
 
 
 def fallen(connection: Connection, question: bulk.Plan) -> set[str]:
@@ -59,9 +65,9 @@ def fallen(connection: Connection, question: bulk.Plan) -> set[str]:
     of its call is that it was accepted, and nothing that no id has joined waits for its number. The joining lock is
     held.
     """
-    *first, (ask, values) = question
+    *first, ask = question
     bulk.run(connection, first)
-    return {id for (id,) in bulk.fetched(connection, ask, values)}
+    return {id for (id,) in bulk.fetched(connection, ask.text, ask.values)}
 
 
 _COLUMNS: Final = 'j (receipt, "key", submission, call, number)'

@@ -20,11 +20,14 @@ def plan(
     now: datetime,
 ) -> bulk.Plan:
     """Statements for connections of this kind that write what was made of callbacks, new events, and the caches of
-    their calls."""
+    their calls.
+
+    `bulk.run` leaves out what belongs to callbacks, calls and submissions by their ids.
+    """
     states = [s for timeline in timelines.values() for s in timeline.submissions]
     return [
         *bulk.plan_update(connection, t.callbacks, inbox.standing_columns(standings)),
-        *bulk.plan_insert(connection, t.events, records.event_columns(events, now)),
+        *bulk.plan_insert(connection, t.events, records.event_columns(events, now), by="callback_id"),
         *bulk.plan_update(connection, t.calls, records.call_columns(timelines, now)),
         *bulk.plan_update(connection, t.submissions, records.submission_columns(states)),
     ]
