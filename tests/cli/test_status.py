@@ -22,7 +22,13 @@ def facts(
     *, newest: dict[str, timedelta] | None = None, oldest_open: timedelta | None = None, **changed: Any
 ) -> Facts:
     """A house where all is well, changed; ages before NOW."""
-    account = {"last_callback_at": None, "silent_s": changed.pop("silent_s", 10.0), "open_submissions": 3}
+    silent_s = changed.pop("silent_s", 10.0)
+    refused = changed.pop("refused", None)
+    account = {
+        "last_callback_at": (NOW - timedelta(seconds=silent_s)).isoformat() if silent_s is not None else None,
+        "last_quarantined_at": (NOW - refused).isoformat() if refused is not None else None,
+        "silent_s": silent_s, "open_submissions": 3,
+    }  # fmt: skip
     standing = {
         "workers": [{"id": "w", "seen_at": "2026-11-23T13:29:58Z"}], "lag_s": 0.0, "accounts": {"thundersms": account},
         "callbacks": {"pending": 0, "orphaned": 0, "unreadable": 0, "quarantined": 0}, "unconfirmed_submissions": 0,
@@ -48,7 +54,13 @@ def test_all_is_well() -> None:
         ({"oldest_job_overdue_s": 3600.0}, ["1 h", "due"]),
         ({"unconfirmed_submissions": 2}, ["2 submissions", "--status unconfirmed"]),
         ({"callbacks": {"orphaned": 1}, "newest": {"orphaned": timedelta(hours=1)}}, ["1 callback", "1 h ago"]),
-        ({"callbacks": {"quarantined": 2}, "newest": {"quarantined": timedelta(0)}}, ["2 callback", "_secrets"]),
+        (
+            {
+                "callbacks": {"quarantined": 2}, "newest": {"quarantined": timedelta(0)}, "refused": timedelta(0),
+                "oldest_open": timedelta(minutes=5),
+            },
+            ["2 callback", "webhook_secrets", "thundersms"],
+        ),
         ({"callbacks": {"unreadable": 2}, "newest": {"unreadable": timedelta(0)}}, ["unreadable"]),
         ({"silent_s": None, "oldest_open": timedelta(hours=2)}, ["came ever", "thundersms", "2 h"]),
         ({"silent_s": 3600.0, "oldest_open": timedelta(hours=2)}, ["for 1 h", "3 submissions are open"]),
@@ -102,6 +114,27 @@ def test_what_lies_there_for_days_is_a_note(state: str) -> None:
     assert "5 callbacks" in note
 
 
+@pytest.mark.parametrize(
+    "about_strangers",
+    [
+        {"oldest_open": timedelta(minutes=5), "silent_s": 10.0, "refused": timedelta(seconds=20)},
+        {"silent_s": None, "refused": timedelta(seconds=20)},
+        {"oldest_open": timedelta(seconds=10), "silent_s": None, "refused": timedelta(seconds=20)},
+        {"oldest_open": timedelta(minutes=5), "silent_s": None},
+    ],
+    ids=["the provider is believed since", "nothing is open", "nothing was open", "not of this account"],
+)
+def test_what_a_stranger_sends_is_a_note(about_strangers: dict[str, Any]) -> None:
+    """Anybody can post without the secret, and would hold the exit status at 1 for as long as he likes."""
+    told = facts(
+        callbacks={"quarantined": 2}, newest={"quarantined": timedelta(seconds=20)}, **about_strangers
+    )
+    assert list(problems(told)) == []
+    [note] = notes(told)
+    assert "2 callbacks without the account's secret" in note
+    assert "--state quarantined" in note
+
+
 def test_the_exit_status_says_whether_something_is_wrong(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     provider.sends.append(error(500, "oops"))
@@ -138,6 +171,9 @@ def test_it_sees_the_worker_and_what_is_not_believed(cli: Cli, provider: Recordi
         database.write(lambda c: workers.heartbeat(c, "a-worker", now))
     assert cli.json("status")["ok"] is True
     assert cli("status").stdout.startswith("All is well.")
+    cli("call", NUMBER, "--flow", "24")
+    assert cli.json("status")["ok"] is True
+    now = datetime.now(UTC)
     with opened(configured()) as database:
         stranger = receipts.NewCallback(
             id=new_id("cb"), account="thundersms", lane=None, received_at=now, method="POST", path=b"/", query=b"",
@@ -146,6 +182,9 @@ def test_it_sees_the_worker_and_what_is_not_believed(cli: Cli, provider: Recordi
         database.write(lambda c: receipts.insert(c, [stranger]))
     [problem] = cli.json("status", code=1)["problems"]
     assert "secret" in problem
+    assert cli.json("inbox", "ignore", stranger.id)["state"] == "ignored"
+    told = cli.json("status")
+    assert (told["ok"], told["accounts"]["thundersms"]["silent_s"]) == (True, None)
 
 
 def test_a_database_that_is_not_there_is_said_in_a_sentence(cli: Cli, provider: RecordingProvider) -> None:

@@ -97,6 +97,7 @@ def test_statusz_needs_the_token_and_tells_how_the_work_stands(serving: Serving)
     assert found["inbox_waiting"] == 0
     assert found["accounts"]["thundersms"]["open_submissions"] == 1
     assert found["accounts"]["thundersms"]["last_callback_at"].endswith("Z")
+    assert found["accounts"]["thundersms"]["last_quarantined_at"].endswith("Z")
     assert found["callbacks"] == {"pending": 0, "orphaned": 1, "unreadable": 0, "quarantined": 1}
     assert [(c["name"], c["account"], c["count"]) for c in found["counts"]] == [("unknown-account", None, 1)]
 

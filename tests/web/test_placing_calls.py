@@ -12,6 +12,7 @@ from tests.flow.house import BRIDGE, NUMBER
 from tests.processes import SECRET, eventually
 from tests.recording_provider import RecordingProvider, Told, accepted, error
 from tests.web.serving import Serving, is_problem
+from tracker.store import standing
 
 CALL = {"to": NUMBER, "flow_id": "24"}
 PROVIDERS_ID = "70fa87e0-9df9-4327-bc80-a561c48703d8:1"
@@ -379,7 +380,32 @@ def test_what_holds_no_record_cannot_be_joined(serving: Serving) -> None:
 
     path = f"/callbacks/{callback['id']}"
     assert is_problem(serving.api("POST", f"{path}/join", {"submission": submission}), 409)
-    assert is_problem(serving.api("POST", f"{path}/ignore"), 409)
+
+
+@pytest.mark.parametrize(
+    ("secret", "body", "state", "reason"),
+    [
+        (SECRET, b"null", "unreadable", "operator"),
+        ("wrong", b'{"status": "BUSY"}', "quarantined", "wrong-secret"),
+        (None, b"", "quarantined", "no-secret"),
+    ],
+)
+def test_what_holds_no_record_can_be_ignored(
+    serving: Serving, secret: str | None, body: bytes, state: str, reason: str
+) -> None:
+    submission = serving.place()["submissions"][0]["id"]
+    serving.callback(body, secret=secret)
+    (callback,) = eventually(lambda: serving.kept(state), "it is not there")
+    path = f"/callbacks/{callback['id']}"
+    ignored, again = (serving.api("POST", f"{path}/ignore").json() for _ in range(2))
+    assert (ignored["state"], ignored["reason"]) == ("ignored", reason)
+    assert again == ignored
+    assert ignored["request"]["body"] == body.decode()
+    assert is_problem(serving.api("POST", f"{path}/join", {"submission": submission}), 409)
+    found = serving.database.read(lambda c: standing.standing(c, ["thundersms"], serving.clock()))
+    heard = found["accounts"]["thundersms"]["last_callback_at"]
+    assert (heard is not None) == (state == "unreadable"), "what was not believed is not believed later"
+    assert found["accounts"]["thundersms"]["last_quarantined_at"] is None
 
 
 def test_secret_variables_are_in_no_answer(sqlite_url: str, provider: RecordingProvider) -> None:

@@ -23,7 +23,7 @@ _FRESH: Final = timedelta(hours=24)
 
 _LYING = {
     "orphaned": "{n} of no known call{when}: look with `tracker inbox list --state orphaned`",
-    "quarantined": "{n} without the account's secret, not believed{when}: compare webhook_secrets with the provider's",
+    "quarantined": "{n} without the account's secret, not believed{when}: {advice}",
     "unreadable": "{n} that cannot be read{when}: look with `tracker inbox list --state unreadable`",
 }
 
@@ -122,8 +122,27 @@ def _lying(facts: Facts) -> Iterator[tuple[str, bool]]:
             continue
         at = facts.newest.get(state)
         when = f", the latest {length((facts.now - at).total_seconds())} ago" if at else ""
-        told = sentence.format(n=_many(n, "callback", "callbacks"), when=when)
-        yield told, at is None or facts.now - at < _FRESH
+        fresh, advice = at is None or facts.now - at < _FRESH, ""
+        if state == "quarantined":
+            doubted = [
+                name for name in facts.standing["accounts"] if fresh and _may_be_the_provider(facts, name)
+            ]
+            fresh, advice = bool(doubted), "look with `tracker inbox list --state quarantined`"
+            if doubted:
+                advice = f"compare webhook_secrets of {', '.join(doubted)} with the provider's"
+        told = sentence.format(n=_many(n, "callback", "callbacks"), when=when, advice=advice)
+        yield told, fresh
+
+
+def _may_be_the_provider(facts: Facts, account: str) -> bool:
+    """Whether the latest that was not believed may be the provider's own: a callback was to be expected, and none was
+    believed since. Else it is a stranger's, of whom everybody has some."""
+    told, sent = facts.standing["accounts"][account], facts.oldest_open.get(account)
+    if told["last_quarantined_at"] is None or sent is None:
+        return False
+    refused = from_iso(told["last_quarantined_at"])
+    believed = from_iso(told["last_callback_at"]) if told["last_callback_at"] else None
+    return sent < refused and (believed is None or believed < refused)
 
 
 def _many(n: int, one: str, several: str) -> str:

@@ -59,7 +59,10 @@ class Operator:
         self._database.write(lambda c: self._join(c, callback_id, submission, submission_id))
 
     def ignore(self, callback_id: str) -> None:
-        """This callback is about nothing of ours; a join of it is taken back. Raises NotFound, Conflict."""
+        """This callback is about nothing of ours, whatever holds it; a join of it is taken back.
+
+        What was not believed keeps its reason. Raises NotFound; Conflict where nobody has read it yet.
+        """
         self._database.write(lambda c: self._ignore(c, callback_id))
 
     def _cancel(self, c: Connection, call_id: str) -> bool:
@@ -164,10 +167,13 @@ class Operator:
 
     def _ignore(self, c: Connection, callback_id: str) -> None:
         inbox.lock_joining(c)
-        standing = self._readable(c, callback_id)
+        standing = self._standing(c, callback_id)
+        receipt = next(iter(evidence.receipts_any(c, [callback_id])), None)
+        if receipt is None:
+            self._ignore_unread(c, standing)
+            return
         self._note(c, callback_id, standing, None)
         inbox.set_by_hand(c, callback_id, None)
-        receipt = evidence.receipts_any(c, [callback_id])[0]
         ignored = inbox.Standing(
             id=callback_id, state=inbox.IGNORED, reason=Reason.operator, reading=receipt.reading
         )
@@ -181,10 +187,25 @@ class Operator:
                 self._joiner.weigh_number(c, old)
         log.info("callback.ignored_by_hand", callback=callback_id)
 
-    def _readable(self, c: Connection, callback_id: str) -> inbox.Standing:
+    def _ignore_unread(self, c: Connection, standing: inbox.Standing) -> None:
+        """One that holds no record, and so touches no call."""
+        if standing.state == inbox.PENDING:
+            raise Conflict("The callback is pending: nobody has read it yet; try again in a moment.")
+        if standing.state == inbox.IGNORED:
+            return
+        reason = standing.reason if standing.state == inbox.QUARANTINED else Reason.operator
+        inbox.set_by_hand(c, standing.id, None)
+        inbox.write(c, [inbox.Standing(id=standing.id, state=inbox.IGNORED, reason=reason)])
+        log.info("callback.ignored_by_hand", callback=standing.id)
+
+    def _standing(self, c: Connection, callback_id: str) -> inbox.Standing:
         standing = inbox.standings(c, [callback_id]).get(callback_id)
         if standing is None:
             raise NotFound(f"There is no callback {callback_id}.")
+        return standing
+
+    def _readable(self, c: Connection, callback_id: str) -> inbox.Standing:
+        standing = self._standing(c, callback_id)
         if not evidence.receipts_any(c, [callback_id]):
             raise Conflict(
                 f"The callback is {standing.state}: it holds no record that could belong to a call."

@@ -12,6 +12,9 @@ from sqlalchemy.engine import Connection
 from tracker.store import tables as t
 
 QUARANTINED: Final = "quarantined"
+#: why: they stay the reasons of what somebody has ignored, for that is not believed either
+SHOWED_WRONG: Final = "wrong-secret"
+SHOWED_NONE: Final = "no-secret"
 
 #: rows of quarantine per account; one a second, the rest is counted
 QUARANTINE_ROWS: Final = 1000

@@ -14,7 +14,7 @@ from tracker.domain.calls import CallStatus
 from tracker.domain.documents import pause_document
 from tracker.domain.events import iso
 from tracker.errors import StorageUnavailable
-from tracker.store import inbox, jobs, opened, pauses, receipts, workers
+from tracker.store import inbox, jobs, opened, pauses, quarantine, receipts, workers
 from tracker.store import tables as t
 from tracker.store.database import Database
 from tracker.store.digests import insert_unless_there
@@ -22,6 +22,15 @@ from tracker.store.ids import new_id
 
 #: bytes; a callback may have 1 MiB, and the log of the database needs as much again
 _LEAST_FREE: Final = 16 * 1024 * 1024
+#: of callbacks: those by which the provider is heard of calls. A handshake, which `tracker doctor` makes too, is none,
+#: and neither is what was not believed, also where somebody has ignored it since
+_REPORTS: Final = sa.and_(
+    t.callbacks.c.state != inbox.QUARANTINED,
+    sa.or_(
+        t.callbacks.c.state != inbox.IGNORED,
+        t.callbacks.c.reason.not_in(("handshake", quarantine.SHOWED_WRONG, quarantine.SHOWED_NONE)),
+    ),
+)
 
 
 def standing(connection: Connection, accounts: Iterable[str], now: datetime) -> dict[str, Any]:
@@ -39,11 +48,15 @@ def standing(connection: Connection, accounts: Iterable[str], now: datetime) -> 
     opened_by_account = _open(connection)
     overdue = connection.scalar(sa.select(sa.func.min(t.jobs.c.due_at)))
     silence = {}
+    newest = sa.select(sa.func.max(c.received_at))
     for account in accounts:
-        believed = c.state.not_in((inbox.QUARANTINED,))
-        last = connection.scalar(sa.select(sa.func.max(c.received_at)).where(c.account == account, believed))
+        last = connection.scalar(newest.where(c.account == account, _REPORTS))
+        refused = connection.scalar(
+            newest.where(c.state == inbox.QUARANTINED, t.unjoined, c.account == account)
+        )
         silence[account] = {
             "last_callback_at": iso(last) if last else None,
+            "last_quarantined_at": iso(refused) if refused else None,
             "silent_s": _age(last, now),
             "open_submissions": opened_by_account.get(account, (0, 0))[0],
         }

@@ -11,6 +11,7 @@ from tracker.flow.clock import Clock
 from tracker.providers.base import Incoming, Provider
 from tracker.store import inbox
 from tracker.store.ids import receipt_id
+from tracker.store.quarantine import SHOWED_NONE, SHOWED_WRONG
 from tracker.store.receipts import NewCallback
 from tracker.web.doorkeeper import Doorkeeper, Headers, same
 from tracker.web.masking import MASK
@@ -79,7 +80,7 @@ class Coming:
 
     def new_stranger(self, body: bytes, size: int) -> NewCallback:
         """The same of one that is not believed, of whose body `size` bytes have come."""
-        cause = "wrong-secret" if self.presented else "no-secret"
+        cause = SHOWED_WRONG if self.presented else SHOWED_NONE
         # what was presented may be somebody's secret, though it is none of ours: its fingerprint is enough
         kept = _first(self.headers, _QUARANTINE_HEADERS)
         headers = [(k, MASK if k == b"authorization" else v) for k, v in kept]
