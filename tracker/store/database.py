@@ -255,6 +255,8 @@ def _sqlite(url: URL) -> Engine:
         pool_size=20,
         max_overflow=20,
         pool_timeout=5,
+        # the one that was used last has its statements prepared
+        pool_use_lifo=True,
     )
 
     engine.dialect.statement_compiler = HintedCompiler
