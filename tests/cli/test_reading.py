@@ -175,6 +175,30 @@ def test_the_inbox_is_listed_with_what_was_made_of_it(cli: Cli, placed: str) -> 
     assert lines[-1].endswith(f"joined      {placed} by submission-id")
 
 
+def test_an_ambiguous_callback_is_shown_with_what_it_may_belong_to(
+    cli: Cli, placed: str, provider: RecordingProvider
+) -> None:
+    second = cli.json("call", NUMBER, "--flow", "24")
+    [usual] = receive(record("BUSY", id=""))
+    found = cli.json("inbox", "show", usual)
+    assert found["reason"] == "ambiguous"
+    assert list(found)[-2:] == ["candidates", "request"]
+    assert [(c["call"], c["status"]) for c in found["candidates"]] == [
+        (placed, "queued"),
+        (second["id"], "queued"),
+    ]
+    assert found["candidates"][0]["submission_id"] == ID
+    told = cli("inbox", "show", usual).stdout
+    assert all(f"{c['submission']} of {c['call']}, queued" in told for c in found["candidates"])
+    assert f"`tracker inbox join {usual} SUBMISSION`" in told
+    problems = " ".join(cli.json("status", code=1)["problems"])
+    assert "no known call" not in problems
+    assert "1 callback that could not be joined to a call" in problems
+
+    cli("inbox", "join", usual, ID)
+    assert cli.json("inbox", "show", usual)["candidates"] == []
+
+
 def test_a_request_is_shown_as_it_came_and_acts_on_no_terminal(cli: Cli, placed: str) -> None:
     [id] = receive(b'{"status": "\x1b]0;owned\x07\xe2\x80\xae"}')
     result = cli("inbox", "show", id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.flow.house import House
 from tests.recording_provider import RecordingProvider, accepted, error
+from tracker.flow.candidates import shown_callback
 
 
 def test_a_call_is_sent_accepted_called_back_and_completed(house: House, provider: RecordingProvider) -> None:
@@ -49,13 +50,21 @@ def test_a_repeat_adds_no_event_and_is_known_as_one(house: House) -> None:
     assert house.standing(second).submission == house.standing(first).submission
 
 
+def candidates(house: House, callback: str) -> list[str]:
+    """The calls that a callback is shown to fit."""
+    shown = house.database.read(lambda c: shown_callback(c, callback))
+    return [candidate["call"] for candidate in shown["candidates"]]
+
+
 def test_two_calls_to_one_number_leave_a_callback_without_id_ambiguous(house: House) -> None:
     first, second = house.place(), house.place()
     callback = house.receive(house.default_push("BUSY"))
     assert (house.standing(callback).state, house.standing(callback).reason) == ("orphaned", "ambiguous")
+    assert candidates(house, callback) == [first, second]
     # an exact record of the first that contradicts leaves only the second
     house.receive({"id": house.provider_id(first), "status": "ANSWER"})
     assert house.standing(callback).state == "joined"
+    assert candidates(house, callback) == []
     assert house.timeline(second).status == "busy"
     assert house.timeline(first).status == "completed"
 

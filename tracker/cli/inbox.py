@@ -64,7 +64,7 @@ def show(
     utc: _Utc = False,
     json: _Json = False,
 ) -> None:
-    """Show one callback: what was made of it, and the request as it came.
+    """Show one callback: what was made of it, and the request as it came; of an orphan, what it may belong to.
 
     Characters that a terminal would obey are shown as \\x1b and the like.
     """
@@ -72,10 +72,10 @@ def show(
     from tracker.cli.inbox_rendering import request
     from tracker.cli.terminal import print_json
     from tracker.cli.terminal import show as print_text
-    from tracker.store import inbox_queries
+    from tracker.flow.candidates import shown_callback
 
     with opened(configured()) as database:
-        found = database.read(lambda c: inbox_queries.get_callback(c, callback))
+        found = database.read(lambda c: shown_callback(c, callback))
     if json:
         print_json(found)
     else:

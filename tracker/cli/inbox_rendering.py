@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tracker.cli.moments import short_time, zone_name
+from tracker.cli.myself import as_called
 from tracker.cli.terminal import harmless
 from tracker.cli.unbroken import Rows, whole
 
@@ -63,9 +64,23 @@ def request(callback: Mapping[str, Any], *, utc: bool) -> RenderableType:
         Text.assemble((callback["id"], "bold"), "  ", (state, _STYLES.get(state, ""))),
         whole(f"{when}, account {callback['account']}, from {raw.get('remote') or 'unknown'}"),
         whole(_made(callback)),
+        *_candidates(callback, utc=utc),
         Text(),
         *raw_request(raw),
     )
+
+
+def _candidates(callback: Mapping[str, Any], *, utc: bool) -> Iterator[Text]:
+    """The submissions that it may belong to, and how somebody who knows says so."""
+    if not callback["candidates"]:
+        return
+    contradicted = callback["reason"] == "contradicted"
+    yield whole("fits, but for what is known of them:" if contradicted else "may belong to any of these:")
+    for one in callback["candidates"]:
+        asked = short_time(one["requested_at"], utc=utc)
+        provider_id = f", {harmless(one['submission_id'])}" if one["submission_id"] else ""
+        yield whole(f"    {one['submission']} of {one['call']}, {one['status']}, sent {asked}{provider_id}")
+    yield whole(as_called(f"`tracker inbox join {callback['id']} SUBMISSION` says to which."))
 
 
 def raw_request(raw: Mapping[str, Any], indent: str = "") -> Iterator[Text]:

@@ -22,7 +22,7 @@ _OUTCOME_WITHIN: Final = timedelta(minutes=15)
 _FRESH: Final = timedelta(hours=24)
 
 _LYING = {
-    "orphaned": "{n} of no known call{when}: look with `tracker inbox list --state orphaned`",
+    "orphaned": "{n} that could not be joined to a call{when}: look with `tracker inbox list --state orphaned`",
     "quarantined": "{n} without the account's secret, not believed{when}: {advice}",
     "unreadable": "{n} that cannot be read{when}: look with `tracker inbox list --state unreadable`",
 }

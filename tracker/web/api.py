@@ -14,6 +14,7 @@ from starlette.routing import Route
 from tracker.domain.documents import Document, pause_document
 from tracker.domain.events import from_iso
 from tracker.errors import FieldError, InvalidInput, StorageUnavailable
+from tracker.flow.candidates import shown_callback
 from tracker.store import inbox_queries, paging, queries, records
 from tracker.store.database import Connection
 from tracker.store.paging import Page
@@ -170,10 +171,10 @@ async def list_callbacks(request: AppRequest) -> Response:
 
 
 async def get_callback(request: AppRequest) -> Response:
-    """GET /callbacks/{id}: with the raw request."""
+    """GET /callbacks/{id}: with the raw request, and the submissions that an orphan may belong to."""
     Parameters(request).done()
     id = path_id(request)
-    return _json(await _read(request, lambda c: inbox_queries.get_callback(c, id)))
+    return _json(await _read(request, lambda c: shown_callback(c, id)))
 
 
 async def join_callback(request: AppRequest) -> Response:
@@ -187,7 +188,7 @@ async def join_callback(request: AppRequest) -> Response:
         raise InvalidInput([FieldError(field="submission", message=message)])
     id, operator = path_id(request), request.state["program"].operator
     await asyncio.to_thread(lambda: operator.join(id, **given))
-    return _json(await _read(request, lambda c: inbox_queries.get_callback(c, id)))
+    return _json(await _read(request, lambda c: shown_callback(c, id)))
 
 
 async def ignore_callback(request: AppRequest) -> Response:
@@ -196,7 +197,7 @@ async def ignore_callback(request: AppRequest) -> Response:
     only(await json_object(request, may_be_empty=True), {})
     id, operator = path_id(request), request.state["program"].operator
     await asyncio.to_thread(operator.ignore, id)
-    return _json(await _read(request, lambda c: inbox_queries.get_callback(c, id)))
+    return _json(await _read(request, lambda c: shown_callback(c, id)))
 
 
 _ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = {
