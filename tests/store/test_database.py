@@ -136,6 +136,40 @@ def test_a_new_sqlite_file_is_laid_out_to_last(sqlite: Database, path: Path) -> 
     plain.close()
 
 
+def test_what_may_be_done_again_is_written_like_anything(database: Database) -> None:
+    def stumble(connection: Connection) -> None:
+        _add(connection, "a")
+        raise ZeroDivisionError
+
+    database.write(lambda c: _add(c, "a"), lasting=False)
+    with pytest.raises(ZeroDivisionError):
+        database.write(stumble, lasting=False)
+    assert database.read(_values) == {"a": 1, "b": 0}
+
+
+def test_what_may_be_done_again_does_not_wait_for_the_disk_and_whatever_is_next_does(
+    sqlite: Database,
+) -> None:
+    def waits(connection: Connection) -> int:
+        return int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
+    def after(connection: sqlite3.Connection) -> int:
+        return int(connection.execute("PRAGMA synchronous").fetchone()[0])
+
+    normal, full = 1, 2
+    for _ in range(3):
+        assert sqlite.write(waits, lasting=False) == normal
+        assert sqlite.at_once(after) == full
+        assert sqlite.write(waits) == full
+    with pytest.raises(ZeroDivisionError):
+        sqlite.write(lambda c: 1 // 0, lasting=False)
+    assert sqlite.at_once(after) == full
+    with pytest.raises(exc.OperationalError):
+        sqlite.write(lambda c: c.exec_driver_sql("no statement"), lasting=False)
+    assert sqlite.read(waits) == full
+    assert sqlite.at_once(after) == full
+
+
 def test_erased_values_are_gone_from_the_sqlite_file(sqlite: Database, path: Path) -> None:
     def erase(connection: Connection) -> None:
         connection.exec_driver_sql("DELETE FROM counters WHERE name = 'secret-otp-4711'")

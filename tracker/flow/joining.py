@@ -127,7 +127,8 @@ class Joiner:
     def _join(self, piece: straight.Prepared | Sequence[Said]) -> None:
         holds = self._straight_holds if isinstance(piece, straight.Prepared) else self._others_hold
         try:
-            self._database.write(lambda c: self._take(c, piece))
+            # without it they are pending still
+            self._database.write(lambda c: self._take(c, piece), lasting=False)
             holds.took(monotonic() - self._turn_at, len(piece))
         except StorageUnavailable:
             raise

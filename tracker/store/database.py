@@ -119,18 +119,22 @@ class Database:
                         raise
         raise AssertionError("unreachable")
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+    def write(self, work: Callable[[Connection], T], *, lasting: bool = True) -> T:
         """Run `work` in one transaction and commit it; on return it is on disk. Raises StorageUnavailable.
 
         SQLite has one writer at a time: writers of this process take turns here, in order, rather than in its
         busy handler.
+
+        lasting: False for what would be done again if it were not there, and has no effects but on the database. On
+        SQLite it is then on disk together with whatever is committed next, so nobody waits for the disk meanwhile; a
+        machine that loses its power before that has not done it. Nothing that came later is there without it.
         """
         with translated():
             for attempt in range(_REPEATS):
                 try:
                     if self.is_sqlite:
                         with self._turn.held():
-                            return self._write_kept(work)
+                            return self._write_kept(work) if lasting else self._write_soon(work)
                     with self._writer.begin() as connection:
                         return work(connection)
                 except exc.DBAPIError as error:
@@ -145,9 +149,18 @@ class Database:
             with kept.begin():
                 return work(kept)
         except exc.SQLAlchemyError:
-            self._kept = None
-            kept.close()
+            self._give_up_kept()
             raise
+
+    def _write_soon(self, work: Callable[[Connection], T]) -> T:
+        kept = self._keeping()
+        # so SQLite waits for the disk only where it empties its log
+        _set_waiting(kept, "NORMAL")
+        try:
+            return self._write_kept(work)
+        finally:
+            if self._kept is kept:
+                _set_waiting(kept, "FULL")
 
     def _keeping(self) -> Connection:
         if self._kept is None:
@@ -198,15 +211,19 @@ class Database:
 
     def _give_up_own(self) -> bool:
         """Whatever is wrong with the connection, the next one has another. Whether it was lost."""
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            kept.close()
+        self._give_up_kept()
         own, self._own = self._own, None
         if own is None:
             return False
         lost = bool(getattr(own.driver_connection, "closed", False))
         own.invalidate()
         return lost
+
+    def _give_up_kept(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.invalidate()  # in whatever state it is: the pool is not to have it back
+            kept.close()
 
     def _as_sqlalchemys(self, error: Exception) -> BaseException:
         dbapi_error = self.engine.dialect.loaded_dbapi.Error
@@ -223,6 +240,11 @@ class Database:
             self._give_up_own()
         self._looking.dispose()
         self.engine.dispose()
+
+
+def _set_waiting(connection: Connection, how: str) -> None:
+    """Set `synchronous`. It counts from when it is compiled: not as a statement that was kept from the last time."""
+    _driver(connection).executescript(f"PRAGMA synchronous={how}")
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:
