@@ -249,3 +249,19 @@ def test_a_join_that_was_moved_and_moved_back_is_the_same_fact(house: House) -> 
 def test_metadata_that_no_database_takes_is_refused(house: House, value: Any) -> None:
     with pytest.raises(InvalidInput):
         house.program.placer.place({"to": NUMBER, "flow_id": "24", "metadata": {"x": value}})
+
+
+def test_a_lane_that_rested_is_not_held_for_a_callback_that_comes_alone(house: House) -> None:
+    """Six hours after its last record a lane says nothing, also where that record is older than what is weighed."""
+    held, other = house.place(), house.place()
+    for call, lane in ((held, "a"), (other, "b")):
+        submission = house.submissions(call)[0].id
+        house.database.write(lambda c, id=submission, lane=lane: records.update_submission(c, id, lane=lane))  # type: ignore[misc]
+    first = house.receive({"status": "BUSY", "to": "918919525224"}, lane="a")
+    assert house.standing(first).matched_by == "lane-and-number"
+    house.clock.forward(hours=5)
+    second = house.receive({"status": "BUSY", "to": "918919525224", "duration": "1"}, lane="a")
+    assert house.standing(second).matched_by == "lane-and-number"
+    house.clock.forward(hours=7)
+    late = house.receive({"status": "BUSY", "to": "918919525224", "duration": "2"}, lane="a")
+    assert (house.standing(late).state, house.standing(late).reason) == ("orphaned", "ambiguous")

@@ -136,6 +136,10 @@ def _gather_around(
         around = [s for s in submissions.values() if s.to in since]
         for r in evidence.exact_receipts(c, around):
             receipts.setdefault(r.id, r)
+        if any(r.lane for r in receipts.values()):
+            # whether a lane is held hangs on when its submission was heard of last
+            for r in evidence.joined_before(c, around, min(since.values())):
+                receipts.setdefault(r.id, r)
     stand = {r.by_hand for r in receipts.values() if r.by_hand}
     stand |= {r.joined.submission for r in receipts.values() if r.joined}
     for s in evidence.submitted_by_keys(c, account, own=stand - submissions.keys()):

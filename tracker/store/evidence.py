@@ -213,13 +213,26 @@ def twin_receipts(connection: Connection, account: str, twins: Collection[str]) 
         c.account == account, c.state.in_(("joined", "orphaned"))
     )
     return [
-        dataclasses.replace(
-            receipt_of(r), joined=Join(submission=r.submission_id, matched_by=MatchedBy(r.matched_by))
-        )
-        if r.state == "joined"
-        else receipt_of(r)
-        for r in _each(connection, query, c.twin, twins)
+        _joined(r) if r.state == "joined" else receipt_of(r) for r in _each(connection, query, c.twin, twins)
     ]
+
+
+def joined_before(
+    connection: Connection, submissions: Collection[Submitted], before: datetime
+) -> list[Receipt]:
+    """Callbacks that were received before then and are joined to these submissions; their joins stand."""
+    c = t.callbacks.c
+    by_id = {s.id for s in submissions}
+    query = sa.select(*_RECEIPT, c.submission_id, c.matched_by).where(
+        c.state == "joined", c.received_at < before
+    )
+    found = _each(connection, query, c.call_id, {s.call for s in submissions})
+    return [_joined(row) for row in found if row.submission_id in by_id]
+
+
+def _joined(row: Row[Any]) -> Receipt:
+    join = Join(submission=row.submission_id, matched_by=MatchedBy(row.matched_by))
+    return dataclasses.replace(receipt_of(row), joined=join)
 
 
 def receipts(connection: Connection, ids: Collection[str]) -> list[Receipt]:
