@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from tracker.store import bulk, schema
 from tracker.store import tables as t
-from tracker.store.database import Database
+from tracker.store.database import Connection, Database
 
 AT = datetime(2026, 3, 2, 10, 57, 40, tzinfo=UTC)
 E = t.events.c
@@ -140,3 +140,36 @@ def test_planned_rows_can_be_left_out_when_they_are_written(database: Database) 
     database.write(work)
     left = [row for row in rows if row["callback_id"] not in gone]
     assert stored(database) == [{**row, "status": "busy" if row is not rows[1] else None} for row in left]
+
+
+def test_several_statements_are_run_as_if_they_were_one(database: Database) -> None:
+    database.write(lambda c: c.execute(t.calls.insert(), call("call_2")))
+
+    def write(c: Connection, rows: list[dict[str, Any]], but: list[str]) -> None:
+        plan = [
+            *bulk.plan_insert(c, t.events, by_column(rows)),
+            *bulk.plan_update(
+                c, t.calls, {"id": ["call_1", "call_2"], "reason": ["one", None], "attempts": [1, 2]}
+            ),
+            *bulk.plan_update(c, t.calls, {"id": ["call_3"], "reason": ["nobody's"]}),
+        ]
+        statements: list[str] = []
+        sa.event.listen(c, "before_cursor_execute", lambda *told: statements.append(told[2]))
+        bulk.run(c, plan, but)
+        assert len(statements) == (1 if c.dialect.name == "postgresql" else len(plan))
+
+    def kept() -> list[tuple[Any, ...]]:
+        query = sa.select(t.calls.c.id, t.calls.c.reason, t.calls.c.attempts).order_by(t.calls.c.id)
+        return database.read(lambda c: [tuple(row) for row in c.execute(query)])
+
+    rows = [event(1), event(2), event(3, call_id="call_2")]
+    with pytest.raises(sa.exc.IntegrityError):
+        database.write(lambda c: write(c, [*rows, event(1)], []))
+    assert stored(database) == []
+    assert kept() == [("call_1", None, 0), ("call_2", None, 0)]
+    database.write(lambda c: write(c, rows, ["ev_00002", "call_1"]))
+    assert stored(database) == [rows[0], rows[2]]
+    assert kept() == [("call_1", None, 0), ("call_2", None, 2)]
+    database.write(lambda c: write(c, rows[1:2], []))
+    assert stored(database) == rows
+    assert kept() == [("call_1", "one", 1), ("call_2", None, 2)]

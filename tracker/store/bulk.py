@@ -94,15 +94,19 @@ def plan_update(connection: Connection, table: sa.Table, rows: Columns) -> Plan:
 
 
 def run(connection: Connection, plan: Plan, but: Collection[str] = ()) -> None:
-    """Run planned statements; without the rows that have one of the ids in `but` where they are told apart."""
-    if not but:
-        for text, values, _ in plan:
-            connection.exec_driver_sql(text, values)
-        return
+    """Run planned statements, none of which may have to see what another does; without the rows that have one of the
+    ids in `but` where they are told apart."""
     on_postgresql = connection.dialect.name == "postgresql"
-    left_out: Any = array("text", list(but)) if on_postgresql else orjson.dumps(list(but)).decode()
-    for text, values, rest in plan:
-        connection.exec_driver_sql(text + rest, (*values, left_out))
+    told = [(s.text, s.values) for s in plan]
+    if but:
+        left_out: Any = array("text", list(but)) if on_postgresql else orjson.dumps(list(but)).decode()
+        told = [(s.text + s.but, (*s.values, left_out)) for s in plan]
+    if on_postgresql and len(told) > 1:
+        # each would be a way there and back, after which one waits for the interpreter's lock
+        texts, values = zip(*told, strict=True)
+        told = [(_as_one_postgresql(texts), tuple(chain.from_iterable(values)))]
+    for text, of in told:
+        connection.exec_driver_sql(text, of)
 
 
 def select(
@@ -126,21 +130,21 @@ def select(
     return _read(columns, fetched(connection, _select_sqlite(tuple(columns), where, also), (one,)))
 
 
-def go_by_indexes(connection: Connection) -> None:
+def go_by_indexes(connection: Connection, *, also: str = "") -> None:
     """Until the transaction ends, have PostgreSQL look rows up one by one in the order of an index.
+
+    also: what else it is to do by the same statement, before; a constant of the program.
 
     Its own choice goes by statistics, which know nothing of what came since they were made: a batch would be joined by
     reading whole tables, and the oldest of many that wait would be found by sorting all of them.
     """
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(_BY_INDEXES)
+        connection.exec_driver_sql(f"SELECT {also}{', ' if also else ''}{_BY_INDEXES}")
 
 
 #: what PostgreSQL would do instead
 BESIDE_INDEXES: Final = ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "sort")
-_BY_INDEXES: Final = "SELECT " + ", ".join(
-    f"set_config('enable_{way}', 'off', true)" for way in BESIDE_INDEXES
-)
+_BY_INDEXES: Final = ", ".join(f"set_config('enable_{way}', 'off', true)" for way in BESIDE_INDEXES)
 
 
 def fetched(connection: Connection, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
@@ -200,6 +204,12 @@ def _update_postgresql(table: sa.Table, names: tuple[str, ...]) -> str:
         f"UPDATE {table.name} SET {_assignments(rest)} FROM {_unnest(table, names)}"  # noqa: S608
         f' WHERE {table.name}."{key}" = new."{key}"'
     )
+
+
+@lru_cache(maxsize=64)
+def _as_one_postgresql(texts: tuple[str, ...]) -> str:
+    *first, last = texts
+    return f"WITH {', '.join(f'write_{n} AS ({text})' for n, text in enumerate(first, 1))} {last}"
 
 
 @lru_cache(maxsize=64)

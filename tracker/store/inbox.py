@@ -85,9 +85,7 @@ def unpack_headers(packed: bytes) -> Headers:
 
 def lock_joining(connection: Connection) -> None:
     """One joiner at a time, in whatever process, until the transaction ends. On SQLite the transaction is the lock."""
-    bulk.go_by_indexes(connection)
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_JOINING_LOCK)))
+    bulk.go_by_indexes(connection, also=f"pg_advisory_xact_lock({_JOINING_LOCK})")
 
 
 def pending(
