@@ -42,6 +42,33 @@ def test_growing(
     assert "worked on the target" in refused.stderr
 
 
+def test_an_incomplete_copy_is_opened_by_force_alone(
+    used: Cli, provider: RecordingProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Work would go on in it, and the last pass of the copy would be refused."""
+    assert used.json("db", "copy", "--to", "sqlite:///copy.db", "--while-running")["complete"] is False
+    monkeypatch.setenv("TRACKER_DATABASE__URL", "sqlite:///copy.db")
+    refused = used("pause", "--resume")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "tracker db copy" in refused.stderr
+    assert "--force" in refused.stderr
+    assert [p["why"] for p in used.json("status", code=1)["paused"]] == ["copying"]
+    assert used.json("status", code=1)["incomplete_copy"] is True
+    assert len([p for p in used.json("status", code=1)["problems"] if "copy" in p]) == 1
+
+    assert used.json("pause", "--resume", "--force")["paused"] == []
+    told = used.json("status", code=1)
+    assert told["incomplete_copy"] is True
+    assert not [p for p in told["problems"] if "copy" in p]
+    [note] = told["notes"]
+    assert "is not complete" in note
+
+    monkeypatch.delenv("TRACKER_DATABASE__URL")
+    assert used.json("db", "copy", "--to", "sqlite:///copy.db")["complete"] is True
+    monkeypatch.setenv("TRACKER_DATABASE__URL", "sqlite:///copy.db")
+    assert used.json("status", code=1)["incomplete_copy"] is False
+
+
 def test_what_cannot_be_a_target(used: Cli) -> None:
     for to, code, words in (
         ("sqlite:///tracker.db", 1, "the configured database itself"),

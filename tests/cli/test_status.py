@@ -32,7 +32,7 @@ def facts(
     standing = {
         "workers": [{"id": "w", "seen_at": "2026-11-23T13:29:58Z"}], "lag_s": 0.0, "accounts": {"thundersms": account},
         "callbacks": {"pending": 0, "orphaned": 0, "unreadable": 0, "quarantined": 0}, "unconfirmed_submissions": 0,
-        "paused": [], "jobs_due": {}, "oldest_job_overdue_s": 0.0, "counts": [], **changed,
+        "paused": [], "incomplete_copy": False, "jobs_due": {}, "oldest_job_overdue_s": 0.0, "counts": [], **changed,
     }  # fmt: skip
     return Facts(
         now=NOW,

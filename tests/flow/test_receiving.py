@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -33,8 +34,8 @@ class Held(Database):
         self.begun = threading.Semaphore(0)
         self.writes = 0
 
-    def write(self, work: Callable[[Any], Any]) -> Any:
-        return self._held(super().write, work)
+    def write(self, work: Callable[[Any], Any], *, lasting: bool = True) -> Any:
+        return self._held(partial(super().write, lasting=lasting), work)
 
     def _held(self, write: Callable[[Any], Any], work: Callable[[Any], Any]) -> Any:
         self.begun.release()

@@ -9,6 +9,8 @@ import pytest
 from tests.processes import API_TOKEN, eventually
 from tests.recording_provider import RecordingProvider
 from tests.web.serving import Serving, is_problem
+from tracker.store import identity
+from tracker.store.database import Connection
 
 
 @pytest.fixture
@@ -30,6 +32,19 @@ def test_it_pauses_and_resumes(database_url: str, provider: RecordingProvider) -
 
         assert serving.api("POST", "/resume", {}).json() == {"paused": [], "released": 1}
         assert eventually(lambda: len(provider.sent) == 1, "it is not sent")
+
+
+def test_an_incomplete_copy_is_opened_by_force_alone(serving: Serving) -> None:
+    def hold(c: Connection) -> None:
+        identity.hold(c, identity.mark_for(c, serving.clock(), complete=False), serving.clock())
+
+    serving.database.write(hold)
+    assert is_problem(serving.api("POST", "/resume"), 409)
+    assert is_problem(serving.api("POST", "/resume", {"force": 1}), 422, "force")
+    assert is_problem(serving.api("POST", "/pause", {"force": True}), 422, "force")
+    assert serving.api("POST", "/resume", {"force": True}).json() == {"paused": [], "released": 0}
+    headers = {"Authorization": f"Bearer {API_TOKEN}"}
+    assert serving.client.get("/statusz", headers=headers).json()["incomplete_copy"] is True
 
 
 def test_what_cannot_be_paused(serving: Serving) -> None:

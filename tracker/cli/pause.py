@@ -14,6 +14,9 @@ def pause(
     account: Annotated[str | None, typer.Option(help="Only of this account.")] = None,
     campaign: Annotated[str | None, typer.Option(help="Only of this campaign.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Lift the pause of this scope again.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --resume: also in a copy that is not complete.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the pauses that stand as JSON.")] = False,
 ) -> None:
     """Let no further dial leave, on whatever worker: of all calls, of an account, or of a campaign.
@@ -28,7 +31,7 @@ def pause(
     from tracker.domain.events import iso
 
     with assembled() as program:
-        resumed = program.pauser.resume(account=account, campaign=campaign) if resume else None
+        resumed = program.pauser.resume(account=account, campaign=campaign, force=force) if resume else None
         standing = (
             program.pauser.standing() if resume else program.pauser.pause(account=account, campaign=campaign)
         )

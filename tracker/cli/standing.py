@@ -78,6 +78,9 @@ def problems(facts: Facts) -> Iterator[str]:
 def notes(facts: Facts) -> Iterator[str]:
     """What lies there for longer, and what somebody wanted so."""
     yield from (sentence for sentence, meant in _paused(facts) if meant)
+    standing = facts.standing
+    if standing["incomplete_copy"] and all(p["why"] != WhyPaused.copying for p in standing["paused"]):
+        yield "This database is a copy that is not complete, and dialling goes on in it all the same"
     yield from (sentence for sentence, fresh in _lying(facts) if not fresh)
 
 

@@ -10,10 +10,10 @@ import structlog
 
 from tracker.domain.accounts import Account
 from tracker.domain.pausing import Pause, WhyPaused
-from tracker.errors import FieldError, InvalidInput
+from tracker.errors import Conflict, FieldError, InvalidInput
 from tracker.flow.clock import Clock, system_clock
 from tracker.store import pauses
-from tracker.store.database import Database
+from tracker.store.database import Connection, Database
 
 log = structlog.get_logger()
 
@@ -55,13 +55,15 @@ class Pauser:
             log.info("dialling.paused", scope=new.scope, why=why.value)
         return self.standing()
 
-    def resume(self, *, account: str | None = None, campaign: str | None = None) -> Resumed:
+    def resume(
+        self, *, account: str | None = None, campaign: str | None = None, force: bool = False
+    ) -> Resumed:
         """Lift the pause of exactly this scope, and have what it held be due; other pauses go on holding.
 
-        Raises InvalidInput, StorageUnavailable.
+        Raises InvalidInput, StorageUnavailable; Conflict where a copy that is not complete pauses (unless `force`).
         """
         self._check(account, campaign, resuming=True)
-        lifted = self._database.write(lambda c: pauses.end(c, account, campaign))
+        lifted = self._database.write(lambda c: _end(c, account, campaign, force=force))
         released = self.release(account)
         if lifted is not None:
             log.info("dialling.resumed", scope=lifted.scope, released=released)
@@ -100,3 +102,13 @@ class Pauser:
             errors.append(FieldError(field="account", message=f"is not configured; configured: {known}"))
         if errors:
             raise InvalidInput(errors)
+
+
+def _end(c: Connection, account: str | None, campaign: str | None, *, force: bool) -> Pause | None:
+    lifted = pauses.end(c, account, campaign)
+    if lifted is not None and lifted.why is WhyPaused.copying and not force:
+        raise Conflict(
+            "This database is a copy that is not complete: stop every process and run `tracker db copy` again, which "
+            "lets dialling go on; to work in it as it is, resume with --force (then no more can be copied into it)."
+        )
+    return lifted

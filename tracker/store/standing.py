@@ -14,7 +14,7 @@ from tracker.domain.calls import CallStatus
 from tracker.domain.documents import pause_document
 from tracker.domain.events import iso
 from tracker.errors import StorageUnavailable
-from tracker.store import inbox, jobs, opened, pauses, quarantine, receipts, workers
+from tracker.store import identity, inbox, jobs, opened, pauses, quarantine, receipts, workers
 from tracker.store import tables as t
 from tracker.store.database import Database
 from tracker.store.digests import insert_unless_there
@@ -74,6 +74,7 @@ def standing(connection: Connection, accounts: Iterable[str], now: datetime) -> 
         },
         "unconfirmed_submissions": sum(unconfirmed for _, unconfirmed in opened_by_account.values()),
         "paused": [pause_document(p) for p in pauses.standing(connection)],
+        "incomplete_copy": (mark := identity.mark_of(connection)) is not None and not mark.complete,
         "jobs_due": jobs.waiting(connection, now),
         "oldest_job_overdue_s": max(0.0, _age(overdue, now) or 0.0),
         "counts": [

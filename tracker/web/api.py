@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import orjson
 import structlog
@@ -143,19 +143,21 @@ async def pause(request: AppRequest) -> Response:
 
 async def resume(request: AppRequest) -> Response:
     """POST /resume: its counterpart, for the pause of exactly this scope."""
-    scope = await _scope(request)
+    scope = await _scope(request, {"force": bool})
     pauser = request.state["program"].pauser
     resumed = await asyncio.to_thread(
-        lambda: pauser.resume(account=scope.get("account"), campaign=scope.get("campaign"))
+        lambda: pauser.resume(
+            account=scope.get("account"), campaign=scope.get("campaign"), force=scope.get("force", False)
+        )
     )
     standing = await asyncio.to_thread(pauser.standing)
     return _json({"paused": [pause_document(p) for p in standing], "released": resumed.released})
 
 
-async def _scope(request: AppRequest) -> dict[str, str]:
+async def _scope(request: AppRequest, more: Mapping[str, type] | None = None) -> dict[str, Any]:
     Parameters(request).done()
     fields = await json_object(request, may_be_empty=True)
-    only(fields, {"account": str, "campaign": str})
+    only(fields, {"account": str, "campaign": str, **(more or {})})
     return {name: value for name, value in fields.items() if value is not None}
 
 
