@@ -30,6 +30,10 @@ def test_a_scope(cli: Cli, provider: RecordingProvider) -> None:
     assert cli.json("pause", "--account", "thundersms")["paused"][0]["account"] == "thundersms"
     assert len(cli.json("pause", "--campaign", "spring")["paused"]) == 2
     assert "account thundersms" in cli("pause", "--account", "thundersms", "--resume").stdout
+    for campaign in ("", " ", "a" * 201, "a\x00"):
+        wrong = cli("pause", "--campaign", campaign)
+        assert (wrong.exit_code, wrong.stdout) == (2, "")
+        assert wrong.stderr.startswith("campaign: must ")
     wrong = cli("pause", "--account", "nobody")
     assert wrong.exit_code == 2
     assert "configured: thundersms" in wrong.stderr

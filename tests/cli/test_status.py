@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -90,6 +91,13 @@ def test_a_pause_is_a_note_where_a_person_wanted_it_and_else_a_problem() -> None
     assert "--resume`" in sentence
     [sentence] = problems(facts(paused=[paused("copying")]))
     assert "tracker db copy" in sentence
+
+
+def test_a_command_that_is_advised_can_be_typed_as_it_is() -> None:
+    pause = {**paused("operator"), "scope": "campaign $(date) of 'spring'", "campaign": "$(date) of 'spring'"}
+    [note] = notes(facts(paused=[pause]))
+    command = note.split("`")[1]
+    assert shlex.split(command) == ["tracker", "pause", "--resume", "--campaign", "$(date) of 'spring'"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -103,7 +104,9 @@ def _silence(facts: Facts, account: str, told: Document) -> Iterator[str]:
 def _paused(facts: Facts) -> Iterator[tuple[str, bool]]:
     for pause in facts.standing["paused"]:
         scope = {"account": pause["account"], "campaign": pause["campaign"]}
-        option = next((f" --{name} {word}" for name, word in scope.items() if word is not None), "")
+        option = next(
+            (f" --{name} {shlex.quote(word)}" for name, word in scope.items() if word is not None), ""
+        )
         since = length((facts.now - from_iso(pause["since"])).total_seconds())
         told = f"Dialling is paused ({pause['scope']}) for {since}"
         lift = f"`tracker pause --resume{option}` lets it go on"

@@ -12,6 +12,7 @@ from tracker.domain.accounts import Account
 from tracker.domain.pausing import Pause, WhyPaused
 from tracker.errors import Conflict, FieldError, InvalidInput
 from tracker.flow.clock import Clock, system_clock
+from tracker.flow.requests import a_campaign
 from tracker.store import pauses
 from tracker.store.database import Connection, Database
 
@@ -100,6 +101,11 @@ class Pauser:
         if account is not None and account not in self._accounts and not resuming:
             known = ", ".join(sorted(self._accounts)) or "none is configured"
             errors.append(FieldError(field="account", message=f"is not configured; configured: {known}"))
+        if campaign is not None and not resuming:
+            try:
+                a_campaign(campaign)
+            except ValueError as error:
+                errors.append(FieldError(field="campaign", message=str(error)))
         if errors:
             raise InvalidInput(errors)
 

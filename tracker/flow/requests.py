@@ -113,7 +113,7 @@ def read_request(fields: Mapping[str, Any], accounts: Mapping[str, Account]) -> 
         name=read("name", _text, None),
         interval=read("interval", _interval, None),
         webhook_id=read("webhook_id", _text, None),
-        campaign=read("campaign", _text, None),
+        campaign=read("campaign", a_campaign, None),
         reference=read("reference", lambda v: _text(v, REFERENCE_LENGTH), None),
         rule=read("rule", _rule, None),
         not_before=read("not_before", _time, None),
@@ -151,6 +151,11 @@ def _text(value: Any, longest: int = _TEXT_LENGTH) -> str:
     if _UNSTORABLE.search(value):
         raise _Wrong("must not contain NUL or half of a surrogate pair")
     return value
+
+
+def a_campaign(value: Any) -> str:
+    """What may be a campaign's name. Raises ValueError, which says what is allowed."""
+    return _text(value)
 
 
 def _flow_id(value: Any) -> str:
