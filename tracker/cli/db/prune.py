@@ -19,7 +19,10 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: Annotated[
-        bool, typer.Option("--json", help="Print what was removed as JSON; does not ask.")
+        bool,
+        typer.Option(
+            "--json", help="Print what was removed as JSON. Does not ask, so it needs --yes or --dry-run."
+        ),
     ] = False,
 ) -> None:
     """Remove settled calls that have not changed for so long, with all their evidence, and old callbacks of no call.
@@ -39,9 +42,8 @@ def prune(
     except ValueError as error:
         raise typer.BadParameter(f"--older-than {error}") from None
     if not dry_run and not yes and (json or not _can_ask()):
-        raise typer.BadParameter(
-            "nobody can be asked here: say --yes, or --dry-run to see what would be removed"
-        )
+        why = "--json does not ask" if json else "nobody can be asked here"
+        raise typer.BadParameter(f"{why}: say --yes, or --dry-run to see what would be removed")
     with opened(configured()) as database:
         pruner = Pruner(database)
         with counting("calls looked at", visible=not json) as progress:
