@@ -237,6 +237,7 @@ def test_evidence_of_sending_is_kept(house: House) -> None:
     assert (row.kind, row.status, row.method) == ("send", 200, "POST")
     assert json.loads(row.request_body)["to"] == NUMBER.lstrip("+")
     assert b"Bearer a-" not in row.request_headers
+    assert b"Authorization: ***\r\n" in row.request_headers
     assert house.database.read(lambda c: records.secrets_of(c, call)) == {}
 
 

@@ -28,10 +28,10 @@ def send_request(account: Account, dial: Dial) -> Outgoing:
 
 
 def redacted_request(account: Account, dial: Dial) -> Outgoing:
-    """The same request as evidence: without credentials, secret variables and secrets replaced by `***`."""
+    """The same request as evidence: credentials, secret variables and secrets replaced by `***`."""
     secret = {name.lower() for name in account.secret_variables}
     variables = {name: HIDDEN if name.lower() in secret else value for name, value in dial.variables.items()}
-    headers = {name: value for name, value in _headers(account).items() if name != "Authorization"}
+    headers = {**_headers(account), "Authorization": HIDDEN}
     return _submission(
         account, _texts(_fields(account, dial, variables), lambda text: hide(text, account.secrets)), headers
     )
