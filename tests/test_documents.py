@@ -14,6 +14,7 @@ import typer
 from starlette.requests import Request
 from starlette.routing import Route
 
+from tests.documents import FENCED, ROOT, blocks, text_of
 from tests.readme_picture import Told, picture, told
 from tracker.cli import app
 from tracker.cli.reference import commands, reference
@@ -29,12 +30,10 @@ from tracker.store.inbox import STATES
 from tracker.web.app import create_app
 from tracker.web.problems import of_tracker
 
-ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 DOCUMENTS = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 
-FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 VARIABLE = re.compile(r"\bTRACKER_[A-Z0-9]+(?:_[A-Z0-9]+)*__[A-Z0-9_]+")
@@ -48,14 +47,6 @@ TREE = {" ".join(path): command for path, command in commands(typer.main.get_com
 @pytest.fixture(scope="module")
 def story() -> Told:
     return told()
-
-
-def text_of(name: str) -> str:
-    return (ROOT / name).read_text(encoding="utf-8")
-
-
-def blocks(name: str, *languages: str) -> list[str]:
-    return [body for language, body in FENCED.findall(text_of(name)) if language in languages]
 
 
 def without_blocks(name: str) -> str:

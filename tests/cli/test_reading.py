@@ -128,6 +128,15 @@ def test_calls_are_listed_by_filter(cli: Cli, placed: str) -> None:
     assert len(out.splitlines()) == 2
 
 
+@pytest.mark.parametrize("command", [["calls"], ["inbox", "list"], ["inbox", "tail", "--once"]])
+def test_an_account_that_is_not_configured_is_said(cli: Cli, placed: str, command: list[str]) -> None:
+    """It is no failure: an account that was configured once has left its calls here."""
+    result = cli(*command, "--account", "thundrsms")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "thundrsms is not configured; configured: thundersms" in result.stderr
+    assert "configured" not in cli(*command, "--account", "thundersms").stderr
+
+
 def test_a_list_goes_on_behind_its_cursor(cli: Cli, placed: str) -> None:
     second = cli.json("call", NUMBER, "--flow", "24", "--not-before", "+1h")["id"]
     first_page = cli.json("calls", "--limit", "1")

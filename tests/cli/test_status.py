@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import NUMBER, Cli
+from tests.documents import statusz_shown
 from tests.recording_provider import RecordingProvider, error
 from tracker.cli.context import configured, opened
 from tracker.cli.standing import Facts, notes, problems
@@ -148,6 +149,9 @@ def test_the_exit_status_says_whether_something_is_wrong(cli: Cli, provider: Rec
     provider.sends.append(error(500, "oops"))
     cli("call", NUMBER, "--flow", "24")
     told = cli.json("status", code=1)
+    statusz = statusz_shown()
+    shared = [key for key in statusz if key not in ("inbox_waiting", "worker_here")]
+    assert list(told) == ["ok", "problems", "notes", "waiting", *shared]
     assert told["ok"] is False
     assert len(told["problems"]) == 2  # nobody works, and one submission is unconfirmed
     assert told["unconfirmed_submissions"] == 1

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from tests.documents import statusz_shown
 from tests.processes import API_TOKEN, eventually
 from tests.web.serving import Serving, is_problem
 from tracker.store import standing
@@ -93,6 +94,12 @@ def test_statusz_needs_the_token_and_tells_how_the_work_stands(serving: Serving)
         return found if done and found["workers"] else None
 
     found = eventually(told, "not all of it is told")
+    shown = statusz_shown()
+    assert list(found) == list(shown)
+    assert [list(found["accounts"]["thundersms"]), list(found["workers"][0]), list(found["counts"][0])] == [
+        list(shown["accounts"]["thundersms"]), list(shown["workers"][0]), list(shown["counts"][0]),
+    ]  # fmt: skip
+    assert found["callbacks"].keys() == shown["callbacks"].keys()
     assert found["worker_here"] == "running"
     assert found["inbox_waiting"] == 0
     assert found["accounts"]["thundersms"]["open_submissions"] == 1

@@ -38,10 +38,13 @@ def calls(
     utc: Annotated[bool, typer.Option("--utc", help="Show times in UTC.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List calls. The filters are those of GET /api/v1/calls."""
+    """List calls. The filters are those of GET /api/v1/calls.
+
+    What was created or changed at the very moment of a --…-after or --…-before is not among them.
+    """
     from tracker.cli import reading
     from tracker.cli.context import configured, opened
-    from tracker.cli.terminal import print_json, show
+    from tracker.cli.terminal import harmless, print_json, show
     from tracker.store import queries
 
     asked = {
@@ -55,7 +58,10 @@ def calls(
             raise ValueError(f"--order: there is no {order!r}; there are {', '.join(queries.ORDERS)}")
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    with opened(configured()) as database:
+    settings = configured()
+    if warning := reading.not_configured(account, settings.accounts):
+        typer.echo(harmless(warning), err=True)
+    with opened(settings) as database:
         page = database.read(lambda c: queries.list_calls(c, which, order=order, limit=limit, cursor=cursor))
     if json:
         print_json({"data": page.data, "next_cursor": page.next_cursor})

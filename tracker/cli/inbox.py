@@ -39,7 +39,7 @@ def list_(
     from tracker.cli import reading
     from tracker.cli.context import configured, opened
     from tracker.cli.inbox_rendering import table
-    from tracker.cli.terminal import print_json
+    from tracker.cli.terminal import harmless, print_json
     from tracker.cli.terminal import show as print_text
     from tracker.store import inbox_queries
 
@@ -47,7 +47,10 @@ def list_(
         which = reading.callback_filter(state, account, call)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    with opened(configured()) as database:
+    settings = configured()
+    if warning := reading.not_configured(account, settings.accounts):
+        typer.echo(harmless(warning), err=True)
+    with opened(settings) as database:
         page = database.read(lambda c: inbox_queries.list_callbacks(c, which, limit=limit, cursor=cursor))
     found = page.data
     if json:
@@ -160,9 +163,14 @@ def tail(
     import contextlib
 
     from tracker.cli.context import configured, opened
+    from tracker.cli.reading import not_configured
     from tracker.cli.tailing import follow
+    from tracker.cli.terminal import harmless
 
-    with opened(configured()) as database, contextlib.suppress(KeyboardInterrupt):
+    settings = configured()
+    if warning := not_configured(account, settings.accounts):
+        typer.echo(harmless(warning), err=True)
+    with opened(settings) as database, contextlib.suppress(KeyboardInterrupt):
         follow(database, account=account, last=lately, seconds=0.0 if once else seconds, utc=utc, json=json)
 
 

@@ -89,6 +89,14 @@ def callback_filter(state: str | None, account: str | None, call: str | None) ->
     return CallbackFilter(state=state, account=account, call=call)
 
 
+def not_configured(account: str | None, accounts: Iterable[str]) -> str | None:
+    """What to say of a list of an account that is not configured (any more); None where there is nothing to say."""
+    known = sorted(accounts)
+    if account is None or account in known:
+        return None
+    return f"{account} is not configured; configured: {', '.join(known) or 'none'}."
+
+
 def _one_of(name: str, word: str, allowed: frozenset[CallStatus]) -> str:
     known = [status.value for status in CallStatus if status in allowed]
     if word not in known:

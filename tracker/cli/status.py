@@ -21,7 +21,7 @@ def status(
 ) -> None:
     """Say in a sentence each what is wrong, and how the work stands. Exit status 1 where something is wrong.
 
-    It reads the database, so no server is needed.
+    It reads the database, so no server is needed. The keys of --json are explained in docs/reference/http.md.
     """
     from datetime import UTC, datetime
 
