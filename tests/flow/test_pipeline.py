@@ -35,7 +35,7 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joining, "_FEWEST", BATCH)
     monkeypatch.setattr(pipeline, "HERE", BATCH)
     monkeypatch.setattr(pipeline, "BESIDE", BATCH)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(pipeline, "_processors", lambda: 2)
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_a_few_callbacks_start_no_process(house: House, joiner: Joiner) -> None:
 
 
 def test_with_one_processor_all_is_done_here(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    monkeypatch.setattr(pipeline, "_processors", lambda: 1)
     alone = Joiner(house.database, {"thundersms": house.account}, house.clock, beside=True)
     receive(house, 5 * BATCH)
     while alone.join_pending():

@@ -43,7 +43,7 @@ class Pipeline:
     ) -> None:
         """beside: use a companion where there is a second processor for it."""
         self._database, self._accounts, self._clock = database, accounts, clock
-        self._beside = beside and len(os.sched_getaffinity(0)) > 1
+        self._beside = beside and _processors() > 1
         self._code = code() if self._beside else ""
         self._companion: Companion | None = None
         #: what is left of the batch
@@ -125,3 +125,10 @@ class Pipeline:
         log.warning("companion.lost", error=str(error))
         self._not_before = monotonic() + _AGAIN_S
         self.close()
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not everywhere
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
