@@ -22,7 +22,7 @@ from bench.contest import NAMES, Contest, Lengths
 from bench.fill import fill
 from bench.plan import Plan
 from bench.reading import OPEN, SPAN, Reader, callbacks_coming_in, cases, verdict
-from bench.report import machine, medians, show, show_profile, show_reading
+from bench.report import crowded, machine, medians, show, show_profile, show_reading
 from bench.stories import quieten
 
 WHOLE = Lengths(calls=500_000, rounds=3, burst_s=10, sustained_s=60, lag_s=20)
@@ -46,7 +46,10 @@ def writing(
     context: typer.Context,
     only: Annotated[str, typer.Option(help="Some of the contestants, for example a,c.")] = "a,b,c,d,e",
     quick: Annotated[
-        bool, typer.Option("--quick", help="One round, short runs, fewer calls: a few minutes.")
+        bool,
+        typer.Option(
+            "--quick", help="One round, short runs, fewer calls: about five minutes on a quiet machine."
+        ),
     ] = False,
     rounds: Annotated[
         int | None, typer.Option(min=1, help="So often everything is run; medians are shown.")
@@ -208,6 +211,8 @@ def _room(folder: Path | None, *, with_postgres: bool) -> Iterator[tuple[Path, p
     # SIGTERM as an exception, so that what was started is ended
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     quieten()
+    if warning := crowded(os.getloadavg()[0], os.cpu_count() or 1):
+        say(warning)
     with ExitStack() as stack:
         made = stack.enter_context(tempfile.TemporaryDirectory(prefix="tracker-bench-", dir=parent))
         yield Path(made), stack.enter_context(postgres.serving(parent)) if with_postgres else None

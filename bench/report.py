@@ -56,6 +56,16 @@ def machine() -> dict[str, str]:
     }
 
 
+def crowded(load: float, processors: int) -> str | None:
+    """A warning where others keep the machine busy; load: of the last minute, as os.getloadavg() gives it."""
+    if load <= processors:
+        return None
+    return (
+        f"WARNING: this machine is busy: a load of {load:.1f} on {processors} processors. The figures will be too low, "
+        "and it will take longer; end what else runs here for figures that mean something."
+    )
+
+
 def _version(name: str) -> str:
     try:
         return version(name)

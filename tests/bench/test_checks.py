@@ -16,7 +16,7 @@ from bench.looking import Looker, problems
 from bench.phases import _waits
 from bench.plan import Plan
 from bench.profiling import summed
-from bench.report import medians, verdicts
+from bench.report import crowded, medians, verdicts
 from tracker.flow.program import assemble
 from tracker.store.database import Database
 
@@ -179,3 +179,12 @@ def test_a_profile_adds_up_threads_and_functions() -> None:
     ])  # fmt: skip
     assert profile.samples == 4
     assert profile.inclusive["insert tracker/store/inbox.py"] == 1.0
+
+
+def test_a_machine_with_other_work_is_told() -> None:
+    """Figures of a machine that others use, too, say little."""
+    assert crowded(2.0, 2) is None
+    said = crowded(7.43, 2)
+    assert said is not None
+    assert "7.4" in said
+    assert "2 processors" in said

@@ -84,6 +84,7 @@ def test_an_account_without_a_token_places_nothing_and_says_what_to_set(
         ["--var", "no-value"],
         ["--timeout", "soon"],
         ["--not-after", "tomorrow"],
+        ["--not-before", "+10"],
         ["--var", "a=1", "--var", "a=2"],
     ],
 )

@@ -136,6 +136,19 @@ def test_every_wrong_field_is_named_at_once(serving: Serving, provider: Recordin
     assert provider.seen == []
 
 
+def test_the_account_s_webhook_is_sent_and_seen_in_the_evidence(
+    sqlite_url: str, provider: RecordingProvider
+) -> None:
+    """The call shows the one that it named itself, for that one uses no lane."""
+    with Serving(sqlite_url, provider.base_url, webhook_id="w-of-the-account") as serving:
+        usual, own = serving.place(), serving.place("+918867130003", webhook_id="w-of-its-own")
+
+        assert (usual["webhook_id"], own["webhook_id"]) == (None, "w-of-its-own")
+        assert [s.json()["webhook_id"] for s in provider.sent] == ["w-of-the-account", "w-of-its-own"]
+        [exchange] = serving.get(f"/calls/{usual['id']}/evidence")["exchanges"]
+        assert json.loads(exchange["request"]["body"])["webhook_id"] == "w-of-the-account"
+
+
 def test_an_account_without_a_token_is_422_and_no_retry(sqlite_url: str, provider: RecordingProvider) -> None:
     """It was accepted once, and failed a quarter of an hour later as if the provider could not be reached."""
     with Serving(sqlite_url, provider.base_url) as serving:

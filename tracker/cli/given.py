@@ -57,10 +57,13 @@ def seconds(text: str) -> float:
 
 
 def a_moment(text: str, now: datetime | None = None) -> str:
-    """A time with a zone, or how long ago or from now: -2h, +10m; as the interface writes times."""
+    """A time with a zone, or how long ago or from now: -2h, +10m; as the interface writes times.
+
+    A length has a unit here: whoever writes +10 thinks of minutes, or of hours.
+    """
     from tracker.domain.events import from_iso, iso
 
-    if text[:1] in ("+", "-") and text[1:2].isdigit():
+    if text[:1] in ("+", "-") and text[1:2].isdigit() and text[-1].isalpha():
         length = timedelta(seconds=seconds(text[1:]))
         at = (now or datetime.now(UTC)) + (length if text[0] == "+" else -length)
         return iso(at.replace(microsecond=0))
