@@ -58,8 +58,15 @@ def test_every_wrong_field_is_named_and_nothing_leaves(cli: Cli, provider: Recor
     cli.configure(provider.base_url)
     result = cli("call", "91886713XXXX", "--interval", "7", "--audio", "nothing")
     assert result.exit_code == 2
-    for field in ("to:", "interval:", "audio:"):
+    for field in ("to:", "--interval:", "--audio:"):
         assert field in result.stderr
+    result = cli("call", NUMBER)
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "--flow: is needed, or --audio: what the callee is to hear\n",
+    )
+    result = cli("call", NUMBER, "--flow", "1", "--account", "nobody")
+    assert result.stderr == "--account: is not configured; configured: thundersms\n"
     assert provider.seen == []
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from tracker.cli import app
 from tracker.simulator import orders
 from tracker.simulator.options import SimulatorOptions, Webhook, WrongOption, uri_problem
 from tracker.simulator.words import Fault, Style, Word
@@ -92,3 +94,33 @@ def test_strangers_may_not_be_posted_to_unless_allowed(uri: str) -> None:
 )
 def test_what_is_no_address_never_is(uri: str) -> None:
     assert uri_problem(uri, allow_remote=True)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--mix", "answered=60"),
+        ("--mix", "answer"),
+        ("--mix", "answer=-1"),
+        ("--outcome", "918919525224"),
+        ("--outcome", "1=busy"),
+        ("--fault", "918919525224=dupliacte"),
+        ("--fault", "1=early"),
+        ("--generation", "middle"),
+        ("--mid", "a"),
+        ("--pending", "a"),
+        ("--webhook", "a"),
+        ("--webhook", "a=b"),
+        ("--webhook-style", "a"),
+        ("--webhook-field", "a"),
+        ("--subscribe", "a"),
+        ("--speed", "0"),
+        ("--late-by", "-1"),
+        ("--callback-timeout", "0"),
+        ("--port", "70000"),
+    ],
+)
+def test_the_command_names_the_option_that_is_wrong(option: str, value: str) -> None:
+    result = CliRunner().invoke(app, ["simulate", option, value])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert option in result.stderr

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tracker.cli import app
+from tracker.errors import FieldError
 
 
 @app.command()
@@ -67,6 +68,7 @@ def call(
     from tracker.cli.myself import as_called
     from tracker.cli.reading import call_and_timeline
     from tracker.cli.terminal import print_json
+    from tracker.errors import AccountUnready, InvalidInput
     from tracker.store import queries
 
     try:
@@ -83,7 +85,12 @@ def call(
         raise typer.BadParameter(str(error)) from None
     with assembled(create=True) as program:
         wish = {field: value for field, value in fields.items() if value is not None}
-        placed = program.placer.place(wish, scope="command line", key=idempotency_key)
+        try:
+            placed = program.placer.place(wish, scope="command line", key=idempotency_key)
+        except AccountUnready:  # whatever option names the account: the configuration is to be mended
+            raise
+        except InvalidInput as error:
+            raise type(error)([_of_option(each) for each in error.errors]) from None
         if placed.replayed:
             typer.echo(f"This key has placed {placed.call} before; nothing new is sent.", err=True)
         document = program.database.read(lambda c: queries.get_call(c, placed.call))
@@ -112,6 +119,16 @@ def call(
         )
     if not was_placed or not settled:
         raise typer.Exit(1)
+
+
+def _of_option(wrong: FieldError) -> FieldError:
+    """What is wrong with a field, said of the option that gives it."""
+    from dataclasses import replace
+
+    options = {"flow_id": "--flow", "variables": "--var", "metadata": "--meta"}
+    other = {"flow_id": ("or audio", "or --audio"), "audio": ("beside flow_id", "beside --flow")}
+    option = "to" if wrong.field == "to" else options.get(wrong.field, "--" + wrong.field.replace("_", "-"))
+    return replace(wrong, field=option, message=wrong.message.replace(*other.get(wrong.field, ("", ""))))
 
 
 def understood(given: str, number: str) -> str | None:

@@ -75,13 +75,16 @@ def init(
     from tracker.cli.given import a_bridge, a_number, a_public_url, an_account_name, an_http_url
     from tracker.cli.myself import myself
     from tracker.cli.terminal import print_json
-    from tracker.errors import Conflict
+    from tracker.errors import ConfigurationError, Conflict
     from tracker.providers.registry import provider_named
 
     path = config or Path(os.environ.get("TRACKER_CONFIG") or "tracker.toml")
     if path.exists() and not force:
         raise Conflict(f"{path} exists already; use --force to replace it, and its secrets, by new ones.")
-    provider_named(provider)
+    try:
+        provider_named(provider)
+    except ConfigurationError as error:
+        raise typer.BadParameter(f"--provider: {error}") from None
     asks = not yes and not json and sys.stdin.isatty() and sys.stderr.isatty()
 
     def given(flag: str, value: str | None, check: Callable[[str], str], question: str) -> str | None:

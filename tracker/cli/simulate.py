@@ -125,6 +125,7 @@ def simulate(
 
     from tracker.simulator import orders
     from tracker.simulator.options import SimulatorOptions, WrongOption
+    from tracker.simulator.orders import named
     from tracker.simulator.server import run
     from tracker.simulator.words import Fault, Generation, Mid, Pending, Style
 
@@ -149,18 +150,22 @@ def simulate(
     }
     styles = webhook_style or []
     try:
-        general = [orders.member(Style, style) for style in styles if "=" not in style]
+        general = [
+            named("--webhook-style", lambda: orders.member(Style, style))  # noqa: B023 -- called at once
+            for style in styles
+            if "=" not in style
+        ]
         options = SimulatorOptions(
             host=host,
             port=port,
             token=token,
             seed=seed,
-            generation=orders.member(Generation, generation),
+            generation=named("--generation", lambda: orders.member(Generation, generation)),
             speed=speed,
-            mix=orders.mix(mix),
-            outcomes=orders.outcomes(outcome or []),
+            mix=named("--mix", lambda: orders.mix(mix)),
+            outcomes=named("--outcome", lambda: orders.outcomes(outcome or [])),
             faults={name: rate for name, rate in rates.items() if rate},
-            scripted_faults=orders.scripted_faults(fault or []),
+            scripted_faults=named("--fault", lambda: orders.scripted_faults(fault or [])),
             webhooks=orders.webhooks(
                 webhook or [], secrets=webhook_secret or [], styles=styles, fields=webhook_field or []
             ),
@@ -171,12 +176,12 @@ def simulate(
             repeat_pause_s=repeat_pause,
             callback_timeout_s=callback_timeout,
             retry_after_s=retry_after,
-            mid=orders.member(Mid, mid),
-            pending=orders.member(Pending, pending),
+            mid=named("--mid", lambda: orders.member(Mid, mid)),
+            pending=named("--pending", lambda: orders.member(Pending, pending)),
             allow_remote=allow_remote,
         )
     except WrongOption as wrong:
-        typer.echo(str(wrong), err=True)
+        typer.echo(_as_option(str(wrong)), err=True)
         raise typer.Exit(2) from wrong
 
     def ready(url: str, control: str) -> None:
@@ -192,3 +197,15 @@ def simulate(
     except WrongOption as wrong:
         typer.echo(str(wrong), err=True)
         raise typer.Exit(1) from wrong
+
+
+def _as_option(message: str) -> str:
+    """A sentence that begins with the name of a field of `SimulatorOptions`, with the option's in its place."""
+    from tracker.simulator.options import SimulatorOptions
+
+    field, colon, rest = message.partition(": ")
+    if field not in SimulatorOptions.__dataclass_fields__:
+        return message
+    several = {"outcomes": "outcome", "scripted_faults": "fault", "webhooks": "webhook"}
+    option = several.get(field, field.removesuffix("_s").replace("_", "-"))
+    return f"--{option}{colon}{rest}"

@@ -92,9 +92,10 @@ class SimulatorOptions:
         for fault, rate in self.faults.items():
             if not 0 <= rate <= 1:
                 raise WrongOption(f"{fault}: {rate:g} is not a rate between 0 and 1")
-        for number in (*self.outcomes, *self.scripted_faults):
-            if not re.fullmatch(r"[0-9]{8,15}", number):
-                raise WrongOption(f"{number!r} is not a number: give 8 to 15 digits, country code first")
+        for name, numbers in (("outcomes", self.outcomes), ("scripted_faults", self.scripted_faults)):
+            if wrong := [number for number in numbers if not re.fullmatch(r"[0-9]{8,15}", number)]:
+                message = f"{wrong[0]!r} is not a number; give 8 to 15 digits, country code first"
+                raise WrongOption(f"{name}: {message}")
         if not all(self.outcomes.values()):
             raise WrongOption("outcomes: give at least one outcome for each number")
         self._check_webhooks()
@@ -103,10 +104,10 @@ class SimulatorOptions:
         ids = [w.id for w in self.webhooks]
         for webhook in self.webhooks:
             if ids.count(webhook.id) > 1:
-                raise WrongOption(f"webhook {webhook.id}: given twice; ids must differ")
+                raise WrongOption(f"webhooks: {webhook.id} is given twice; ids must differ")
             problem = uri_problem(webhook.uri, allow_remote=self.allow_remote)
             if problem:
-                raise WrongOption(f"webhook {webhook.id}: {problem}")
+                raise WrongOption(f"webhooks: {webhook.id}: {problem}")
         if self.subscribe is not None and self.subscribe not in ids:
             known = ", ".join(ids) or "none"
             raise WrongOption(f"subscribe: there is no webhook {self.subscribe}; known: {known}")

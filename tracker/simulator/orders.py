@@ -5,7 +5,7 @@ Every function raises WrongOption with a sentence that names what is allowed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import TypeVar
@@ -14,6 +14,7 @@ from tracker.simulator.options import DEFAULT_FIELDS, Webhook, WrongOption
 from tracker.simulator.words import Fault, Style, Word
 
 E = TypeVar("E", bound=StrEnum)
+T = TypeVar("T")
 
 
 def mix(text: str) -> dict[Word, float]:
@@ -25,7 +26,7 @@ def mix(text: str) -> dict[Word, float]:
         try:
             weights[word] = float(weight)
         except ValueError:
-            raise WrongOption(f"mix: {part!r} is not OUTCOME=WEIGHT, such as busy=15") from None
+            raise WrongOption(f"{part!r} is not OUTCOME=WEIGHT, such as busy=15") from None
     return weights
 
 
@@ -47,16 +48,27 @@ def webhooks(
     fields: Iterable[str] = (),
 ) -> tuple[Webhook, ...]:
     """`ID=URI` → webhooks. A secret or style is for all of them, or, written `ID=…`, for that one."""
-    chosen_fields = dict(_pair(text, "KEY=TEMPLATE, such as call_id={{id}}") for text in fields)
+    chosen_fields = named(
+        "--webhook-field",
+        lambda: dict(_pair(text, "KEY=TEMPLATE, such as call_id={{id}}") for text in fields),
+    )
     known: dict[str, Webhook] = {}
-    for text in texts:
-        id_, uri = _pair(text, "ID=URI")
+    for id_, uri in named("--webhook", lambda: [_pair(text, "ID=URI") for text in texts]):
         known[id_] = Webhook(id=id_, uri=uri, name=id_, fields=chosen_fields or DEFAULT_FIELDS)
     for id_, secret in _each(secrets, known):
         known[id_] = replace(known[id_], secret=secret)
     for id_, style in _each(styles, known):
-        known[id_] = replace(known[id_], style=member(Style, style))
+        meant = named("--webhook-style", lambda: member(Style, style))  # noqa: B023 -- called at once
+        known[id_] = replace(known[id_], style=meant)
     return tuple(known.values())
+
+
+def named(option: str, read: Callable[[], T]) -> T:
+    """What `read` gives; where it raises WrongOption, that names the option."""
+    try:
+        return read()
+    except WrongOption as wrong:
+        raise WrongOption(f"{option}: {wrong}") from None
 
 
 def member(kind: type[E], name: str) -> E:
