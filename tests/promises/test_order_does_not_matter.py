@@ -22,6 +22,9 @@ from tracker.providers.base import Reply
 
 NUMBERS = ("+918919525224", "+917619360003")
 IDS = ("70fa87e0-9df9-4327-bc80-a561c48703d8:1", "3b69aca9-3b55-4e2d-bfe0-02b910dbe156")
+#: of the first one's request
+SECOND = "70fa87e0-9df9-4327-bc80-a561c48703d8:2"
+ECHOED = (*IDS, SECOND, IDS[0].upper(), IDS[0].removesuffix(":1"), "somebody-elses")
 #: seconds after the story began, in the account's zone; one of them is written in another zone
 STARTS = (1, 1 - 19800, 1800)
 ENDS = (17, 17 - 19800)
@@ -33,7 +36,10 @@ callbacks = st.lists(
             "to": st.sampled_from([n.lstrip("+") for n in NUMBERS]),
         },
         optional={
-            "id": st.sampled_from([*IDS, IDS[0].upper(), IDS[0].removesuffix(":1"), "somebody-elses"]),
+            "id": st.sampled_from(ECHOED),
+            # what another key carries may say otherwise, and so may ours, echoed
+            "parent_id": st.sampled_from(ECHOED),
+            "custom": st.sampled_from([0, 1]),
             "start_at": st.sampled_from(STARTS),
             "end_at": st.sampled_from(ENDS),
             "duration": st.sampled_from(["16", "0"]),
@@ -48,8 +54,10 @@ callbacks = st.lists(
 class Story:
     """The same facts, told in a given order."""
 
-    def __init__(self, house: House, same_number: bool, told: list[dict[str, Any]]) -> None:
-        self.house = house
+    def __init__(
+        self, house: House, same_number: bool, ids: tuple[str, str], told: list[dict[str, Any]]
+    ) -> None:
+        self.house, self.ids = house, ids
         sender = house.program.sender
         house.clock.forward(days=2)  # nothing of the story before is near
         self.calls = [house.place(NUMBERS[0 if same_number else n], send=False) for n in range(2)]
@@ -76,12 +84,14 @@ class Story:
 
     def id(self, n: int) -> str:
         # every story has ids of its own, or the callbacks of one would be joined to the calls of another
-        return f"{self.calls[0][-8:]}{IDS[n]}"
+        return f"{self.calls[0][-8:]}{self.ids[n]}"
 
     def hear(self, n: int) -> None:
         fields = dict(self.told[n])
-        if "id" in fields:
-            fields["id"] = f"{self.calls[0][-8:]}{fields['id']}"
+        for name in fields.keys() & {"id", "parent_id"}:
+            fields[name] = f"{self.calls[0][-8:]}{fields[name]}"
+        if "custom" in fields:
+            fields["custom"] = self.claims[fields["custom"]].submission.id
         for name in fields.keys() & {"start_at", "end_at"}:
             moment = self.began + timedelta(hours=5, minutes=30, seconds=fields[name])
             fields[name] = f"{moment:%Y-%m-%d %H:%M:%S}"
@@ -124,17 +134,22 @@ class Story:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(told=callbacks, same_number=st.booleans(), data=st.data())
+@given(
+    told=callbacks,
+    same_number=st.booleans(),
+    ids=st.sampled_from([IDS, (IDS[0], SECOND)]),
+    data=st.data(),
+)
 def test_the_same_facts_in_any_order_give_the_same_calls(
-    house: House, told: list[dict[str, Any]], same_number: bool, data: st.DataObject
+    house: House, told: list[dict[str, Any]], same_number: bool, ids: tuple[str, str], data: st.DataObject
 ) -> None:
-    straight = Story(house, same_number, told)
+    straight = Story(house, same_number, ids, told)
     for step in straight.steps():
         step()
         house.join()
     expected = straight.state()
 
-    shuffled = Story(house, same_number, told)
+    shuffled = Story(house, same_number, ids, told)
     for step in data.draw(st.permutations(shuffled.steps())):
         step()
         if data.draw(st.booleans()):  # read at once, or later in one batch with others

@@ -106,6 +106,12 @@ def base_key(id: str) -> str:
     return _SUFFIX.sub("", id_key(id))
 
 
+def names(reading: Reading, submission: Submitted) -> bool:
+    """Whether the first of its ids is this submission's: then nothing that becomes known later says otherwise."""
+    id = submission.provider_id
+    return bool(id and reading.ids and id_key(reading.ids[0]) == id_key(id))
+
+
 def twin_key(reading: Reading) -> tuple[str, ...] | None:
     """What two receipts have in common that tell the same record; None where there is too little to compare."""
     id = id_key(reading.ids[0]) if reading.ids else ""
@@ -189,7 +195,7 @@ def _first_receipts(ordered: Iterable[Receipt]) -> dict[str, datetime]:
 
 def _standing(r: Receipt) -> int:
     """Whose twins follow whom: what an operator said goes before what an id says, and that before what only stands."""
-    return 0 if r.by_hand else 2 if r.joined else 1
+    return 0 if r.by_hand else 2 if r.joined and not r.joined.sure else 1
 
 
 def _by_hand(r: Receipt) -> Join | None:

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
+from tracker.domain.events import MatchedBy
 from tracker.domain.matching import (
     GIVE_UP_AFTER,
     Join,
@@ -23,10 +24,13 @@ from tracker.domain.matching import (
     id_key,
     match,
     match_surely,
+    names,
 )
 from tracker.store import evidence
 from tracker.store.database import Connection
 from tracker.store.evidence import twin_text
+
+_NOWHERE: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +44,23 @@ class Gathered:
     verdicts: dict[str, Verdict]
 
 
-def gather(c: Connection, account: str, targets: Sequence[Receipt]) -> Gathered:
-    """Everything that bears on these receipts. `targets`: readable ones of one account that nobody said to ignore."""
+def gather(
+    c: Connection, account: str, targets: Sequence[Receipt], stood: Mapping[str, str] = _NOWHERE
+) -> Gathered:
+    """Everything that bears on these receipts.
+
+    targets: readable ones of one account that nobody said to ignore. stood: the submissions to which some of them are
+    joined so far (receipt → submission); who goes from one leaves others there behind.
+    """
     receipts = {r.id: r for r in targets}
     submissions = {s.id: s for s in _by_id(c, account, targets)}
     first = match_surely(targets, submissions.values())
     sure = {id: submissions[join.submission] for id, join in first.items() if join.sure}
-    loose = numbers_waited_for(c, account, sure.values())
-    straight = _straight(targets, sure, loose)
+    named = {id for id, s in sure.items() if _by_its_first_id(receipts[id], first[id], s)}
+    left = evidence.submitted_by_keys(c, account, own=set(stood.values()))
+    submissions |= {s.id: s for s in left if s.id not in submissions}
+    loose = numbers_waited_for(c, account, [*sure.values(), *left])
+    straight = _straight(targets, sure, named - stood.keys(), loose)
     gathered = Gathered(
         receipts=receipts,
         submissions=submissions,
@@ -55,8 +68,12 @@ def gather(c: Connection, account: str, targets: Sequence[Receipt]) -> Gathered:
         verdicts={id: first[id] for id in straight},
     )
     if rest := [r for r in targets if r.id not in straight]:
-        _gather_around(c, account, rest, sure, loose, gathered)
+        _gather_around(c, account, rest, sure, named, loose, gathered)
     return gathered
+
+
+def _by_its_first_id(r: Receipt, join: Join, submission: Submitted) -> bool:
+    return join.matched_by is MatchedBy.submission_id and names(r.reading, submission)
 
 
 class Dialled(Protocol):
@@ -75,10 +92,12 @@ def numbers_waited_for(c: Connection, account: str, submissions: Iterable[Dialle
     return evidence.loose_numbers(c, account, requested, min(requested.values())) if requested else set()
 
 
-def _straight(targets: Sequence[Receipt], sure: Mapping[str, Submitted], loose: set[str]) -> set[str]:
-    """The receipts that an id decides and on which no other match hangs.
+def _straight(
+    targets: Sequence[Receipt], sure: Mapping[str, Submitted], named: set[str], loose: set[str]
+) -> set[str]:
+    """The receipts that their first id decides (`named`) and on which no other match hangs.
 
-    What names its id has the id's twins, which that id joins; who was joined otherwise takes its twins along.
+    What names its id has the id's twins, which that id joins; who is joined otherwise takes its twins along.
     """
     aside = [r.reading for r in targets if r.id not in sure]
     entangled = loose | {reading.to for reading in aside if reading.to}
@@ -86,11 +105,7 @@ def _straight(targets: Sequence[Receipt], sure: Mapping[str, Submitted], loose: 
     return {
         r.id
         for r in targets
-        if r.id in sure
-        and r.reading.ids
-        and not r.by_hand
-        and sure[r.id].to not in entangled
-        and not (alike and twin_text(r.reading) in alike)
+        if r.id in named and sure[r.id].to not in entangled and not (alike and twin_text(r.reading) in alike)
     }
 
 
@@ -99,12 +114,13 @@ def _gather_around(
     account: str,
     targets: Sequence[Receipt],
     sure: Mapping[str, Submitted],
+    named: set[str],
     loose: set[str],
     gathered: Gathered,
 ) -> None:
     """Add what bears on receipts that no id decides, or on whose number others wait; and match them together."""
     receipts, submissions = {r.id: r for r in targets}, gathered.submissions
-    alone = [r for r in targets if r.id not in sure or r.by_hand or not r.reading.ids]
+    alone = [r for r in targets if r.id not in named]
     gathered.targets.update(r.id for r in _take_twins(c, account, alone, receipts))
 
     # the numbers for which no id decides, and from when on
@@ -132,6 +148,11 @@ def _gather_around(
         for r in outside:
             since[r.reading.to or ""] = min(since[r.reading.to or ""], r.received_at)
         reaches = not outside
+    # an id that two share must not be taken for that one's which happens to be near
+    given = {r.id for r in targets}
+    added = [r for id, r in receipts.items() if id in gathered.targets and id not in given]
+    for s in _by_id(c, account, added) if added else ():
+        submissions.setdefault(s.id, s)
     if since:
         around = [s for s in submissions.values() if s.to in since]
         for r in evidence.exact_receipts(c, around):

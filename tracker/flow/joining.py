@@ -162,6 +162,8 @@ class Joiner:
         def work(c: Connection) -> None:
             inbox.lock_joining(c)
             ids = set(inbox.waiting_for(c, submission.account, keys))
+            if submission.submission_id is not None:
+                ids |= evidence.of_one_id(c, submission.account, id_key(submission.submission_id))
             if submission.requested_at is not None:
                 until = submission.requested_at + GIVE_UP_AFTER
                 ids |= {

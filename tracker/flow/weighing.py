@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from tracker.domain.events import MatchedBy
-from tracker.domain.matching import Join, Receipt, Submitted, Verdict, base_key, id_key
+from tracker.domain.matching import Join, Receipt, Submitted, Verdict, base_key, id_key, names
 from tracker.domain.readings import Reading
 from tracker.domain.timeline import Timeline
 from tracker.flow.gathering import gather, worth_asking
@@ -25,6 +25,11 @@ log = structlog.get_logger()
 
 #: after this an orphan is looked at again, however little happens
 FIRST_LOOK: Final = timedelta(seconds=5)
+_SURER_THAN_A_MESSAGE_ID: Final = (
+    MatchedBy.submission_id,
+    MatchedBy.submission_id_without_suffix,
+    MatchedBy.reference,
+)
 #: joins that one line of the log names
 _NAMED: Final = 20
 
@@ -36,8 +41,12 @@ def weigh(c: Connection, account: str, targets: list[Receipt], now: datetime, *,
     """
     if not targets:
         return
-    gathered = gather(c, account, targets)
-    before = {r.id: inbox.Standing(id=r.id, state=inbox.PENDING) for r in targets} if fresh else {}
+    if fresh:
+        before = {r.id: inbox.Standing(id=r.id, state=inbox.PENDING) for r in targets}
+    else:
+        before = inbox.standings(c, [r.id for r in targets])
+    stood = {id: s.submission for id, s in before.items() if s.submission}
+    gathered = gather(c, account, targets, stood)
     before |= inbox.standings(c, gathered.targets - before.keys())
     after = {
         id: _standing(gathered.receipts[id], gathered.verdicts[id], gathered.submissions, before[id], now)
@@ -105,7 +114,7 @@ def _standing(
             state=inbox.JOINED,
             reading=receipt.reading,
             loose=not verdict.matched_by.exact and receipt.by_hand is None,
-            named=verdict.matched_by is MatchedBy.submission_id and _names(receipt.reading, joined),
+            named=verdict.matched_by is MatchedBy.submission_id and names(receipt.reading, joined),
             matched_by=verdict.matched_by.value,
             submission=joined.id,
             call=joined.call,
@@ -120,18 +129,18 @@ def _standing(
     return replace(base, reason=verdict.reason, look_again_at=again)
 
 
-def _names(reading: Reading, submission: Submitted) -> bool:
-    """Whether the first of its ids is this submission's."""
-    id = submission.provider_id
-    return bool(id and reading.ids and id_key(reading.ids[0]) == id_key(id))
-
-
 def _keys(reading: Reading, standing: inbox.Standing) -> set[str]:
     """By what a callback can be found again once its submission, or the id of it, is recorded.
 
-    Also one that the circumstances have joined: it may carry an id that will turn out to be another submission's.
+    Also one that is joined already, unless its first id or a person says where: it may carry an id, surer than what has
+    joined it, that turns out to be another submission's, or what it shares with one may turn out to be shared by two.
     """
-    if standing.state == inbox.JOINED and not standing.loose:
+    if standing.named or standing.matched_by == MatchedBy.operator:
         return set()
-    ids = (*reading.ids, *((reading.mid,) if reading.mid else ()))
-    return {k for id in ids for k in (id_key(id), base_key(id))} | set(reading.references)
+    ids = {*reading.ids}
+    if reading.mid and standing.matched_by not in _SURER_THAN_A_MESSAGE_ID:
+        ids.add(reading.mid)
+    keys = {k for id in ids for k in (id_key(id), base_key(id))}
+    # ours are known from the start: what one has joined need not wait for it
+    exact = standing.state == inbox.JOINED and not standing.loose
+    return keys if exact else keys | set(reading.references)

@@ -180,14 +180,14 @@ def loose_receipts(
 
 
 def exact_receipts(connection: Connection, submissions: Collection[Submitted]) -> list[Receipt]:
-    """Callbacks and rows of polls that an id or an operator has joined to these submissions."""
+    """Callbacks and rows of polls that an id or an operator has joined to these submissions; their joins stand."""
     c, x = t.callbacks.c, t.exchanges.c
     by_id = {s.id: s for s in submissions}
     calls = {s.call for s in submissions}
-    query = sa.select(*_RECEIPT, c.submission_id).where(c.state == "joined", c.matched_by.in_(_SURE))
-    found = [
-        receipt_of(row) for row in _each(connection, query, c.call_id, calls) if row.submission_id in by_id
-    ]
+    query = sa.select(*_RECEIPT, c.submission_id, c.matched_by).where(
+        c.state == "joined", c.matched_by.in_(_SURE)
+    )
+    found = [_joined(row) for row in _each(connection, query, c.call_id, calls) if row.submission_id in by_id]
     polls = (x.id, x.answered_at, x.readings, x.submission_id)
     for id, answered_at, readings, submission in bulk.select(
         connection, polls, x.call_id, calls, also=" AND kind = 'ask'"
@@ -204,6 +204,14 @@ def exact_receipts(connection: Connection, submissions: Collection[Submitted]) -
             for n, said in enumerate((readings or ()) if submission in by_id else ())
         ]
     return found
+
+
+def of_one_id(connection: Connection, account: str, key: str) -> set[str]:
+    """The callbacks that are surely joined to submissions with this id, where it is not one's alone (any more)."""
+    submissions = submitted_by_keys(connection, account, full={key})
+    if len(submissions) < 2:
+        return set()
+    return {r.id for r in exact_receipts(connection, submissions) if r.asked_for is None}
 
 
 def twin_receipts(connection: Connection, account: str, twins: Collection[str]) -> list[Receipt]:

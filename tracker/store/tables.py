@@ -250,7 +250,7 @@ class CallbackRow(SQLModel, table=True):
 
 
 class WaitingKeyRow(SQLModel, table=True):
-    """An id by which an unjoined callback waits for its submission."""
+    """An id by which a callback waits for its submission, until its own first id has joined it."""
 
     __tablename__ = "waiting_keys"
 
