@@ -28,6 +28,7 @@ WORDS: dict[str, tuple[CallStatus | None, Reason | None]] = {
     "RINGING": (CallStatus.ringing, None),
     "QUEUED": (CallStatus.queued, None),
     "VOICEMAIL": (None, None),
+    "FAX": (None, None),
 }
 
 

@@ -390,6 +390,18 @@ def test_that_a_phone_rang_or_was_to_ring_contradicts_no_outcome() -> None:
         assert verdict(receipt(20, said("BUSY")), [FIRST], exact) == joined(1, BY_TIME)
 
 
+@pytest.mark.parametrize(
+    ("word", "other"), [("VOICEMAIL", "BUSY"), ("BUSY", "VOICEMAIL"), ("VOICEMAIL", "FAX")]
+)
+def test_a_word_that_we_do_not_know_contradicts_no_other(word: str, other: str) -> None:
+    """It may be on the way to the other, or the other's new name; and it is shown. Other times contradict as ever."""
+    exact = replace(EXACT, reading=said(word, 5, 9, ids=(UUID,)))
+    assert verdict(receipt(20, said(other)), [FIRST], exact) == joined(1, BY_TIME)
+    assert verdict(receipt(20, said(other, 5, 9)), [FIRST], exact) == joined(1, BY_TIME)
+    assert verdict(receipt(20, said(other, 6, 10)), [FIRST], exact) == orphan("contradicted", 1)
+    assert verdict(receipt(700, said(other)), [FIRST, SECOND], exact) == orphan("ambiguous", 1, 2)
+
+
 def test_with_interval_nothing_contradicts_for_there_are_several_dials() -> None:
     r = receipt(700, said("NOANSWER", 605, 635))
     assert verdict(r, [replace(FIRST, interval=5)], EXACT) == joined(1, BY_TIME)

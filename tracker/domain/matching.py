@@ -313,10 +313,11 @@ def _by_number_and_time(
 def contradicts(a: Reading, b: Reading) -> bool:
     """Whether two records cannot be the same one: another word, start or end.
 
-    What one of them does not say is no contradiction; neither is that a phone rang, or was to ring, before its outcome.
+    What one of them does not say is no contradiction; neither is that a phone rang, or was to ring, before its outcome,
+    nor a word that we do not know, for it may mean that, or be another name of what the other says.
     """
-    words = {word_key(a.word), word_key(b.word)} - {""}
-    if len(words) > 1 and not (a.status in OPEN or b.status in OPEN):
+    words = {word_key(r.word) for r in (a, b) if r.status is not None and r.status not in OPEN} - {""}
+    if len(words) > 1:
         return True
     if same_moments(a, b) is not None:
         return False
