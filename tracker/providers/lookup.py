@@ -69,12 +69,12 @@ class Lookup:
 
     def all(self, names: Sequence[str]) -> list[Any]:
         """Every value of these names, the surest first; among equals in the order of `names`."""
-        return [
-            value if layer is None else layer[value]
-            for group, layer in self._named
-            for name in names
-            for value in group.get(name, ())
-        ]
+        found: list[Any] = []
+        for group, layer in self._named:
+            for name in names:
+                if values := group.get(name):
+                    found += values if layer is None else [layer[key] for key in values]
+        return found
 
     def first(self, names: Sequence[str], read: Callable[[Any], Value | None]) -> Value | None:
         """The first value of these names that `read` can make something of."""

@@ -89,8 +89,11 @@ def _ids(fields: Lookup, keys: Mapping[str, str]) -> tuple[str, ...]:
     candidates = [v for name in ("id", "submission") if name in keys for v in fields.at(keys[name])]
     for names in (ID, PARENT_ID, OTHER_IDS):  # surest first
         candidates += fields.all(names)
-    found = [values.identifier(value) for value in candidates]
-    return tuple(dict.fromkeys([i for i in found if i and not _REFERENCE.fullmatch(i)]))
+    ids: dict[str, None] = {}
+    for value in candidates:
+        if (found := values.identifier(value)) and not _REFERENCE.fullmatch(found):
+            ids[found] = None
+    return tuple(ids)
 
 
 def _references(texts: Sequence[str]) -> tuple[str, ...]:
