@@ -188,7 +188,7 @@ def refused_backups(folder: Path) -> dict[str, str]:
     half = (folder / "backup.db").read_bytes()
     (folder / "half.db").write_bytes(half[: len(half) // 2])
     return {
-        "text.db": "not a database",
+        "text.db": "no SQLite database",
         "empty.db": "empty",
         "foreign.db": "not tracker's",
         "newer.db": "older than the database",
@@ -206,6 +206,9 @@ def test_what_is_no_backup_changes_nothing(used: Cli) -> None:
         assert refused.exit_code == 1, name
         assert words in refused.stderr
         assert len(refused.stderr.splitlines()) == 1
+        if name in ("text.db", "empty.db", "foreign.db", "nothing.db"):
+            assert name in refused.stderr
+            assert "tracker.toml" not in refused.stderr, "the configuration has nothing to do with it"
     assert names(used.folder) == before
     assert used.json("calls")["data"]
 

@@ -291,11 +291,37 @@ def test_an_empty_database_is_said_and_not_made(cli: Cli, provider: RecordingPro
     for command in (["calls"], ["show", "x"], ["inbox", "list"]):
         result = cli(*command)
         assert result.exit_code == 1
+        assert "does not exist yet" in result.stderr
         assert "tracker db upgrade" in result.stderr
         assert str(cli.folder / "tracker.db") in result.stderr
         assert str(cli.folder / "tracker.toml") in result.stderr
         assert len(result.stderr.splitlines()) == 1
     assert not (cli.folder / "tracker.db").exists()
+
+
+def test_a_directory_that_is_not_there_is_said(
+    cli: Cli, provider: RecordingProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.configure(provider.base_url)
+    monkeypatch.setenv("TRACKER_DATABASE__URL", f"sqlite:///{cli.folder}/nowhere/tracker.db")
+    for command in (["calls"], ["inbox", "list"], ["call", NUMBER, "--flow", "24"]):
+        result = cli(*command)
+        assert result.exit_code == 1
+        assert f"There is no directory {cli.folder}/nowhere" in result.stderr
+        assert "db upgrade" not in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_variable_that_was_meant_as_a_setting_is_said(
+    cli: Cli, placed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKER_DATABASE_URL", "sqlite:///another.db")
+    result = cli("calls", "--json")
+    assert [call["id"] for call in json.loads(result.stdout)["data"]] == [placed]
+    assert result.stderr == (
+        "TRACKER_DATABASE_URL is ignored, for it has single underscores; the setting is TRACKER_DATABASE__URL.\n"
+    )
+    assert "TRACKER_DATABASE__URL" in " ".join(c["message"] for c in cli.json("doctor", code=1)["checks"])
 
 
 def test_nothing_found_is_no_failure(cli: Cli, provider: RecordingProvider) -> None:

@@ -133,6 +133,8 @@ def test_every_problem_is_named_at_once_one_per_line() -> None:
         ("dialling = 'maybe'", "must be 'live', 'allowlist' or 'off'"),
         ("allow_to = ['91886713XXXX']", "only digits, one leading +"),
         ("allow_to = ['123']", "not a valid telephone number"),
+        ("allow_to = ['123', '+918919525224', '45']", "'123': not a valid telephone number"),
+        ("allow_to = ['123', '+918919525224', '45']", "'45': not a valid telephone number"),
     ],
 )
 def test_a_wrong_value_is_told_what_is_allowed(line: str, allowed: str) -> None:
@@ -229,3 +231,34 @@ def test_a_variable_that_is_no_json_is_named(text: str) -> None:
 def test_a_value_where_a_table_belongs() -> None:
     assert refusal('server = "x"') == "server (tracker.toml): must be a table"
     assert refusal("accounts = 1") == "accounts (tracker.toml): must be a table"
+
+
+def test_with_a_wrong_region_only_numbers_with_their_country_code_are_judged() -> None:
+    message = refusal("[accounts.a]\nallow_to = ['+1', '123']\nregion = 'XX'")
+    assert "accounts.a.region" in message
+    assert "'+1': not a valid telephone number" in message
+    assert "'123': " not in message
+
+
+def test_a_variable_with_single_underscores_is_warned_of() -> None:
+    """Container platforms invent such names, so it is no error; but whoever wrote it means something by it."""
+    settings = load_settings(
+        {
+            "TRACKER_SERVER_PORT": "tcp://10.0.0.1:8000",
+            "TRACKER_DATABASE_URL": "postgresql://u:secret@h/d",
+            "TRACKER_SERVER_API_TOKEN_FILE": "/run/secrets/token",
+            "TRACKER_ACCOUNTS_THUNDERSMS_ACCESS_TOKEN": "t",
+            "TRACKER_ACCOUNTS__A__ACCESS_TOKEN": "t",
+            "TRACKER_CONFIG": "",
+            "TRACKER_PORT_8000_TCP_ADDR": "10.0.0.1",
+            "TRACKER_TEST_POSTGRES_URL": "x",
+            "TRACKER_DATABASE": "x",
+        }
+    )
+    ignored = [w for w in settings.warnings() if "ignored" in w]
+    assert [(w.split()[0], w.split()[-1]) for w in ignored] == [
+        ("TRACKER_ACCOUNTS_THUNDERSMS_ACCESS_TOKEN", "TRACKER_ACCOUNTS__THUNDERSMS__ACCESS_TOKEN"),
+        ("TRACKER_DATABASE_URL", "TRACKER_DATABASE__URL"),
+        ("TRACKER_SERVER_API_TOKEN_FILE", "TRACKER_SERVER__API_TOKEN_FILE"),
+    ]
+    assert "secret" not in " ".join(ignored)

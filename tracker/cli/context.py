@@ -12,16 +12,21 @@ if TYPE_CHECKING:
     from tracker.store.database import Database
 
 
-def configured() -> Settings:
+def configured(*, warn: bool = True) -> Settings:
     """The settings, and a log that tells people at a terminal only what they should look at.
 
-    The log goes to standard error. Raises ConfigurationError.
+    The log goes to standard error, and so do variables that were probably meant as settings (unless not `warn`). Raises
+    ConfigurationError.
     """
+    import typer
+
     from tracker.logs import configure_logs
     from tracker.settings import load_settings
 
     settings = load_settings()
     configure_logs(secrets=settings.secrets(), level="warning")
+    for warning in settings.misnamed if warn else ():
+        typer.echo(f"{warning}.", err=True)
     return settings
 
 
@@ -32,12 +37,19 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
     create: an SQLite file that does not exist is made; a server's empty database never is, for that is the work of
     `tracker db upgrade` or `tracker serve`. Raises SchemaMismatch, StorageUnavailable, ConfigurationError.
     """
+    from tracker.errors import ConfigurationError
     from tracker.store.database import Database
     from tracker.store.schema import prepare
 
     with located(settings):
         database = Database(settings.database_url)
         try:
+            if database.path is not None and not (folder := database.path.absolute().parent).is_dir():
+                named = settings.config_file.absolute() if settings.config_file else settings.no_file()
+                raise ConfigurationError(
+                    f"There is no directory {folder} for the database {database.path.absolute()}: make it, or correct "
+                    f"database.url (configuration: {named})."
+                )
             prepare(database, create=create and database.is_sqlite)
             yield database
         finally:

@@ -37,7 +37,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print the checks a
         show(Words(text=f"{check.name}: {check.message}", before=Text(f"{check.state.value:6}", style)))
 
     try:
-        settings = configured()
+        settings = configured(warn=False)
     except ConfigurationError as error:
         for problem in str(error).splitlines():
             tell(Check(name="configuration", state=State.fail, message=problem))

@@ -35,12 +35,14 @@ def restore(
 ) -> Restored:
     """Put the backup `source` in the place of the database at `path`, with dialling paused.
 
-    Raises NotFound where there is no such file, Conflict while another process has the database open, SchemaMismatch
-    where the backup is none of tracker's or is newer than this version, StorageUnavailable where it is damaged, or
-    something cannot be written. Whatever is raised, the database is as it was.
+    Raises NotFound where there is no such file, Conflict while another process has the database open, where the backup
+    is none of tracker's or is newer than this version, StorageUnavailable where it is damaged, or something cannot be
+    written. Whatever is raised, the database is as it was.
     """
     if not source.is_file():
         raise NotFound(f"There is no file {source}.")
+    if not backup.is_sqlite(source):
+        raise Conflict(f"{source} is no SQLite database; name a file that `tracker db backup` wrote.")
     if path.exists() and source.samefile(path):
         raise Conflict(f"{source} is the database itself; name a backup of it.")
     with replacing.alone_with(path), backup.beside(path) as copy:
@@ -59,9 +61,11 @@ def _made_safe(
     try:
         found = schema.current(database)
         if found is None:
-            raise SchemaMismatch(f"{source} is empty: it is no backup of tracker's.")
+            raise Conflict(f"{source} is empty: it is no backup of tracker's.")
         _, after = schema.upgrade(database)
         aftermath = after_restore(database, clock, progress)
+    except SchemaMismatch as error:  # of the backup, whatever database is configured
+        raise Conflict(f"{source}: {error}") from None
     finally:
         database.close()
     backup.come_home(copy)

@@ -12,7 +12,7 @@ import phonenumbers
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from tracker.domain.accounts import LACKS_CREDENTIALS, Account, Dialling, VariablesEncoding
-from tracker.domain.numbers import parse_bridge, parse_number
+from tracker.domain.numbers import InvalidNumber, parse_bridge, parse_number
 from tracker.settings.values import (
     Digits,
     MaskPassword,
@@ -206,10 +206,18 @@ class AccountSettings(Section):
     @field_validator("allow_to")
     @classmethod
     def _allow_to(cls, values: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        # Where the region is wrong, that is the problem to report.
-        return (
-            tuple(parse_number(v, info.data["region"]) for v in values) if "region" in info.data else values
-        )
+        numbers, wrong = [], []
+        for value in values:
+            # where the region is wrong, that is the problem to report, but a country code needs none
+            if "region" not in info.data and not value.strip().startswith("+"):
+                continue
+            try:
+                numbers.append(parse_number(value, info.data.get("region", "IN")))
+            except InvalidNumber as error:
+                wrong.append(f"{value[:40]!r}: {error}")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return tuple(numbers)
 
     def value(self, name: str) -> Account:
         """This account as the plain value that the rest of the program is handed."""

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from tracker.errors import ConfigurationError
 from tracker.redaction import MASK, mask_url_password
+from tracker.settings.misnamed import misnamed
 from tracker.settings.schema import Settings
 from tracker.settings.sources import (
     FromFile,
@@ -57,7 +58,7 @@ def load_settings(environ: Mapping[str, str] | None = None, path: Path | None = 
         problems += [_explained(detail, origins) for detail in error.errors(include_url=False)]
     if settings is None or problems:
         raise ConfigurationError("\n".join(dict.fromkeys(problems)))
-    settings._config_file = file
+    settings._config_file, settings._misnamed = file, tuple(misnamed(environ))
     return settings
 
 

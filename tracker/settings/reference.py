@@ -24,7 +24,8 @@ environment alone will do. `tracker.example.toml` is one to start from.
 
 Every setting can also come from the environment, as `TRACKER_SECTION__KEY` with two underscores between the names, and
 the environment wins, key by key. Lists and tables are JSON there: `TRACKER_SERVER__TRUSTED_PROXIES='["10.0.0.0/8"]'`.
-Other variables that begin with `TRACKER_` are ignored.
+Other variables that begin with `TRACKER_` are ignored; of one that a second underscore would make a setting, such as
+`TRACKER_DATABASE_URL`, commands and the log warn.
 
 A **secret** `x` can be given as `x_file`, the path of a file that holds it, in the file as in the environment (relative
 paths start at the working directory; line ends after the secret are dropped). Giving both in one place is an error;

@@ -145,6 +145,7 @@ class Settings(Section):
     )
 
     _config_file: Path | None = PrivateAttr(None)
+    _misnamed: tuple[str, ...] = PrivateAttr(())
 
     @field_validator("accounts")
     @classmethod
@@ -213,7 +214,7 @@ class Settings(Section):
         """These settings with another address to listen on, where one is given."""
         given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
         changed = self.model_copy(update={"server": self.server.model_copy(update=given)})
-        changed._config_file = self._config_file
+        changed._config_file, changed._misnamed = self._config_file, self._misnamed
         return changed
 
     def require_accounts(self) -> None:
@@ -230,6 +231,11 @@ class Settings(Section):
             "`tracker init` write another file"
         )
 
+    @property
+    def misnamed(self) -> tuple[str, ...]:
+        """A sentence for each variable of the environment that is ignored and was probably meant as a setting."""
+        return self._misnamed
+
     def lacks(self) -> list[str]:
         """What does not work of the accounts, one sentence each, while callbacks can be taken."""
         return [
@@ -238,7 +244,7 @@ class Settings(Section):
 
     def warnings(self) -> list[str]:
         """What works but is probably not meant, one sentence each; for the log at start-up and for `tracker doctor`."""
-        found = []
+        found = [*self._misnamed]
         if not self.accounts:
             found.append("no account is configured: nothing can be placed and every callback is refused")
         if self.server.public_url and is_plain_http(self.server.public_url):

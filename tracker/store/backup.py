@@ -20,6 +20,7 @@ from typing import Final
 from tracker.errors import Conflict, StorageUnavailable
 
 #: how long SQLite waits for a lock that another process holds, in seconds
+_HEADER: Final = b"SQLite format 3\x00"
 _BUSY_S: Final = 5.0
 #: what a person wants to know of a copy: is everything in it?
 COUNTED: Final = ("calls", "submissions", "events", "callbacks")
@@ -92,6 +93,15 @@ def copy(source: Path, target: Path, *, in_use: bool) -> None:
         # the copied header says "log"; whoever opens the copy shall need, and make, no second file
         written.execute("PRAGMA journal_mode=DELETE").fetchone()
     _flush(target)
+
+
+def is_sqlite(path: Path) -> bool:
+    """Whether a file begins as SQLite's do; an empty one is an empty database."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_HEADER)) in (_HEADER, b"")
+    except OSError:
+        return True  # what cannot be read is said by whoever reads it
 
 
 def look_into(path: Path) -> Contents:

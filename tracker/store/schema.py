@@ -32,6 +32,9 @@ _TABLES: Final = {
 }
 
 _EMPTY: Final = "The database is empty; run `tracker db upgrade`"
+_MISSING: Final = (
+    "The database does not exist yet; run `tracker db upgrade`, or `tracker serve`, which makes it"
+)
 
 #: alembic keeps its state in module globals while it runs
 _alembic: Final = threading.Lock()
@@ -47,7 +50,7 @@ def prepare(database: Database, *, create: bool) -> None:
     if found is None and create:
         upgrade(database)
     elif found is None:
-        raise SchemaMismatch(_EMPTY)
+        raise SchemaMismatch(_EMPTY if database.path is None or database.path.exists() else _MISSING)
     elif found != head() and not _is_able(database, found):
         raise SchemaMismatch(database.read(lambda c: _mismatch(c, found)))
 
