@@ -21,7 +21,7 @@ from bench import postgres, servers
 from bench.contest import NAMES, Contest, Lengths
 from bench.fill import fill
 from bench.plan import Plan
-from bench.reading import OPEN, SPAN, Reader, callbacks_coming_in, cases, verdict
+from bench.reading import OPEN, ROUNDS, SPAN, Reader, callbacks_coming_in, cases, together, verdict
 from bench.report import crowded, machine, medians, show, show_profile, show_reading
 from bench.stories import quieten
 
@@ -107,7 +107,7 @@ def writing(
 @app.command()
 def reading(
     sizes: Annotated[str, typer.Option(help="Numbers of calls, smallest first.")] = "100000,1000000",
-    times: Annotated[int, typer.Option(min=20, help="So often each question is put.")] = 300,
+    times: Annotated[int, typer.Option(min=60, help="So often each question is put, in three rounds.")] = 300,
     rate: Annotated[float, typer.Option(help="Callbacks a second that come in meanwhile.")] = 300.0,
     only: Annotated[str, typer.Option(help="sqlite, postgresql or both.")] = "sqlite,postgresql",
     folder: Folder = None,
@@ -177,17 +177,19 @@ def _read(
     say(f"filling {engine} with {plan.count:,} calls")
     fill(url, plan, open_calls=OPEN)
     os.sync()  # what was filled is no longer being written when the questions come
-    found = {}
+    rounds: dict[str, list[dict[str, Any]]] = {}
     with (
         servers.tracker(room, url) as running,
         closing(Reader(running, plan)) as reader,
         callbacks_coming_in(running, plan, room, rate),
     ):
-        for case in cases(plan):
-            reader.measure(case, 20)  # statements that are new to the server count in no figure
-            found[case.name] = reader.measure(case, times)
-            say(f"    {case.name}: {_told(found[case.name])}")
-    return found
+        for number in range(1, ROUNDS + 1):
+            for case in cases(plan):
+                if number == 1:
+                    reader.measure(case, 20)  # statements that are new to the server count in no figure
+                rounds.setdefault(case.name, []).append(reader.measure(case, -(-times // ROUNDS)))
+                say(f"    {case.name}, round {number}: {_told(rounds[case.name][-1])}")
+    return {name: together(found) for name, found in rounds.items()}
 
 
 def _too_slow(

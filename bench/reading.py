@@ -9,10 +9,11 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -39,6 +40,9 @@ _ROUTE: Final = "/api/v1/calls"
 #: milliseconds inside the server, at p95
 CALL_MS: Final = 5.0
 PAGE_MS: Final = 30.0
+
+#: each question comes round so often, so that one bad second of the machine is in one of its figures only
+ROUNDS: Final = 3
 
 Question = Callable[[random.Random], dict[str, str]]
 
@@ -246,6 +250,16 @@ def callbacks_coming_in(running: Running, plan: Plan, folder: Path, rate: float)
         thread.join()
     if failed:
         raise failed[0]
+
+
+def together(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of one kind of question of all rounds: medians of the times."""
+    found: dict[str, Any] = {
+        name: statistics.median(told[name] for told in rounds) for name in ("p50_ms", "p95_ms", "max_ms")
+    }
+    return found | {
+        "empty": sum(told["empty"] for told in rounds), "largest": max(told["largest"] for told in rounds)
+    }  # fmt: skip
 
 
 def verdict(small: dict[str, Any] | None, large: dict[str, Any], most_ms: float) -> list[str]:

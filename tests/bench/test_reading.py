@@ -12,7 +12,7 @@ import pytest
 from bench import servers
 from bench.fill import fill
 from bench.plan import Plan
-from bench.reading import OPEN, SPAN, Case, Reader, cases, verdict
+from bench.reading import OPEN, SPAN, Case, Reader, cases, together, verdict
 from tracker.store.queries import CallFilter
 
 PLAN = Plan(OPEN + 50, span=SPAN)
@@ -50,3 +50,12 @@ def test_a_real_server_answers_each_question_and_its_log_says_how_long_it_took(t
 def test_a_verdict_is_about_the_limit_and_the_growth(small: float, large: float, wrong: list[str]) -> None:
     case = Case(name="page", most_ms=30.0, ask=lambda chance: {})
     assert verdict({"p95_ms": small}, {"p95_ms": large}, case.most_ms) == wrong
+
+
+def test_a_bad_second_of_the_machine_is_in_one_round_only() -> None:
+    rounds = [
+        {"p50_ms": 1.0, "p95_ms": 2.0, "max_ms": 3.0, "empty": 1, "largest": 50},
+        {"p50_ms": 1.1, "p95_ms": 40.0, "max_ms": 90.0, "empty": 0, "largest": 3},
+        {"p50_ms": 0.9, "p95_ms": 2.2, "max_ms": 4.0, "empty": 2, "largest": 50},
+    ]
+    assert together(rounds) == {"p50_ms": 1.0, "p95_ms": 2.2, "max_ms": 4.0, "empty": 3, "largest": 50}
