@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,22 +20,47 @@ from tests.chaos.run import Report, obedient_postgres, run
 _SHOWN = 40
 
 
-def main() -> int:
-    # the reckoning reads everything, and has nothing to say until it is through
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    asked = argparse.ArgumentParser(
+def asked(words: list[str]) -> argparse.Namespace:
+    """What these words of the command line ask for. Ends the process where they ask for nothing that can be."""
+    parser = argparse.ArgumentParser(
         prog="scripts/chaos",
         description="Places calls and brings callbacks while servers and workers are killed, held up and stopped, and"
         " the database goes away; then holds what is stored against what was answered. Exit status 1 if a promise is"
         " broken.",
     )
-    asked.add_argument("--seed", type=int, help="the schedule of faults; a new one where it is not given")
-    asked.add_argument("--minutes", type=float, default=2.0, help="how long faults are brought (default: 2)")
-    asked.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
-    asked.add_argument(
-        "--pause", type=float, default=0.2, help="seconds between two calls of each of 4 callers"
+    parser.add_argument("--seed", type=int, help="the schedule of faults (default: a new one, which is told)")
+    parser.add_argument(
+        "--minutes",
+        type=_more_than_none,
+        default=2.0,
+        help="how long faults are brought (default: %(default)g)",
     )
-    given = asked.parse_args()
+    parser.add_argument(
+        "--database",
+        choices=["sqlite", "postgresql"],
+        default="sqlite",
+        help="which one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--pause",
+        type=_more_than_none,
+        default=0.2,
+        help="seconds between two calls of each of 4 callers (default: %(default)g)",
+    )
+    return parser.parse_args(words)
+
+
+def _more_than_none(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not more than nothing")
+    return value
+
+
+def main() -> int:
+    # the reckoning reads everything, and has nothing to say until it is through
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    given = asked(sys.argv[1:])
     os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # for the processes
     seed = randrange(10**6) if given.seed is None else given.seed
     began = time.monotonic()

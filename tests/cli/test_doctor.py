@@ -85,6 +85,7 @@ def test_all_is_well(cli: Cli, base_url: str) -> None:
     assert {name: state for name, (state, _) in found.items()} == {
         "configuration": "ok",
         "database": "ok",
+        "dialling thundersms": "ok",
         "provider thundersms": "ok",
         "clock thundersms": "ok",
         "callbacks thundersms": "ok",
@@ -210,6 +211,27 @@ def test_a_database_that_is_no_database_fails_with_its_path(cli: Cli, base_url: 
     state, message = checks(cli, code=1)["database"]
     assert state == "fail"
     assert str(cli.folder / "tracker.db") in message
+
+
+@pytest.mark.parametrize(
+    ("lines", "state", "words"),
+    [
+        ("", "ok", "live: every number can be dialled"),
+        (
+            'dialling = "allowlist"\nallow_to = ["+918919525224", "+918867130003"]',
+            "ok",
+            "+918867130003, +918919525224",
+        ),
+        ('dialling = "allowlist"', "warn", "allow_to is empty"),
+        ('dialling = "off"', "ok", "off: no number is dialled"),
+    ],
+)
+def test_it_says_who_can_be_dialled(cli: Cli, base_url: str, lines: str, state: str, words: str) -> None:
+    configure(cli, base_url, None)
+    with (cli.folder / "tracker.toml").open("a") as file:
+        file.write(lines + "\n")
+    found = checks(cli, code=0)["dialling thundersms"]
+    assert (found[0], words in found[1]) == (state, True), found
 
 
 def test_an_account_without_a_token_fails(cli: Cli, base_url: str) -> None:

@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 from typing import Final
 from urllib.parse import urlencode
 
-from tracker.domain.accounts import Account
+from tracker.domain.accounts import Account, Dialling
 from tracker.errors import ConfigurationError, ProviderError, StorageUnavailable, TrackerError
 from tracker.providers.base import Failure, Outgoing, Reply
 from tracker.providers.registry import provider_named
@@ -28,6 +28,8 @@ from tracker.store.database import Database
 _CLOCK_MAY_DIFFER: Final = timedelta(seconds=60)
 #: the provider waits as long for the answer to a callback
 _CALLBACK_PATIENCE_S: Final = 3.0
+#: of those that may be dialled, so many are named
+_NUMBERS_TOLD: Final = 5
 
 
 class State(StrEnum):
@@ -133,6 +135,22 @@ def _not_there_yet(name: str, path: Path) -> Check:
         )
         return Check(name=name, state=State.fail, message=message)
     message = f"{path} does not exist yet; `tracker serve` and `tracker call` make it"
+    return Check(name=name, state=State.ok, message=message)
+
+
+def check_dialling(account: Account) -> Check:
+    """Whom this account can call at all."""
+    name = f"dialling {account.name}"
+    if account.dialling is Dialling.off:
+        return Check(name=name, state=State.ok, message="off: no number is dialled; calls are canceled")
+    if account.dialling is Dialling.live:
+        return Check(name=name, state=State.ok, message="live: every number can be dialled")
+    if not account.allow_to:
+        message = "allowlist, and allow_to is empty: no number is dialled; enter yours there"
+        return Check(name=name, state=State.warn, message=message)
+    numbers = sorted(account.allow_to)
+    more = f" and {len(numbers) - _NUMBERS_TOLD} more" if len(numbers) > _NUMBERS_TOLD else ""
+    message = f"allowlist: only {', '.join(numbers[:_NUMBERS_TOLD])}{more} can be dialled"
     return Check(name=name, state=State.ok, message=message)
 
 
@@ -245,5 +263,6 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     yield from check_configuration(settings)
     yield from check_database(settings)
     for account in settings.account_values().values():
+        yield check_dialling(account)
         yield from check_provider(account)
         yield check_callbacks(settings, account)

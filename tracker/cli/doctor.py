@@ -11,7 +11,7 @@ from tracker.cli import app
 
 @app.command()
 def doctor(json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False) -> None:
-    """Check configuration, database, the token at the provider, the clock, and the public address.
+    """Check configuration, database, who can be dialled, the token at the provider, the clock, and the public address.
 
     Places no call. Exit status 1 where a check fails; warnings do not count.
     """

@@ -86,7 +86,8 @@ def _screen(found: Facts, *, utc: bool) -> Table:
     row("unconfirmed", str(standing["unconfirmed_submissions"]))
     for name, told in standing["accounts"].items():
         heard = f"{length(told['silent_s'])} ago" if told["silent_s"] is not None else "never"
-        row(f"account {name}", f"last callback {heard}, {told['open_submissions']} submissions open")
+        several = "" if told["open_submissions"] == 1 else "s"
+        row(f"account {name}", f"last callback {heard}, {told['open_submissions']} submission{several} open")
     for counted in standing["counts"]:
         of = f" of {counted['account']}" if counted["account"] else ""
         last = short_time(counted["last_at"], utc=utc)
