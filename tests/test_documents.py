@@ -22,11 +22,13 @@ from tracker.domain.accounts import Account
 from tracker.domain.calls import CallStatus
 from tracker.domain.events import EventType, MatchedBy, Source
 from tracker.errors import InvalidInput
+from tracker.flow import receiving
 from tracker.flow.requests import read_request
 from tracker.providers.thundersms.words import STATUSES, normalised
 from tracker.settings import load_settings
 from tracker.settings.sources import all_keys
 from tracker.store.inbox import STATES
+from tracker.web import bodies, callbacks, limits, problems
 from tracker.web.app import create_app
 from tracker.web.problems import of_tracker
 
@@ -281,3 +283,33 @@ def test_the_error_shown_is_the_one_that_is_answered() -> None:
         read_request(wish, {"thundersms": Account(name="thundersms")})
     answer = of_tracker(Request({"type": "http"}), raised.value)
     assert json.loads(bytes(answer.body)) == shown
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    """Each as the reference says it, and as the operator is told it."""
+    reference = text_of("docs/reference/http.md").split("## Limits")[1].split("\n## ")[0]
+    told = " ".join(
+        text_of("docs/how-to/deploy-small-machine.md").split("### Limits")[1].split("\n### ")[0].split()
+    )
+    mib, kib = 1024 * 1024, 1024
+    for figure, in_reference, in_how_to in (
+        (limits.URL_BYTES // kib, "| the address of a request | {} KiB |", "the address {} KiB of it"),
+        (limits.HEAD_BYTES // kib, "headers | {} KiB; 100 |", "may have {} KiB together"),
+        (limits.HEADERS, "| 32 KiB; {} |", None),
+        (limits.HEAD_S, "from their first byte on | {} s |", "have {} seconds for address and headers"),
+        (bodies.MOST_BYTES // mib, "| a body | {} MiB |", "A body may have {} MiB"),
+        (limits.BODY_S, "| time for a body | {} s, and", "and {} for a body"),
+        (limits.BODIES_BYTES // mib, "of all requests together | {} MiB |", None),
+        (receiving.QUEUE_ROWS, "wait for their commit | {:,}, and", "{:,} callbacks, and"),
+        (receiving.QUEUE_BYTES // mib, "5,000, and {} MiB of them", "and {} MiB of them, may wait"),
+        (limits.IDLE_S, "| an idle connection | {} s |", "is closed after {} seconds"),
+        (limits.CONNECTIONS, "| connections | {:,}, or", "**{:,} connections**"),
+        (problems.RETRY_AFTER_S, None, "`Retry-After: {}`"),
+        (callbacks.STORE_WITHIN_S, None, "within {} seconds"),
+    ):
+        whole = int(figure) if figure == int(figure) else figure
+        if in_reference:
+            assert in_reference.format(whole) in reference
+        if in_how_to:
+            assert in_how_to.format(whole) in told
+    assert limits.BODY_BYTES_A_SECOND == 1024
