@@ -336,6 +336,7 @@ def test_a_retry_waits_for_the_open_attempt_and_for_force(
     provider.sends.append(accepted(PROVIDERS_ID))
     call = serving.place()["id"]
     assert is_problem(serving.api("POST", f"/calls/{call}/retry"), 409)
+    assert is_problem(serving.api("POST", f"/calls/{call}/retry", {"force": True}), 409)
 
     serving.callback({"id": PROVIDERS_ID, "status": "ANSWER"})
     serving.settled(call)
