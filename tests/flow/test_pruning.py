@@ -282,7 +282,7 @@ def test_the_file_becomes_shorter(
     house.clock.forward(days=401)
     done = prune(house)
     assert done.given_back > 1_900_000
-    assert len(steps) < done.given_back / 4096 / 10  # many pages in each
+    assert len(steps) < done.given_back / 8192 / 10  # many pages in each
     assert size() == before - done.given_back
 
 

@@ -116,6 +116,7 @@ def test_a_new_sqlite_file_is_laid_out_to_last(sqlite: Database, path: Path) -> 
             "journal_mode",
             "synchronous",
             "foreign_keys",
+            "page_size",
             "auto_vacuum",
             "secure_delete",
             "busy_timeout",
@@ -126,6 +127,7 @@ def test_a_new_sqlite_file_is_laid_out_to_last(sqlite: Database, path: Path) -> 
         "journal_mode": "wal",
         "synchronous": 2,
         "foreign_keys": 1,
+        "page_size": 8192,
         "auto_vacuum": 2,
         "secure_delete": 1,
         "busy_timeout": 5000,
@@ -133,7 +135,20 @@ def test_a_new_sqlite_file_is_laid_out_to_last(sqlite: Database, path: Path) -> 
     plain = sqlite3.connect(path)  # what is in the file, and not only in our connection
     assert plain.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert plain.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+    assert plain.execute("PRAGMA page_size").fetchone() == (8192,)
     plain.close()
+
+
+def test_a_file_with_pages_of_another_size_is_used_as_it_is(path: Path) -> None:
+    """As a version before made it."""
+    before = sqlite3.connect(path)
+    before.execute("PRAGMA page_size=4096")
+    before.execute("CREATE TABLE old (x)")
+    before.close()
+    database = _with_counters(f"sqlite:///{path}")
+    assert database.read(lambda c: c.exec_driver_sql("PRAGMA page_size").scalar()) == 4096
+    assert database.read(_values) == {"a": 0, "b": 0}
+    database.close()
 
 
 def test_what_may_be_done_again_is_written_like_anything(database: Database) -> None:

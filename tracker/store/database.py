@@ -38,8 +38,10 @@ _REPEATS: Final = 5
 _BUSY_S: Final = 5.0
 #: of the connection that writes on SQLite
 _WRITER_CACHE_KIB: Final = 32 * 1024
+#: of a new SQLite file, in bytes: a batch changes rows all over the place, and costs by the pages that it changes
+_PAGE: Final = 8 * 1024
 #: the length of SQLite's log at which a commit has to empty it: 64 MiB
-_LOG_PAGES: Final = 16 * 1024
+_LOG_PAGES: Final = 64 * 1024 * 1024 // _PAGE
 #: and that at which it is worth doing so beside the commits, in bytes
 _WORTH_A_CHECKPOINT: Final = 4 * 1024 * 1024
 
@@ -297,7 +299,7 @@ def _sqlite(url: URL) -> Engine:
                 # pages of the log after which a commit moves them into the file itself (see `checkpoint`)
                 f"wal_autocheckpoint={_LOG_PAGES}",
                 # what a rush has left of it on the disk is given back
-                f"journal_size_limit={2 * _LOG_PAGES * 4096}",
+                f"journal_size_limit={2 * _LOG_PAGES * _PAGE}",
             ):
                 connection.execute("PRAGMA " + pragma)
         except BaseException:  # nobody else has it yet
@@ -314,9 +316,9 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _lay_out(connection: sqlite3.Connection) -> None:
-    """What is kept in the file: incremental vacuum and the write-ahead log.
+    """What is kept in the file: the size of its pages, incremental vacuum and the write-ahead log.
 
-    auto_vacuum counts only before anything is written, and asking for it takes the write lock: on a new file only.
+    The first two count only before anything is written, and asking for it takes the write lock: on a new file only.
     Switching to the log needs the file alone and does not wait for that; where it is on already, it takes no lock.
     """
     deadline = time.monotonic() + _BUSY_S
@@ -326,6 +328,7 @@ def _lay_out(connection: sqlite3.Connection) -> None:
                 # it will hold numbers and recordings; the log beside it takes its mode from it
                 with contextlib.suppress(OSError):
                     Path(connection.execute("PRAGMA database_list").fetchone()[2]).chmod(0o600)
+                connection.execute(f"PRAGMA page_size={_PAGE}")
                 connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             connection.execute("PRAGMA journal_mode=WAL")
             return
