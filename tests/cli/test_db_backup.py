@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
-from contextlib import closing
+import subprocess
+import sys
+from contextlib import closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from alembic import command
 
 from tests.cli.conftest import NUMBER, Cli
-from tests.processes import Processes
+from tests.processes import Processes, eventually
 from tests.recording_provider import RecordingProvider
-from tracker.store import alone, schema
+from tracker.store import alone, replacing, schema
 from tracker.store.database import Database
 
 
@@ -174,6 +178,37 @@ def test_an_idle_server_is_noticed(used: Cli, tmp_path: Path, provider: Recordin
     assert [n for n in names(used.folder) if n.endswith(".partial")] == []
 
 
+def test_who_opens_the_database_while_it_is_replaced_does_not_work_on_what_was_there(used: Cli) -> None:
+    """It has the old file open already, and waits for it."""
+    path = used.folder / "tracker.db"
+    new = used.folder / "new.db"
+    used("db", "backup", "new.db")
+    environ = os.environ | {"TRACKER_CONFIG": str(used.folder / "tracker.toml")}
+    with replacing.alone_with(path):
+        opening = subprocess.Popen(
+            [sys.executable, "-m", "tracker", "calls"],
+            cwd=used.folder, env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        eventually(lambda: has_open(opening.pid, path), "it should open the database")
+        kept = replacing.replace(path, new, datetime.now(UTC))
+    out, err = opening.communicate(timeout=60)
+    assert (opening.returncode, out) == (1, "")
+    assert "replaced" in err
+    assert "try again" in err
+    assert len(err.splitlines()) == 1
+    assert kept is not None
+    # nothing of it is left that would be taken for the new one's
+    assert used.json("calls")["data"]
+    assert used("db", "check").exit_code == 0
+
+
+def has_open(pid: int, path: Path) -> bool:
+    """Whether a process has this file open."""
+    with suppress(OSError):
+        return any(each.samefile(path) for each in Path(f"/proc/{pid}/fd").iterdir() if each.exists())
+    return False
+
+
 def refused_backups(folder: Path) -> dict[str, str]:
     """Files that are no backups, and what is said of them."""
     (folder / "text.db").write_text("something else entirely" * 100)
@@ -211,6 +246,16 @@ def test_what_is_no_backup_changes_nothing(used: Cli) -> None:
             assert "tracker.toml" not in refused.stderr, "the configuration has nothing to do with it"
     assert names(used.folder) == before
     assert used.json("calls")["data"]
+
+
+def test_a_newer_backup_that_this_version_can_work_with_stays_newer(used: Cli) -> None:
+    used("db", "backup", "newer.db")
+    with closing(sqlite3.connect(used.folder / "newer.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    told = used.json("db", "restore", "newer.db")
+    assert told["schema"] == "9999"
+    out = used("db", "restore", "newer.db").stdout
+    assert "brought up" not in out
 
 
 def test_an_older_backup_is_brought_up_to_date(used: Cli) -> None:

@@ -289,7 +289,15 @@ def _sqlite(url: URL) -> Engine:
     def _configure(connection: Any, _record: object) -> None:
         try:
             connection.isolation_level = None
-            _lay_out(connection)
+            try:
+                _lay_out(connection)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_DBMOVED:
+                    raise
+                # it waited for `tracker db restore`, with what was there before in its hands
+                raise StorageUnavailable(
+                    f"{url.database} was replaced by another file just now: try again"
+                ) from None
             for pragma in (
                 # an answered callback survives the loss of power
                 "synchronous=FULL",
