@@ -21,6 +21,7 @@ from bench import postgres, servers
 from bench.contest import NAMES, Contest, Lengths
 from bench.fill import fill
 from bench.plan import Plan
+from bench.progress import filling
 from bench.reading import OPEN, ROUNDS, SPAN, Reader, callbacks_coming_in, cases, together, verdict
 from bench.report import crowded, machine, medians, show, show_profile, show_reading
 from bench.stories import quieten
@@ -175,7 +176,7 @@ def _read(
     else:
         url = f"sqlite:///{room / f'reading-{plan.count}.db'}"
     say(f"filling {engine} with {plan.count:,} calls")
-    fill(url, plan, open_calls=OPEN)
+    fill(url, plan, open_calls=OPEN, progress=filling(say, plan.count))
     os.sync()  # what was filled is no longer being written when the questions come
     rounds: dict[str, list[dict[str, Any]]] = {}
     with (

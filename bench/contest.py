@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from bench import fill as filling
-from bench import phases, postgres, servers, taught
+from bench import phases, postgres, progress, servers, taught
 from bench.looking import Looker, problems
 from bench.phases import Bodies
 from bench.plan import Plan
 from bench.profiling import Profile, profiled, summed
+from bench.progress import Say, Sparsely
 
 NAMES: Final = {
     "a": "bare Starlette, stores nothing",
@@ -27,7 +28,6 @@ NAMES: Final = {
 }
 #: calls in the databases of (b) and (d), which use few of them
 TAUGHT_CALLS: Final = 100_000
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Contest:
                 taught.fill(url, self._taught_plan)
             else:
                 empty = self._size_when_empty(url)
-                filling.fill(url, self._plan)
+                filling.fill(url, self._plan, progress=progress.filling(self._say, self._plan.count))
                 with Looker(url) as looker:
                     per_call = (looker.size_bytes() - empty) / self._plan.count
                 self.facts[f"{name}_bytes_per_call"] = round(per_call)
@@ -96,9 +96,21 @@ class Contest:
         with self._copied(name) as url, servers.tracker(self._folder, url) as running, Looker(url) as looker:
             bodies = self._bodies("windows")
             sent: list[phases.Sent] = []
+            sparsely = Sparsely(self._say)
+
+            def line(waiting: int) -> str:
+                size = f"{_mb(running.peak_bytes()):.0f} MB at most"
+                return (
+                    f"    {bodies.used:,} of {count:,} callbacks, and more by now; {waiting:,} wait; {size}"
+                )
+
             while bodies.used < count:
                 self._say(f"    {bodies.used:,} of {count:,} callbacks")
-                sent.append(phases.sustain(running, bodies, self._folder, looker, seconds=30)[0])
+                once, _ = phases.sustain(
+                    running, bodies, self._folder, looker, seconds=30,
+                    progress=lambda waiting: sparsely(lambda: line(waiting)),
+                )  # fmt: skip
+                sent.append(once)
             phases.settle(looker)
             peak = running.peak_bytes()
             return {

@@ -116,10 +116,16 @@ def settle(looker: Looker) -> float:
 
 
 def sustain(
-    running: Running, bodies: Bodies, folder: Path, looker: Looker, *, seconds: float
+    running: Running,
+    bodies: Bodies,
+    folder: Path,
+    looker: Looker,
+    *,
+    seconds: float,
+    progress: Callable[[int], None] = lambda waiting: None,
 ) -> tuple[Sent, float]:
     """Send as fast as answers come while few enough wait for being joined; gives what was sent, and how many a second
-    were answered and joined. What still waited at the end is not counted."""
+    were answered and joined. What still waited at the end is not counted. progress: is told how many wait, often."""
     looks: list[tuple[float, int]] = []
 
     def meanwhile(load: subprocess.Popen[bytes]) -> None:
@@ -127,6 +133,7 @@ def sustain(
         while load.poll() is None:
             pending = looker.pending()
             looks.append((time.time(), pending))
+            progress(pending)
             try:
                 load.stdin.write(b"%d\n" % max(0, MOST_PENDING - pending))
                 load.stdin.flush()
