@@ -100,9 +100,7 @@ class Contest:
 
             def line(waiting: int) -> str:
                 size = f"{_mb(running.peak_bytes()):.0f} MB at most"
-                return (
-                    f"    {bodies.used:,} of {count:,} callbacks, and more by now; {waiting:,} wait; {size}"
-                )
+                return f"    {bodies.used:,} and those of this half minute; {waiting:,} wait; {size}"
 
             while bodies.used < count:
                 self._say(f"    {bodies.used:,} of {count:,} callbacks")
