@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from tests.flow.house import House
 from tracker.flow import joining, straight
+from tracker.store import tables as t
 
 RECORD = {"status": "BUSY", "start_at": "2026-01-05 10:00:00", "end_at": "2026-01-05 10:00:09"}
 
@@ -72,6 +74,43 @@ def test_straight_or_weighed_it_comes_to_the_same(
     assert events(house, one) == events(house, other)
     assert told(house, one) == told(house, other)
     assert [s.status for s in house.submissions(one)] == [s.status for s in house.submissions(other)]
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"recording_url": "https://example.com/r.mp3"}, {"dtmf": "1"}, {"mid": "some-other-id"}]
+)
+def test_straight_or_weighed_the_rows_are_the_same(
+    house: House, monkeypatch: pytest.MonkeyPatch, more: dict[str, str]
+) -> None:
+    """Columns in which nothing changes are left as they are where nothing else in them does."""
+    record = {**RECORD, "status": "ANSWER", "duration": "21", **more}
+    straightly, weighed, untouched = (house.place(f"+91891952522{n}") for n in range(3))
+    callbacks = [house.receive({**record, "id": house.provider_id(straightly)})]
+    monkeypatch.setattr(straight, "prepare", lambda *_: None)
+    callbacks.append(house.receive({**record, "id": house.provider_id(weighed)}))
+    assert row(house, t.calls, straightly) == row(house, t.calls, weighed) != row(house, t.calls, untouched)
+    one, other = (row(house, t.callbacks, id) for id in callbacks)
+    assert one == other
+    assert (one["state"], one["loose_number"], one["twin"], one["reason"]) == ("joined", None, None, None)
+
+
+def row(house: House, table: sa.Table, id: str) -> dict[str, Any]:
+    """All that is stored of something, but for what is its own: ids, numbers, what was sent, and when."""
+    own = {
+        "id",
+        "to",
+        "created_at",
+        "updated_at",
+        "received_at",
+        "body",
+        "size",
+        "reading",
+        "submission_id",
+        "call_id",
+    }
+    with house.database.engine.connect() as c:
+        found = c.execute(sa.select(table).where(table.c.id == id)).one()
+    return {name: value for name, value in found._mapping.items() if name not in own}
 
 
 def test_a_callback_that_was_joined_meanwhile_is_not_joined_again(
