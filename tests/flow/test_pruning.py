@@ -170,7 +170,7 @@ def test_an_orphan_that_may_be_an_open_call_s_stays(house: House) -> None:
     with pytest.raises(KeyError):
         house.standing(lost)
     # and it is evidence still: once the other call is known, it can only be about this one
-    house.receive({"id": house.provider_id(open_ones[0]), "status": "FAILED"})
+    house.receive({"id": house.provider_id(open_ones[0]), "status": "ANSWER"})
     assert house.standing(ambiguous).call == open_ones[1]
 
 
