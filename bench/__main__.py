@@ -25,6 +25,7 @@ from bench.progress import filling
 from bench.reading import OPEN, ROUNDS, SPAN, Reader, callbacks_coming_in, cases, together, verdict
 from bench.report import crowded, machine, medians, show, show_profile, show_reading
 from bench.stories import quieten
+from bench.waking import WAYS, measure
 
 WHOLE = Lengths(calls=500_000, rounds=3, burst_s=10, sustained_s=60, lag_s=20)
 QUICK = Lengths(calls=100_000, rounds=1, burst_s=5, sustained_s=12, lag_s=5)
@@ -162,6 +163,35 @@ def profile(
         return
     for name, (rate, watched) in found.items():
         show_profile(f"({name}) {NAMES[name]}, {rate:,.0f} joined/s while watched", watched, _console())
+
+
+@app.command()
+def waking(
+    times: Annotated[int, typer.Option(min=3, help="So many callbacks are sent, one by one.")] = 50,
+    calls: Calls = None,
+    folder: Folder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how soon an idle worker on PostgreSQL joins what comes: in the server's process, and in another."""
+    plan = Plan(calls or 20_000)
+    found = {}
+    with _room(folder, with_postgres=True) as (room, server):
+        assert server is not None
+        say(f"filling a database with {plan.count:,} calls")
+        fill(server.create("waking"), plan)
+        for way in WAYS:
+            say(f"{way}: {times} callbacks, one by one")
+            found[way] = measure(room, server.copy("waking", "waking_copy"), plan, way, times)
+            server.drop("waking_copy")
+    if as_json:
+        sys.stdout.write(json.dumps({"machine": machine(), "waking": found}) + "\n")
+        return
+    for way, told in found.items():
+        _console().print(
+            f"{way}: from the answer until it is joined, {told['min_ms']} ms at least, {told['p50_ms']} at the median,"
+            f" {told['p90_ms']} at p90, {told['max_ms']} at most",
+            highlight=False,
+        )
 
 
 def _console() -> Console:

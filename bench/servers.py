@@ -62,8 +62,27 @@ def taught(folder: Path, database: str) -> Iterator[Running]:
 
 
 @contextmanager
-def tracker(folder: Path, database: str, *, log_level: str = "info") -> Iterator[Running]:
+def tracker(folder: Path, database: str, *options: str, log_level: str = "info") -> Iterator[Running]:
     """(c) and (e): `tracker serve` as it comes, with its worker in the same process."""
+    port = _free_port()
+    command = ["-m", "tracker", "serve", *options, "--port", str(port), "--log-format", "json"]
+    with _running([*command, "--log-level", log_level], port, folder, _environ(database)) as running:
+        yield running
+
+
+@contextmanager
+def apart(folder: Path, database: str) -> Iterator[Running]:
+    """`tracker serve --no-worker`, with a `tracker worker` beside it."""
+    with (
+        tracker(folder, database, "--no-worker") as running,
+        _started(
+            ["-m", "tracker", "worker", "--log-format", "json"], folder / "worker.log", _environ(database)
+        ),
+    ):
+        yield running
+
+
+def _environ(database: str) -> dict[str, str]:
     account = {
         "base_url": "http://127.0.0.1:9/", "access_token": "a-token-of-the-account", "webhook_secrets": [SECRET],
         "bridge": BRIDGE,
@@ -73,21 +92,7 @@ def tracker(folder: Path, database: str, *, log_level: str = "info") -> Iterator
         "SERVER__API_TOKEN": API_TOKEN,
         **{f"ACCOUNTS__THUNDERSMS__{key.upper()}": value for key, value in account.items()},
     }
-    environ = {f"TRACKER_{k}": v if isinstance(v, str) else json.dumps(v) for k, v in settings.items()}
-    port = _free_port()
-    command = [
-        "-m",
-        "tracker",
-        "serve",
-        "--port",
-        str(port),
-        "--log-format",
-        "json",
-        "--log-level",
-        log_level,
-    ]
-    with _running(command, port, folder, environ) as running:
-        yield running
+    return {f"TRACKER_{k}": v if isinstance(v, str) else json.dumps(v) for k, v in settings.items()}
 
 
 @contextmanager
@@ -101,8 +106,18 @@ def _uvicorn(app: str, folder: Path, environ: Mapping[str, str]) -> Iterator[Run
 @contextmanager
 def _running(command: list[str], port: int, folder: Path, environ: Mapping[str, str]) -> Iterator[Running]:
     """Start it, wait until it listens, and end it afterwards, by force where it does not end by itself."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"server-{port}.log"
+    with _started(command, path, environ) as process:
+        running = Running(process, f"http://127.0.0.1:{port}", path)
+        _wait_until_it_listens(running, port)
+        yield running
+
+
+@contextmanager
+def _started(command: list[str], path: Path, environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The same of what does not listen; `path` is its log."""
+    folder = path.parent
+    folder.mkdir(parents=True, exist_ok=True)
     kept = {k: v for k, v in os.environ.items() if not k.startswith("TRACKER_")}
     root = str(Path(__file__).resolve().parent.parent)
     with path.open("wb") as log:
@@ -110,10 +125,8 @@ def _running(command: list[str], port: int, folder: Path, environ: Mapping[str, 
             [sys.executable, "-P", *command], cwd=folder, env={**kept, "PYTHONPATH": root, **environ},
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
-    running = Running(process, f"http://127.0.0.1:{port}", path)
     try:
-        _wait_until_it_listens(running, port)
-        yield running
+        yield process
     finally:
         process.terminate()
         try:
