@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from tracker.errors import StorageUnavailable
 from tracker.flow import ahead, companion, joining, pipeline
 from tracker.flow.companion import Companion, Lost
 from tracker.flow.joining import Joiner
+from tracker.flow.line import Line
 from tracker.store.database import Database
 
 RECORD = {"status": "BUSY", "start_at": "2026-01-05 10:00:00", "end_at": "2026-01-05 10:00:09"}
@@ -148,7 +151,7 @@ def test_what_was_worked_out_and_does_not_hold_any_more_is_weighed(
     wait_until(lambda: has_companion(joiner))
     calls, callbacks = receive(house, 2 * BATCH, first=100)
     assert joiner.join_pending().more  # and the next is asked for
-    wait_until(lambda: joiner._pipeline._companion._line.poll(0))  # type: ignore[union-attr]
+    wait_until(lambda: joiner._pipeline._companion._line.has_something())  # type: ignore[union-attr]
     house.program.operator.cancel(calls[-1])
     if another_joiner:
         house.join()
@@ -175,6 +178,40 @@ def test_a_companion_that_is_killed_costs_nothing(house: House, joiner: Joiner) 
         pass
     assert joiner._pipeline._companion is None
     assert [house.standing(id).state for id in callbacks] == ["joined"] * len(callbacks)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_nobody_waits_for_ever_for_a_companion_that_stands_still(
+    house: House, joiner: Joiner, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    """Before its answer, or in the midst of it; what it would have said is worked out here."""
+    receive(house, 3 * BATCH)
+    for _ in range(3):
+        joiner.join_pending()
+    wait_until(lambda: has_companion(joiner))
+    monkeypatch.setattr(companion, "_PATIENCE_S", 0.3)
+    beside = joiner._pipeline._companion
+    assert beside is not None
+    theirs = None
+    if begun:  # an answer that is larger than what the line holds
+        beside._line.close()
+        beside._line, theirs = line_of(b"\0\0\0\0\0\0\1\0" + b"x" * 10)
+    os.kill(beside._process.pid, signal.SIGSTOP)
+    _, callbacks = receive(house, 3 * BATCH, first=100)
+    while joiner.join_pending():
+        pass
+    assert joiner._pipeline._companion is None
+    assert [house.standing(id).state for id in callbacks] == ["joined"] * len(callbacks)
+    assert beside._process.returncode == -signal.SIGKILL
+    if theirs is not None:
+        theirs.close()
+
+
+def line_of(begun: bytes) -> tuple[Line, socket.socket]:
+    """A line on which something has begun to come; and its other end."""
+    ours, theirs = socket.socketpair()
+    theirs.sendall(begun)
+    return Line(ours), theirs
 
 
 def test_a_companion_with_nothing_to_do_goes(
@@ -232,25 +269,23 @@ def test_another_program_on_the_disk_is_not_spoken_to(house: House) -> None:
 
 def test_whatever_it_logs_is_logged_here(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its answers bring it along; the companion's own part is played in this process."""
-    import socket
-    import threading
-    from multiprocessing.connection import Connection as Line
-
     ours, theirs = socket.socketpair()
     configured: list[Any] = []
     monkeypatch.setattr(structlog, "configure", lambda **given: configured.append(given))
     life = threading.Thread(target=companion.main, args=(theirs.detach(),))
     life.start()
-    line = Line(ours.detach())
+    line = Line(ours)
     try:
         # an account without which nothing of it can be read
         line.send((house.database.url.render_as_string(hide_password=False), {"thundersms": house.account}))
-        assert line.recv() == companion.code()
+        assert line.receive(HANGS_S) == companion.code()
         [keep] = configured[0]["processors"]
         with pytest.raises(structlog.DropEvent):
             keep(None, "warning", {"event": "something.happened", "callback": "cb_1"})
         line.send(asked(house, 1))
-        assert line.recv().said == [("warning", {"event": "something.happened", "callback": "cb_1"})]
+        assert line.receive(HANGS_S).said == [
+            ("warning", {"event": "something.happened", "callback": "cb_1"})
+        ]
     finally:
         line.close()
         life.join(HANGS_S)

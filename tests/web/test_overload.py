@@ -136,3 +136,16 @@ def _post(server: Server, count: int) -> None:
                 assert answer.startswith(b"HTTP/1.1 200")
                 while not answer.endswith(b'{"ok":true}'):
                     answer += wire.recv(4096)
+
+
+def test_who_is_refused_again_and_again_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A stranger needs no secret for it: each of these has a quarter of a megabyte in one piece."""
+    with Processes(tmp_path, f"sqlite:///{tmp_path / 'tracker.db'}") as processes:
+        server = processes.serve("--no-worker")
+        long = b"GET /" + b"u" * 240_000
+        before = resident_kib(server)
+        for _ in range(600):
+            with closing(connect(server)) as wire, suppress(ConnectionError):
+                wire.sendall(long)
+                assert status_of(wire) == 414
+        assert resident_kib(server) - before < 40_000

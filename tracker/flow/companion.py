@@ -17,7 +17,6 @@ import sys
 import traceback
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
-from multiprocessing.connection import Connection as Line
 from pathlib import Path
 from typing import Any, Final, NamedTuple, overload
 
@@ -28,13 +27,14 @@ from tracker import interpreter
 from tracker.domain.accounts import Account
 from tracker.errors import StorageUnavailable
 from tracker.flow import ahead, straight
+from tracker.flow.line import Line
 from tracker.store.database import Database
 
 log = structlog.get_logger()
 
-#: seconds; longer than any statement may take
-_PATIENCE_S: Final = 60.0
-_GOODBYE_S: Final = 5.0
+#: seconds for an answer, all of it: a batch takes some tenths, and who is told to end must not wait for longer
+_PATIENCE_S: Final = 8.0
+_GOODBYE_S: Final = 2.0
 
 Said = tuple[str, dict[str, Any]]
 
@@ -84,7 +84,7 @@ class Companion:
         """
         self._our_code = our_code
         ours, theirs = socket.socketpair()
-        self._line = Line(ours.detach())
+        self._line = Line(ours)
         self._asked = self._is_ready = False
         with theirs:
             root = str(Path(tracker.__file__).parent.parent)
@@ -103,7 +103,7 @@ class Companion:
     @property
     def ready(self) -> bool:
         """Whether it can be asked. Raises Lost."""
-        if not self._is_ready and self._line_has_something(0):
+        if not self._is_ready and self._line_has_something():
             if self._receive() != self._our_code:
                 raise Lost("the program was changed on the disk since this process was started")
             self._is_ready = True
@@ -122,8 +122,6 @@ class Companion:
     def answer(self) -> ahead.Batch:
         """What came of it; waits for it. Raises Lost, and StorageUnavailable."""
         self._asked = False
-        if not self._line_has_something(_PATIENCE_S):
-            raise Lost(f"it has not answered for {_PATIENCE_S:.0f} s")
         answer = self._receive()
         if not isinstance(answer, _Answer):
             raise Lost(str(answer))
@@ -133,33 +131,38 @@ class Companion:
             raise StorageUnavailable(answer.batch)
         return replace(answer.batch, prepared=_Pieces(answer.pieces))
 
-    def close(self) -> None:
-        """End it."""
+    def close(self, *, at_once: bool = False) -> None:
+        """End it; at_once: it is not trusted to end by itself."""
         self._line.close()
         try:
-            self._process.wait(_GOODBYE_S)
+            self._process.wait(0 if at_once else _GOODBYE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         log.info("companion.ended", pid=self._process.pid)
 
-    def _line_has_something(self, wait_s: float) -> bool:
+    def _line_has_something(self) -> bool:
         try:
-            return self._line.poll(wait_s)
+            return self._line.has_something()
         except OSError as error:
-            raise Lost("it is gone") from error
+            raise Lost(self._how(error)) from error
 
     def _send(self, what: object) -> None:
         try:
-            self._line.send(what)
+            self._line.send(what, _PATIENCE_S)
         except OSError as error:
-            raise Lost("it is gone") from error
+            raise Lost(self._how(error)) from error
 
     def _receive(self) -> Any:
         try:
-            return self._line.recv()
+            return self._line.receive(_PATIENCE_S)
         except (OSError, EOFError) as error:
-            raise Lost("it is gone") from error
+            raise Lost(self._how(error)) from error
+
+    def _how(self, error: Exception) -> str:
+        if isinstance(error, TimeoutError):
+            return f"it has not answered for {_PATIENCE_S:.0f} s"
+        return "it is gone" if self._is_ready else "it did not start; was the program changed on the disk?"
 
 
 def _without_secrets(account: Account) -> Account:
@@ -184,19 +187,21 @@ def main(fd: int) -> None:
         raise structlog.DropEvent
 
     structlog.configure(processors=[keep])
-    line = Line(fd)
+    line = Line(socket.socket(fileno=fd))
     try:
-        url, accounts = line.recv()
+        url, accounts = line.receive()
         database = Database(url)
         interpreter.tune()
         line.send(code())
         while True:
-            line.send(_answer(database, accounts, line.recv(), said))
+            line.send(_answer(database, accounts, line.receive(), said))
             said.clear()
     except (EOFError, OSError):
         return
     except Exception:
         line.send(traceback.format_exc())
+    finally:
+        line.close()
 
 
 def _answer(

@@ -124,7 +124,9 @@ class Pipeline:
     def _give_up(self, error: Exception) -> None:
         log.warning("companion.lost", error=str(error))
         self._not_before = monotonic() + _AGAIN_S
-        self.close()
+        companion, self._companion = self._companion, None
+        if companion is not None:
+            companion.close(at_once=True)
 
 
 def _processors() -> int:

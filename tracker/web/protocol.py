@@ -63,7 +63,7 @@ class Wire(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if not self._overseer.has_room(self):
-            self._refuse(_Refused(503, "There are too many connections.", _LATER))
+            self._refuse(_Refused(503, "There are too many connections.", _LATER).answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -86,11 +86,9 @@ class Wire(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             self._unsupported_upgrade_warning()
         except _Refused as refused:
-            self._refuse(refused)
+            self._refuse(refused.answer)
         except httptools.HttpParserError as error:
-            # what a callback of ours raises comes wrapped
-            ours = error.__context__
-            self._refuse(ours if isinstance(ours, _Refused) else _Refused(400, "This is no HTTP."))
+            self._refuse(_reason(error))
 
     def shutdown(self) -> None:
         if self._at == _LEAVING:
@@ -115,7 +113,7 @@ class Wire(HttpToolsProtocol):
         elif (self._at == _HEAD and took > limits.HEAD_S) or (
             self._at == _BODY and took > limits.BODY_S + self._held / limits.BODY_BYTES_A_SECOND
         ):
-            self._refuse(_Refused(408, "The request took too long to arrive."))
+            self._refuse(_Refused(408, "The request took too long to arrive.").answer)
         elif self._at == _LEAVING and took > limits.FAREWELL_S:
             self.transport.abort()
 
@@ -239,11 +237,11 @@ class Wire(HttpToolsProtocol):
             self._overseer.ok = (defaults, self._bytes_of(OK, keep_alive=True))
         self.transport.write(self._overseer.ok[1])
 
-    def _refuse(self, refused: _Refused) -> None:
+    def _refuse(self, answer: Response) -> None:
         """Answer, if nothing was said yet, and read nothing more; whoever sends on is given time to hear of it."""
         cycle, under_way = self.cycle, self._is_answering
         begun = under_way and cycle.response_started
-        log.info("request.refused", status=refused.answer.status_code)
+        log.info("request.refused", status=answer.status_code)
         self._at, self._since = _LEAVING, self.loop.time()
         self._coming, self._pieces = None, []
         self._release()
@@ -254,7 +252,7 @@ class Wire(HttpToolsProtocol):
             self.transport.close()
             return
         self.flow.resume_reading()
-        self.write_answer(refused.answer, keep_alive=False)
+        self.write_answer(answer, keep_alive=False)
         self.transport.write_eof()
 
     def _release(self) -> None:
@@ -294,3 +292,13 @@ class _Quick:
             if not self.keep_alive:
                 wire.transport.close()
         wire.on_response_complete()
+
+
+def _reason(error: httptools.HttpParserError) -> Response:
+    """What is answered to it. What a callback of ours raises comes wrapped.
+
+    Where the error is caught, ours must not be kept by a name: with the frame it would keep itself and all that was
+    received, until Python looks for cycles the next time.
+    """
+    ours = error.__context__
+    return (ours if isinstance(ours, _Refused) else _Refused(400, "This is no HTTP.")).answer
