@@ -265,3 +265,29 @@ def test_a_lane_that_rested_is_not_held_for_a_callback_that_comes_alone(house: H
     house.clock.forward(hours=7)
     late = house.receive({"status": "BUSY", "to": "918919525224", "duration": "2"}, lane="a")
     assert (house.standing(late).state, house.standing(late).reason) == ("orphaned", "ambiguous")
+
+
+@pytest.mark.parametrize("record_first", [True, False])
+def test_a_lane_is_held_by_a_record_that_came_late(house: House, record_first: bool) -> None:
+    """The request was more than a day ago, and the record is what holds the lane: whoever of the two is read first."""
+    call = house.place()
+    submission = house.submissions(call)[0].id
+    house.database.write(lambda c: records.update_submission(c, submission, lane="a"))
+    house.clock.forward(hours=26)
+    record = house.receive({"status": "RINGING", "custom": submission}, join=record_first)
+    house.clock.forward(hours=1)
+    by_lane = house.receive({"status": "BUSY", "to": "918919525224"}, lane="a", join=False)
+    if not record_first:
+        _set_aside(house, record)
+        house.join()
+        assert house.standing(by_lane).state == "orphaned"
+        _set_aside(house, record, back=True)
+    house.join()
+    assert house.standing(by_lane).matched_by == "lane-and-number"
+
+
+def _set_aside(house: House, callback: str, *, back: bool = False) -> None:
+    """As if it had not come yet, and nobody had read it when it has."""
+    state = "pending" if back else "quarantined"
+    row = tables.callbacks
+    house.database.write(lambda c: c.execute(row.update().where(row.c.id == callback).values(state=state)))

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from tracker.domain.events import MatchedBy
 from tracker.domain.matching import (
     GIVE_UP_AFTER,
+    LANE_REST,
     Join,
     Receipt,
     Submitted,
@@ -136,7 +137,8 @@ def _gather_around(
     while not reaches:
         start = min(since.values())
         weighed = (receipts[id].received_at for id in gathered.targets & receipts.keys())
-        end = max(max(weighed), start + GIVE_UP_AFTER)
+        # each may hold a lane for those that come after it
+        end = max(max(weighed) + LANE_REST, start + GIVE_UP_AFTER)
         for s in evidence.submitted_to(c, account, since, start - GIVE_UP_AFTER, end):
             submissions.setdefault(s.id, s)
         more = [r for r in evidence.loose_receipts(c, account, since, start, end) if r.id not in receipts]
@@ -147,7 +149,12 @@ def _gather_around(
         outside = [r for r in twins if r.reading.to and not start <= r.received_at <= end]
         for r in outside:
             since[r.reading.to or ""] = min(since[r.reading.to or ""], r.received_at)
-        reaches = not outside
+        reaches = not outside and not any(r.lane for r in more)
+    lanes = {r.lane for r in receipts.values() if r.lane}
+    if since and lanes:
+        # who holds one may have been requested however long ago
+        for s in evidence.submitted_by_lanes(c, account, since, lanes):
+            submissions.setdefault(s.id, s)
     # an id that two share must not be taken for that one's which happens to be near
     given = {r.id for r in targets}
     added = [r for id, r in receipts.items() if id in gathered.targets and id not in given]
@@ -157,7 +164,7 @@ def _gather_around(
         around = [s for s in submissions.values() if s.to in since]
         for r in evidence.exact_receipts(c, around):
             receipts.setdefault(r.id, r)
-        if any(r.lane for r in receipts.values()):
+        if lanes:
             # whether a lane is held hangs on when its submission was heard of last
             for r in evidence.joined_before(c, around, min(since.values())):
                 receipts.setdefault(r.id, r)

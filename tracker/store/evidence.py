@@ -161,6 +161,14 @@ def submitted_to(
     return [_submitted(tuple(row)) for row in _each(connection, query, _S.to, numbers)]
 
 
+def submitted_by_lanes(
+    connection: Connection, account: str, numbers: Collection[str], lanes: Collection[str]
+) -> list[Submitted]:
+    """The submissions of an account to these numbers by these lanes, whenever they were requested."""
+    query = sa.select(*_SUBMITTED).where(_S.account == account, _S.lane.in_(lanes))
+    return [_submitted(tuple(row)) for row in _each(connection, query, _S.to, numbers)]
+
+
 def loose_numbers(
     connection: Connection, account: str, numbers: Collection[str], since: datetime
 ) -> set[str]:
