@@ -119,8 +119,11 @@ class Worker:
     async def _join_all(self) -> None:
         """Join until nothing waits, with rests that leave the event loop to those who wait for an answer."""
         joiner, courtesy = self._program.joiner, self._courtesy
+        since: float | None = None
         while not self._stopping.is_set():
             began = monotonic()
+            # pieces of one batch follow each other, and what came meanwhile has waited for all of them
+            since = since or began
             courtesy.arrived(began, self._arrived)
             holding_s = HOLDING_ALONE_S if courtesy.alone else HOLDING_S
             joined = await asyncio.to_thread(joiner.join_pending, holding_s=holding_s)
@@ -130,9 +133,10 @@ class Worker:
             courtesy.arrived(ended, self._arrived)
             self._joined += joined.count
             behind = self._arrived - self._joined
-            rest = courtesy.rest(
-                ended, ended - began, more=joined.more, behind=behind, can_join=joiner.can_join
-            )
+            took_s = ended - (began if joined.more else since)
+            rest = courtesy.rest(ended, took_s, more=joined.more, behind=behind, can_join=joiner.can_join)
+            if not joined.more:
+                since = None
             if rest > 0:
                 await self._pause(rest)
             else:

@@ -140,6 +140,25 @@ def test_while_one_batch_is_written_the_next_is_worked_out(house: House, joiner:
         ]
 
 
+def test_what_takes_longer_than_a_rest_is_not_waited_for(
+    house: House, joiner: Joiner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a batch of several pieces is written, the next is worked out, also where this one was not full."""
+    receive(house, 3 * BATCH)
+    for _ in range(3):
+        joiner.join_pending()
+    wait_until(lambda: has_companion(joiner))
+    beside = joiner._pipeline._companion
+    assert beside is not None
+    monkeypatch.setattr(pipeline, "BESIDE", 100)
+    receive(house, 2 * BATCH, first=100)
+    while joiner.join_pending().more:
+        assert not beside.asked
+    receive(house, 2 * BATCH + 1, first=200)
+    assert joiner.join_pending().more
+    assert beside.asked
+
+
 @pytest.mark.parametrize("another_joiner", [False, True])
 def test_what_was_worked_out_and_does_not_hold_any_more_is_weighed(
     house: House, joiner: Joiner, another_joiner: bool

@@ -29,6 +29,8 @@ HERE: Final = 500
 BESIDE: Final = 2_000
 #: full batches in a row that show that many callbacks come
 _FULL: Final = 3
+#: pieces of a batch that take so long that the next is worked out meanwhile, full or not
+_PIECES: Final = 2
 #: seconds without a full batch after which the companion goes
 _IDLE_S: Final = 30.0
 #: seconds until another one is tried after one was lost
@@ -116,7 +118,8 @@ class Pipeline:
                     self._companion = Companion(self._database, self._accounts, self._code)
             elif now - self._full_at > _IDLE_S:
                 self.close()
-            elif batch.full and self._companion.ready:
+            # after a few pieces there is no rest: whoever comes meanwhile is next
+            elif (batch.full or len(batch.ids) > _PIECES * at_once) and self._companion.ready:
                 self._companion.ask(self._question(BESIDE, at_once, batch.ids))
         except (Lost, OSError) as error:
             self._give_up(error)
