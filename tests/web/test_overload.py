@@ -73,8 +73,8 @@ def test_what_does_not_fit_is_told_so_while_the_others_wait(tmp_path: Path) -> N
 
 
 def test_the_process_stays_small_however_much_comes_at_once(tmp_path: Path) -> None:
-    """600 MiB are offered while nothing can be stored. 64 MiB of bodies are held, which has cost 93 in all; with what was
-    refused kept it cost 280, and without the bound 620."""
+    """600 MiB are offered while nothing can be stored. 64 MiB of bodies are held, which has cost 93 in all; with what
+    was refused kept it cost 280, and without the bound 620."""
     with Processes(tmp_path, f"sqlite:///{tmp_path / 'tracker.db'}") as processes:
         server = processes.serve("--no-worker")
         before = resident_kib(server)
