@@ -245,6 +245,35 @@ def test_a_companion_with_nothing_to_do_goes(
     assert joiner._pipeline._companion is None
 
 
+def test_a_companion_that_is_busy_stays_though_no_batch_is_full(
+    house: House, joiner: Joiner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive(house, 3 * BATCH)
+    for _ in range(3):
+        joiner.join_pending()
+    wait_until(lambda: has_companion(joiner))
+    monkeypatch.setattr(pipeline, "BESIDE", 100)
+    monkeypatch.setattr(pipeline, "_IDLE_S", -1.0)
+    beside = joiner._pipeline._companion
+    receive(house, 2 * BATCH + 1, first=100)
+    assert joiner.join_pending().more
+    assert joiner._pipeline._companion is beside
+
+
+def test_a_companion_that_cannot_be_started_is_done_without(
+    house: House, joiner: Joiner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: Any, **__: Any) -> Any:
+        raise OSError("no room for another process")
+
+    monkeypatch.setattr(subprocess, "Popen", no_room)
+    _, callbacks = receive(house, 4 * BATCH)
+    while joiner.join_pending():
+        pass
+    assert joiner._pipeline._companion is None
+    assert [house.standing(id).state for id in callbacks] == ["joined"] * len(callbacks)
+
+
 def test_a_few_callbacks_start_no_process(house: House, joiner: Joiner) -> None:
     for n in range(6):
         house.receive({**RECORD, "id": f"nobody:{n}"}, join=False)

@@ -87,18 +87,18 @@ class Companion:
         self._line = Line(ours)
         self._asked = self._is_ready = False
         with theirs:
-            root = str(Path(tracker.__file__).parent.parent)
-            path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-            kept = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
-            # a group of its own: Ctrl-C is for this process, which then ends it
-            self._process = subprocess.Popen(  # noqa: S603 (ourselves)
-                [sys.executable, "-P", "-m", __name__, str(theirs.fileno())], env=kept | {"PYTHONPATH": path},
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()], process_group=0,
-            )  # fmt: skip
+            try:
+                self._process = _started(theirs)
+            except OSError:
+                self._line.close()
+                raise
         log.info("companion.started", pid=self._process.pid)
         url = database.url.render_as_string(hide_password=False)
-        self._send((url, {name: _without_secrets(account) for name, account in accounts.items()}))
+        try:
+            self._send((url, {name: _without_secrets(account) for name, account in accounts.items()}))
+        except Lost:
+            self.close(at_once=True)
+            raise
 
     @property
     def ready(self) -> bool:
@@ -163,6 +163,19 @@ class Companion:
         if isinstance(error, TimeoutError):
             return f"it has not answered for {_PATIENCE_S:.0f} s"
         return "it is gone" if self._is_ready else "it did not start; was the program changed on the disk?"
+
+
+def _started(line: socket.socket) -> subprocess.Popen[bytes]:
+    """The process, with its end of the line. Raises OSError."""
+    root = str(Path(tracker.__file__).parent.parent)
+    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
+    # a group of its own: Ctrl-C is for this process, which then ends it
+    return subprocess.Popen(  # noqa: S603 (ourselves)
+        [sys.executable, "-P", "-m", __name__, str(line.fileno())], env=kept | {"PYTHONPATH": path},
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        pass_fds=[line.fileno()], process_group=0,
+    )  # fmt: skip
 
 
 def _without_secrets(account: Account) -> Account:

@@ -31,7 +31,7 @@ BESIDE: Final = 2_000
 _FULL: Final = 3
 #: pieces of a batch that take so long that the next is worked out meanwhile, full or not
 _PIECES: Final = 2
-#: seconds without a full batch after which the companion goes
+#: seconds without a batch of several pieces after which the companion goes
 _IDLE_S: Final = 30.0
 #: seconds until another one is tried after one was lost
 _AGAIN_S: Final = 60.0
@@ -53,7 +53,8 @@ class Pipeline:
         self._said: Iterator[Said] = iter(())
         self._left = 0
         self._is_full = False
-        self._full, self._full_at = 0, 0.0
+        #: full batches in a row, and when there was last a large one
+        self._full, self._many_at = 0, 0.0
         self._not_before = 0.0
 
     @property
@@ -108,19 +109,19 @@ class Pipeline:
 
     def _look_ahead(self, batch: ahead.Batch, at_once: int) -> None:
         now = monotonic()
-        if batch.full:
-            self._full, self._full_at = self._full + 1, now
-        else:
-            self._full = 0
+        self._full = self._full + 1 if batch.full else 0
+        # after a few pieces there is no rest: whoever comes meanwhile is next
+        many = batch.full or len(batch.ids) > _PIECES * at_once
+        if many:
+            self._many_at = now
         try:
             if self._companion is None:
                 if self._full >= _FULL and now >= self._not_before:
                     self._companion = Companion(self._database, self._accounts, self._code)
-            elif now - self._full_at > _IDLE_S:
-                self.close()
-            # after a few pieces there is no rest: whoever comes meanwhile is next
-            elif (batch.full or len(batch.ids) > _PIECES * at_once) and self._companion.ready:
+            elif many and self._companion.ready:
                 self._companion.ask(self._question(BESIDE, at_once, batch.ids))
+            elif now - self._many_at > _IDLE_S:
+                self.close()
         except (Lost, OSError) as error:
             self._give_up(error)
 
