@@ -69,6 +69,17 @@ def has_companion(joiner: Joiner) -> bool:
     return found is not None and found.ready
 
 
+def started(house: House, joiner: Joiner) -> Companion:
+    """By full batches; it is ready."""
+    receive(house, 3 * BATCH)
+    for _ in range(3):
+        joiner.join_pending()
+    wait_until(lambda: has_companion(joiner))
+    found = joiner._pipeline._companion
+    assert found is not None
+    return found
+
+
 def receive(house: House, count: int, *, first: int = 0) -> tuple[list[str], list[str]]:
     """Calls to numbers of their own, and a callback of each that nobody has read."""
     calls = [house.place(f"+9198068{n:05d}") for n in range(first, first + count)]
@@ -144,12 +155,7 @@ def test_what_takes_longer_than_a_rest_is_not_waited_for(
     house: House, joiner: Joiner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a batch of several pieces is written, the next is worked out, also where this one was not full."""
-    receive(house, 3 * BATCH)
-    for _ in range(3):
-        joiner.join_pending()
-    wait_until(lambda: has_companion(joiner))
-    beside = joiner._pipeline._companion
-    assert beside is not None
+    beside = started(house, joiner)
     monkeypatch.setattr(pipeline, "BESIDE", 100)
     receive(house, 2 * BATCH, first=100)
     while joiner.join_pending().more:
@@ -164,13 +170,10 @@ def test_what_was_worked_out_and_does_not_hold_any_more_is_weighed(
     house: House, joiner: Joiner, another_joiner: bool
 ) -> None:
     """While the next batch lies ready, one of its calls is canceled; or somebody else joins all of it."""
-    receive(house, 3 * BATCH)
-    for _ in range(3):
-        joiner.join_pending()
-    wait_until(lambda: has_companion(joiner))
+    beside = started(house, joiner)
     calls, callbacks = receive(house, 2 * BATCH, first=100)
     assert joiner.join_pending().more  # and the next is asked for
-    wait_until(lambda: joiner._pipeline._companion._line.has_something())  # type: ignore[union-attr]
+    wait_until(beside._line.has_something)
     house.program.operator.cancel(calls[-1])
     if another_joiner:
         house.join()
@@ -186,13 +189,10 @@ def test_what_was_worked_out_and_does_not_hold_any_more_is_weighed(
 
 
 def test_a_companion_that_is_killed_costs_nothing(house: House, joiner: Joiner) -> None:
-    receive(house, 3 * BATCH)
-    for _ in range(3):
-        joiner.join_pending()
-    wait_until(lambda: has_companion(joiner))
+    beside = started(house, joiner)
     _, callbacks = receive(house, 3 * BATCH, first=100)
     assert joiner.join_pending().more
-    os.kill(joiner._pipeline._companion._process.pid, signal.SIGKILL)  # type: ignore[union-attr]
+    os.kill(beside._process.pid, signal.SIGKILL)
     while joiner.join_pending():
         pass
     assert joiner._pipeline._companion is None
@@ -204,13 +204,8 @@ def test_nobody_waits_for_ever_for_a_companion_that_stands_still(
     house: House, joiner: Joiner, monkeypatch: pytest.MonkeyPatch, begun: bool
 ) -> None:
     """Before its answer, or in the midst of it; what it would have said is worked out here."""
-    receive(house, 3 * BATCH)
-    for _ in range(3):
-        joiner.join_pending()
-    wait_until(lambda: has_companion(joiner))
+    beside = started(house, joiner)
     monkeypatch.setattr(companion, "_PATIENCE_S", 0.3)
-    beside = joiner._pipeline._companion
-    assert beside is not None
     theirs = None
     if begun:  # an answer that is larger than what the line holds
         beside._line.close()
@@ -236,10 +231,7 @@ def line_of(begun: bytes) -> tuple[Line, socket.socket]:
 def test_a_companion_with_nothing_to_do_goes(
     house: House, joiner: Joiner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    receive(house, 3 * BATCH)
-    for _ in range(3):
-        joiner.join_pending()
-    wait_until(lambda: has_companion(joiner))
+    started(house, joiner)
     monkeypatch.setattr(pipeline, "_IDLE_S", -1.0)
     assert not joiner.join_pending()
     assert joiner._pipeline._companion is None
@@ -248,13 +240,9 @@ def test_a_companion_with_nothing_to_do_goes(
 def test_a_companion_that_is_busy_stays_though_no_batch_is_full(
     house: House, joiner: Joiner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    receive(house, 3 * BATCH)
-    for _ in range(3):
-        joiner.join_pending()
-    wait_until(lambda: has_companion(joiner))
+    beside = started(house, joiner)
     monkeypatch.setattr(pipeline, "BESIDE", 100)
     monkeypatch.setattr(pipeline, "_IDLE_S", -1.0)
-    beside = joiner._pipeline._companion
     receive(house, 2 * BATCH + 1, first=100)
     assert joiner.join_pending().more
     assert joiner._pipeline._companion is beside

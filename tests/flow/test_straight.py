@@ -189,3 +189,30 @@ def test_what_cannot_be_worked_out_beforehand_is_joined_all_the_same(
     monkeypatch.setattr(straight, "prepare", stumble)
     house.program.joiner.join_pending()
     assert house.standing(callback).state == "joined"
+
+
+def test_what_cannot_be_written_as_it_was_worked_out_is_told_and_joined_all_the_same(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake of ours that struck every batch would otherwise only be slow."""
+    call = house.place()
+    callback = house.receive({**RECORD, "id": house.provider_id(call)}, join=False)
+    unreadable = house.receive(b"no record", join=False)
+    told: list[tuple[str, int]] = []
+
+    def stumble(*_: Any) -> Any:
+        raise RuntimeError("a mistake of ours")
+
+    class Log:
+        def exception(self, event: str, *, count: int) -> None:
+            told.append((event, count))
+
+        def info(self, event: str, *, count: int) -> None:
+            told.append((event, count))
+
+    monkeypatch.setattr(straight, "write", stumble)
+    monkeypatch.setattr(joining, "log", Log())
+    house.join()
+    assert told == [("callbacks.not_joined", 1), ("callbacks.closed", 1)]
+    assert house.standing(callback).state == "joined"
+    assert house.standing(unreadable).state == "unreadable"

@@ -132,7 +132,10 @@ class Joiner:
             holds.took(monotonic() - self._turn_at, len(piece))
         except StorageUnavailable:
             raise
-        except Exception:  # it is found when they are joined in smaller parts, and one by one
+        except (
+            Exception
+        ):  # whichever it is, it is found when they are joined in smaller parts, and one by one
+            log.exception("callbacks.not_joined", count=len(piece))
             self._join_in_parts(_ids(piece))
 
     def _join_in_parts(self, ids: Sequence[str]) -> None:
@@ -252,6 +255,8 @@ class Joiner:
             if not isinstance(s.what, Reading)
         ]
         inbox.write(c, closed)
+        if closed:
+            log.info("callbacks.closed", count=len(closed))
         for account, group in reading.receipts(said).items():
             weigh(c, account, group, self._clock(), fresh=True)
 
