@@ -27,7 +27,7 @@ from bench.report import crowded, machine, medians, show, show_profile, show_rea
 from bench.stories import quieten
 from bench.waking import WAYS, measure
 
-WHOLE = Lengths(calls=500_000, rounds=3, burst_s=10, sustained_s=60, lag_s=20)
+WHOLE = Lengths(calls=800_000, rounds=3, burst_s=10, sustained_s=60, lag_s=20)
 QUICK = Lengths(calls=100_000, rounds=1, burst_s=5, sustained_s=12, lag_s=5)
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)

@@ -147,20 +147,23 @@ class Contest:
                     running, bodies, self._folder, looker, seconds=lengths.sustained_s
                 )
                 phases.settle(looker)
-                firsts = min(
-                    1.0, max(0.0, self._plan.count - (bodies.used - len(long.answered))) / len(long.answered)
-                )
                 figures |= {
                     "joined_per_s": round(joined, 1), "joined_p50_ms": long.told["p50_ms"],
-                    "joined_p99_ms": long.told["p99_ms"], "joined_firsts": round(firsts, 3),
+                    "joined_p99_ms": long.told["p99_ms"], "joined_firsts": self._firsts(bodies, long),
                 }  # fmt: skip
                 lagged, figures["lag"] = phases.lag(
                     running, bodies, self._folder, looker, seconds=lengths.lag_s, rate=joined / 2
                 )
+                figures["lag"]["firsts"] = self._firsts(bodies, lagged)
                 figures["peak_mb"] = _mb(running.peak_bytes())
                 figures["problems"] += self._problems(looker, bodies, [*sent, burst, long, lagged])
             figures["bytes_per_callback"] = round((looker.size_bytes() - before) / bodies.used)
             return figures
+
+    def _firsts(self, bodies: Bodies, last: phases.Sent) -> float:
+        """Of what was sent last, the share of first callbacks of their calls; the rest repeats."""
+        left = self._plan.count - (bodies.used - len(last.answered))
+        return round(min(1.0, max(0.0, left / len(last.answered))), 3)
 
     def _burst(self, running: servers.Running, bodies: Bodies) -> tuple[dict[str, Any], phases.Sent]:
         cpu = running.cpu_s()

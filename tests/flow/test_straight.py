@@ -150,17 +150,6 @@ def test_what_still_holds_is_written_without_what_does_not(
         assert [s.status for s in house.submissions(call)] == ["busy"]
 
 
-def test_two_callbacks_of_one_call_in_a_batch_are_weighed_together(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    call = house.place()
-    record = {**RECORD, "id": house.provider_id(call)}
-    first, second = house.receive(record, join=False), house.receive(record, join=False)
-    assert during(monkeypatch, house, lambda: None) == []
-    assert [house.standing(id).state for id in (first, second)] == ["joined", "joined"]
-    assert [e.status for e in house.timeline(call).events if e.source == "callback"] == ["initiated", "busy"]
-
-
 def test_a_number_for_which_another_waits_is_weighed_as_a_whole(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

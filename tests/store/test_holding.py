@@ -19,7 +19,7 @@ from tracker.flow.gathering import numbers_waited_for
 from tracker.store import evidence, holding, inbox, records, schema
 from tracker.store import tables as t
 from tracker.store.database import Connection, Database
-from tracker.store.holding import Claim
+from tracker.store.holding import Claim, Known
 
 AT = datetime(2026, 3, 2, 10, 57, 40, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -150,13 +150,13 @@ NO_MORE: dict[str, Callable[[int, World], object]] = {
     "one that no id has joined came at that very moment": waits(received_at=AT),
 }
 #: what SQLite says of reading the claims themselves
-OF_CLAIMS = ("SCAN json_each VIRTUAL TABLE INDEX 1:", "SCAN j")
+OF_CLAIMS = ("SCAN json_each VIRTUAL TABLE INDEX 1:", "SCAN j", "SCAN k")
 MEANWHILE = STILL | NO_MORE
 
 
 def fallen(c: Connection, claims: list[Claim]) -> set[str]:
     inbox.lock_joining(c)
-    return holding.fallen(c, holding.question(c, OURS, claims))
+    return holding.fallen(c, holding.question_of_firsts(c, OURS, claims))
 
 
 def one_by_one(c: Connection, claims: list[Claim]) -> set[str]:
@@ -241,12 +241,93 @@ def test_what_came_before_the_first_request_of_a_batch_counts_for_none_of_it(dat
     assert asked(None, None) == set()
 
 
+def exchange(n: int) -> dict[str, Any]:
+    return {
+        "id": f"ask_{n:03}", "kind": "ask", "call_id": f"call_{n:03}", "submission_id": f"sub_{n:03}",
+        "requested_at": AT, "answered_at": AT, "method": "GET", "url": "", "request_headers": b"", "request_body": b"",
+        "status": 200, "reply_headers": b"", "reply_body": b"", "failure": None, "readings": [],
+    }  # fmt: skip
+
+
+def of(n: int, table: sa.Table) -> sa.ColumnElement[bool]:
+    return (table.c.id if table is t.calls else table.c.call_id) == f"call_{n:03}"
+
+
+#: what may have become known of a call meanwhile
+MORE: dict[str, Callable[[int], sa.Executable]] = {
+    "a callback of it was joined": lambda n: t.callbacks.insert().values(
+        callback(f"cb_{n:03}_b", state="joined", call_id=f"call_{n:03}")
+    ),
+    "the provider was asked": lambda n: t.exchanges.insert().values(exchange(n)),
+    "it has another event": lambda n: t.events.insert().values(event(n, 3)),
+    "an event is gone": lambda n: t.events.delete().where(t.events.c.id == f"ev_{n:03}_2"),
+    "its cache is another": lambda n: (
+        t.calls.update().where(of(n, t.calls)).values(updated_at=AT + timedelta(microseconds=1))
+    ),
+}
+NO_MORE_OF_IT: dict[str, Callable[[int], sa.Executable]] = {
+    "nothing": lambda n: sa.select(sa.literal(1)),
+    "a callback came that is joined to nothing": lambda n: t.callbacks.insert().values(
+        callback(f"cb_{n:03}_b")
+    ),
+    "another call was asked about": lambda n: t.exchanges.insert().values(
+        {**exchange(n), "call_id": "call_999", "submission_id": "sub_999"}
+    ),
+}
+
+
+def test_whether_more_is_known_of_a_call(database: Database) -> None:
+    """However much is known of it: what counts is whether that is all."""
+    cases = MORE | NO_MORE_OF_IT
+    calls = {f"call_{n:03}": name for n, name in enumerate(cases)}
+    with database.engine.connect() as c, c.begin() as transaction:
+        for n in [*range(len(cases)), 999]:
+            for table, rows in accepted(n).items():
+                for row in rows:
+                    c.execute(table.insert(), row)
+        known = holding.known(c, calls)
+        assert {(k.events, k.callbacks, k.exchanges) for k in known.values()} == {(3, 0, 0)}
+        claims = [claim(n) for n in range(len(cases))]
+        question = holding.question_of_others(c, OURS, claims, list(known.values()))
+        assert pickle.loads(pickle.dumps(question)) == question
+        assert holding.fallen(c, question) == set()
+        for n, happens in enumerate(cases.values()):
+            c.execute(happens(n))
+        found = holding.fallen(c, question)
+        transaction.rollback()
+    assert {calls[id] for id in found} == set(MORE)
+
+
+def test_nothing_is_known_of_a_call_that_is_not_there(database: Database) -> None:
+    assert database.read(lambda c: holding.known(c, ["call_000"])) == {}
+    assert database.read(lambda c: holding.known(c, [])) == {}
+
+
+def test_what_claims_of_other_calls_hang_on(database: Database) -> None:
+    """The same as of first callbacks, but for the call itself."""
+    of_calls = {
+        "the call was completed", "the call is settled", "the call is disputed", "somebody wants it canceled",
+        "it is dialled again", "it was attempted twice", "it was recorded", "keys were pressed",
+        "something was heard of it", "an event is gone", "no event is left",
+    }  # fmt: skip
+    cases = list(MEANWHILE)
+    claims = [claim(n) for n in range(len(cases))]
+
+    def ask(c: Connection) -> set[str]:
+        inbox.lock_joining(c)
+        known = holding.known(c, [f.call for f in claims])
+        return holding.fallen(c, holding.question_of_others(c, OURS, claims, list(known.values())))
+
+    found = after(database, [[name] for name in cases], ask)
+    assert {name for n, name in enumerate(cases) if f"cb_{n:03}" in found} == set(NO_MORE) - of_calls
+
+
 def test_nothing_to_ask_has_an_answer(database: Database) -> None:
     assert after(database, [], lambda c: fallen(c, [])) == set()
 
 
 def test_a_question_can_be_sent_to_another_process(database: Database) -> None:
-    question = database.read(lambda c: holding.question(c, OURS, [claim(0)]))
+    question = database.read(lambda c: holding.question_of_firsts(c, OURS, [claim(0)]))
     assert pickle.loads(pickle.dumps(question)) == question
 
 
@@ -254,12 +335,24 @@ def test_it_looks_up_and_reads_nothing_whole(database_url: str) -> None:
     database = Database(database_url)
     schema.prepare(database, create=True)
     database.write(fill)
-    asked = plans_of(database, lambda c: fallen(c, [claim(0)]))
+
+    def ask(c: Connection) -> None:
+        fallen(c, [claim(0)])
+        known = holding.known(c, ["call_000"]) or {"call_000": Known("call_000", None, 0, 0, 0)}
+        holding.fallen(c, holding.question_of_others(c, OURS, [claim(0)], list(known.values())))
+
+    asked = plans_of(database, ask)
     lines = [line for plan in asked for line in plan.lines()]
     database.close()
     wrong = [
         line for line in lines if line.startswith(("SCAN", "Seq Scan", "Sort")) and line not in OF_CLAIMS
     ]
     assert wrong == []
-    for index in ("ix_submissions_provider_key", "uq_events_call_key", "ix_callbacks_loose_number"):
+    for index in (
+        "ix_submissions_provider_key",
+        "uq_events_call_key",
+        "ix_callbacks_loose_number",
+        "ix_callbacks_call",
+        "ix_exchanges_call_id",
+    ):
         assert any(plan.uses(index) for plan in asked), index

@@ -233,7 +233,9 @@ class Joiner:
         self._turn_at = monotonic()
         if isinstance(piece, straight.Prepared):
             fallen = straight.write(c, piece)
-            said: Sequence[Said] = reading.read(self._accounts, inbox.requests(c, fallen))
+            # where they are many, the rest is worked out anew some time
+            some = sorted(fallen)[: self._others_hold.fitting(HOLDING_S)]
+            said: Sequence[Said] = reading.read(self._accounts, inbox.requests(c, some))
         else:
             pending = inbox.still_pending(c, _ids(piece))
             said = [s for s in piece if s.id in pending]

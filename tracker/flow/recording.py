@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from tracker.domain.calls import Call, CallStatus
 from tracker.domain.events import AtSource, Event, EventType, Source
@@ -48,7 +49,15 @@ def record(
         fresh += [e for e in add if (e.call, e.key) not in known]
     if rederive:
         attempts = records.attempts_of(connection, calls.keys())
-        fresh += _rederive(connection, {id: attempts[id] for id in rederive}, stored, changed, read)
+        due = {id: attempts[id] for id in rederive}
+        said, repeated = evidence.evidence_of(connection, {a.id: a.call for a in due.values()}, read)
+        changes = _in_line(due, stored, said, repeated)
+        fresh += changes.fresh
+        changed |= changes.calls
+        records.delete_events(connection, changes.stale)
+        records.set_withdrawn(connection, changes.withdraw, True)
+        records.set_withdrawn(connection, changes.restore, False)
+        inbox.write_repeats(connection, changes.repeats)
     for event in records.insert_events(connection, fresh, now):
         stored[event.call].append((event, False))
         changed.add(event.call)
@@ -62,16 +71,62 @@ def record(
     return timelines
 
 
-def follow_first(call: Locked, id: str, submission: str, said: Evidence) -> tuple[Sequence[Event], Timeline]:
-    """What follows for a call of which nothing was heard since its first submission was accepted: its new events, and
-    its timeline but for what stood there already.
+class Followed(NamedTuple):
+    """What follows for one call from what was heard of it."""
+
+    #: new ones, without ids
+    events: Sequence[Event]
+    timeline: Timeline
+    #: of the callbacks that were heard, those that say again what another one said first (callback → that one)
+    repeats: Mapping[str, str]
+
+
+def follow_first(call: Locked, id: str, submission: str, heard: Sequence[Evidence]) -> Followed:
+    """What follows for a call of which nothing was heard since its first submission was accepted; the timeline but for
+    what stood there already.
 
     What is said now is all the evidence there is, and what stands before it means only that the provider has accepted:
     so neither evidence nor events need reading, and what follows is the same.
     """
     attempt = Attempt(id=submission, call=id, interval=call.interval or 0, number=1)
-    events = _derive(attempt, [said]).events
-    return events, fold([_acceptance(attempt, call), *events], interval=attempt.interval)
+    derived = _derive(attempt, heard)
+    timeline = fold([_acceptance(attempt, call), *derived.events], interval=attempt.interval)
+    return Followed(derived.events, timeline, _said_again(derived.repeat_of))
+
+
+def follow(
+    connection: Connection,
+    calls: Mapping[str, Locked],
+    heard: Mapping[str, Sequence[Evidence]],
+    call_of: Mapping[str, str],
+) -> dict[str, Followed]:
+    """What follows for calls of which something was heard before, without those for which it is more than new events:
+    what comes late may change what earlier ones mean. Writes nothing.
+
+    heard: what is said now, by submission. call_of: the calls of these submissions.
+    """
+    stored = records.events_of(connection, calls.keys())
+    attempts = records.attempts_of(connection, calls.keys())
+    said, repeated = evidence.evidence_of(connection, call_of, {})
+    of_call: dict[str, dict[str, Attempt]] = {}
+    for id, call in call_of.items():
+        of_call.setdefault(call, {})[id] = attempts[id]
+        said[id] += heard[id]
+    found: dict[str, Followed] = {}
+    for call, due in of_call.items():
+        new = {e.id for id in due for e in heard[id]}
+        changes = _in_line(due, stored, said, dict.fromkeys(new) | repeated)
+        of_others = {e.callback for e in changes.fresh} | changes.repeats.keys()
+        if changes.stale or changes.withdraw or changes.restore or not of_others <= new:
+            continue
+        known = (event for event, withdrawn in stored[call] if not withdrawn)
+        timeline = fold([*known, *changes.fresh], interval=calls[call].interval or 0)
+        found[call] = Followed(changes.fresh, timeline, _said_again(changes.repeats))
+    return found
+
+
+def _said_again(repeat_of: Mapping[str, str | None]) -> dict[str, str]:
+    return {id: of for id, of in repeat_of.items() if of is not None}
 
 
 def _acceptance(of: Attempt, call: Locked) -> Event:
@@ -83,20 +138,33 @@ def _acceptance(of: Attempt, call: Locked) -> Event:
     )  # fmt: skip
 
 
-def _rederive(
-    connection: Connection,
+class _Changes(NamedTuple):
+    """What brings the events of callbacks and polls in line with the evidence."""
+
+    #: to be inserted
+    fresh: list[Event]
+    #: ids of events
+    stale: list[str]
+    withdraw: list[str]
+    restore: list[str]
+    #: callbacks that repeat another one than is stored, or none any more (callback → the other)
+    repeats: dict[str, str | None]
+    #: whose events are others now
+    calls: set[str]
+
+
+def _in_line(
     attempts: Mapping[str, Attempt],
     stored: dict[str, list[tuple[Event, bool]]],
-    changed: set[str],
-    read: Mapping[str, Reading],
-) -> list[Event]:
-    """Bring the events of callbacks and polls in line with the evidence; gives those that are to be inserted."""
-    fresh: list[Event] = []
-    stale: list[str] = []
-    withdraw: list[str] = []
-    restore: list[str] = []
+    said: Mapping[str, Sequence[Evidence]],
+    repeated: Mapping[str, str | None],
+) -> _Changes:
+    """What is to change for these submissions. `stored` becomes what will stand there, but for what is fresh.
+
+    repeated: what each callback among the evidence is stored as repeating.
+    """
+    changes = _Changes([], [], [], [], {}, set())
     repeats: dict[str, str | None] = {}
-    said, repeated = evidence.evidence_of(connection, {a.id: a.call for a in attempts.values()}, read)
     for id, submission in attempts.items():
         derived = _derive(submission, said[id])
         repeats |= _among_callbacks(derived.repeat_of)
@@ -110,26 +178,21 @@ def _rederive(
             if want is not None and _same(want, event):
                 kept.append((event, False))
                 if withdrawn:
-                    restore.append(event.id)
-                    changed.add(submission.call)
+                    changes.restore.append(event.id)
+                    changes.calls.add(submission.call)
             elif want is not None:
                 # an earlier receipt of the same record became known: the fact keeps its id
-                stale.append(event.id)
-                fresh.append(replace(want, id=event.id, recorded_at=event.recorded_at))
+                changes.stale.append(event.id)
+                changes.fresh.append(replace(want, id=event.id, recorded_at=event.recorded_at))
             else:
                 kept.append((event, True))
                 if not withdrawn:
-                    withdraw.append(event.id)
-                    changed.add(submission.call)
+                    changes.withdraw.append(event.id)
+                    changes.calls.add(submission.call)
         stored[submission.call] = kept
-        fresh += wanted.values()
-    records.delete_events(connection, stale)
-    records.set_withdrawn(connection, withdraw, True)
-    records.set_withdrawn(connection, restore, False)
-    inbox.write_repeats(
-        connection, {id: of for id, of in repeats.items() if id in repeated and repeated[id] != of}
-    )
-    return fresh
+        changes.fresh.extend(wanted.values())
+    changes.repeats.update({id: of for id, of in repeats.items() if id in repeated and repeated[id] != of})
+    return changes
 
 
 def _among_callbacks(repeat_of: Mapping[str, str | None]) -> dict[str, str | None]:

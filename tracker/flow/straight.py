@@ -1,25 +1,25 @@
-"""Straight joins: the first callback of an accepted call, named by its first id. Nearly all are.
+"""Straight joins: callbacks that their first id names, and on which no other match hangs. Nearly all are.
 
 What follows from one hangs on so little that it can be worked out beforehand, while others write; when it is written,
 it is only asked whether that little still holds. Whatever is not so straight, or no more, is weighed as anything is.
+Nearly always it is the first that is heard of an accepted call; then nothing need be read of that.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 import structlog
 
-from tracker.domain.events import Event, MatchedBy, Source
+from tracker.domain.events import MatchedBy, Source
 from tracker.domain.matching import Receipt, Submitted, id_key
 from tracker.domain.records import Evidence
-from tracker.domain.timeline import Timeline
 from tracker.flow.gathering import numbers_waited_for
-from tracker.flow.recording import follow_first
+from tracker.flow.recording import Followed, follow, follow_first
 from tracker.flow.weighing import named_joins
 from tracker.store import bulk, evidence, holding, inbox, plans, records
 from tracker.store.database import Connection
@@ -36,92 +36,169 @@ class Prepared:
     account: str
     claims: Sequence[Claim]
     #: asks which of them do not hold
-    question: bulk.Plan
+    question: holding.Question
     #: writes all of them
     plan: bulk.Plan
     #: for the log: `named_joins`
     which: Sequence[Mapping[str, str | None]]
+    #: the calls that change, with their submissions
+    changes: Mapping[str, Sequence[str]]
 
     def __len__(self) -> int:
         return len(self.claims)
 
 
 class _Join(NamedTuple):
-    """What follows from one receipt."""
+    """What follows from the receipts of one call."""
 
-    claim: Claim
-    standing: inbox.Standing
-    events: Sequence[Event]
-    timeline: Timeline
+    call: str
+    claims: Sequence[Claim]
+    standings: Sequence[inbox.Standing]
+    followed: Followed
+
+
+class _Named(NamedTuple):
+    """A receipt, and the submission that its first id names."""
+
+    receipt: Receipt
+    submission: Submitted
+
+    @property
+    def evidence(self) -> Evidence:
+        r = self.receipt
+        return Evidence(
+            id=r.id, source=Source.callback, received_at=r.received_at, reading=r.reading,
+            matched_by=MatchedBy.submission_id,
+        )  # fmt: skip
+
+    @property
+    def standing(self) -> inbox.Standing:
+        return inbox.Standing(
+            id=self.receipt.id, state=inbox.JOINED, reading=self.receipt.reading, named=True,
+            matched_by=MatchedBy.submission_id.value, submission=self.submission.id, call=self.submission.call,
+        )  # fmt: skip
+
+    @property
+    def claim(self) -> Claim:
+        s = self.submission
+        return Claim(self.receipt.id, id_key(self.receipt.reading.ids[0]), s.id, s.call, s.to, s.requested_at)
 
 
 def prepare(
     c: Connection, account: str, receipts: Sequence[Receipt], now: datetime, at_once: int
 ) -> list[Prepared]:
-    """What follows from those of these pending receipts that are straight, in pieces of so many. Writes nothing.
+    """What follows from those of these pending receipts that are straight, in pieces of so many, or a few more where a
+    call has several. Writes nothing.
 
     A piece has neighbours: calls that were placed together lie on the same pages, so a page is changed, logged and
     synced for many callbacks instead of for each.
     """
-    joins = sorted(_joins(c, account, receipts), key=lambda join: join.claim.call)
-    return [_prepared(c, account, joins[at : at + at_once], now) for at in range(0, len(joins), at_once)]
+    of_call: dict[str, list[_Named]] = {}
+    for named in _straight(c, account, receipts):
+        of_call.setdefault(named.submission.call, []).append(named)
+    calls = records.look_at(c, of_call)
+    firsts = records.accepted(c, calls)
+    # before what is known is read: what comes in between is noticed when it is written
+    known = holding.known(c, calls.keys() - firsts)
+    first = [_join(of_call[id], _follow_first(id, calls[id], of_call[id])) for id in firsts]
+    followed = _follow(c, {id: calls[id] for id in known}, of_call)
+    more = [_join(of_call[id], followed[id]) for id in followed]
+    return [
+        *(_prepared(c, account, piece, now) for piece in _pieces(first, at_once)),
+        *(_prepared(c, account, piece, now, known) for piece in _pieces(more, at_once)),
+    ]
 
 
-def _prepared(c: Connection, account: str, joins: Sequence[_Join], now: datetime) -> Prepared:
-    standings = [join.standing for join in joins]
-    timelines = {join.claim.call: join.timeline for join in joins}
-    claims = [join.claim for join in joins]
+def _pieces(joins: Iterable[_Join], at_once: int) -> Iterator[list[_Join]]:
+    piece: list[_Join] = []
+    count = 0
+    for join in sorted(joins, key=lambda join: join.call):
+        piece.append(join)
+        count += len(join.claims)
+        if count >= at_once:
+            yield piece
+            piece, count = [], 0
+    if piece:
+        yield piece
+
+
+def _join(named: Sequence[_Named], followed: Followed) -> _Join:
+    call = named[0].submission.call
+    return _Join(call, [n.claim for n in named], [n.standing for n in named], followed)
+
+
+def _prepared(
+    c: Connection,
+    account: str,
+    joins: Sequence[_Join],
+    now: datetime,
+    known: Mapping[str, holding.Known] | None = None,
+) -> Prepared:
+    """known: of calls of which more is known than that they were accepted."""
+    claims = [claim for join in joins for claim in join.claims]
+    standings = [standing for join in joins for standing in join.standings]
+    events = [event for join in joins for event in join.followed.events]
+    timelines = {join.call: join.followed.timeline for join in joins}
+    changed = {join.call: join.followed.timeline for join in joins if join.followed.events}
+    repeats = {id: of for join in joins for id, of in join.followed.repeats.items()}
+    if known is None:
+        question = holding.question_of_firsts(c, account, claims)
+        plan = plans.plan_first(c, standings, events, changed, repeats, now)
+    else:
+        question = holding.question_of_others(c, account, claims, [known[join.call] for join in joins])
+        plan = plans.plan_more(c, standings, events, changed, repeats, now)
     return Prepared(
         account=account,
         claims=claims,
-        question=holding.question(c, account, claims),
-        plan=plans.plan(c, standings, [event for join in joins for event in join.events], timelines, now),
+        question=question,
+        plan=plan,
         which=named_joins(standings, timelines),
+        changes={id: [s.id for s in timeline.submissions] for id, timeline in changed.items()},
     )
 
 
-def _joins(c: Connection, account: str, receipts: Sequence[Receipt]) -> Iterator[_Join]:
+def _follow_first(id: str, call: records.Locked, named: Sequence[_Named]) -> Followed:
+    return follow_first(call, id, named[0].submission.id, [n.evidence for n in named])
+
+
+def _follow(
+    c: Connection, calls: Mapping[str, records.Locked], of_call: Mapping[str, Sequence[_Named]]
+) -> dict[str, Followed]:
+    heard: dict[str, list[Evidence]] = {}
+    call_of: dict[str, str] = {}
+    for id in calls:
+        for named in of_call[id]:
+            heard.setdefault(named.submission.id, []).append(named.evidence)
+            call_of[named.submission.id] = id
+    return follow(c, calls, heard, call_of) if calls else {}
+
+
+def _straight(c: Connection, account: str, receipts: Sequence[Receipt]) -> Iterator[_Named]:
+    """Those of these receipts that their first id decides, and on which no other match hangs."""
     named = {r.id: id_key(r.reading.ids[0]) for r in receipts if r.reading.ids}
     found = _alone(c, account, set(named.values()))
-    calls = Counter(found[key].call for key in named.values() if key in found)
-    sure = {id: found[key] for id, key in named.items() if key in found and calls[found[key].call] == 1}
+    sure = {id: found[key] for id, key in named.items() if key in found}
     aside = [r.reading for r in receipts if r.id not in sure]
     waited_for = {reading.to for reading in aside if reading.to} | numbers_waited_for(
         c, account, sure.values()
     )
     alike = {twin for reading in aside if (twin := twin_text(reading))}
-
-    locked = records.look_at(c, [s.call for s in sure.values()])
-    accepted = records.accepted(c, locked)
     for r in receipts:
         s = sure.get(r.id)
-        if s is None or s.call not in accepted or s.to in waited_for:
+        if s is None or s.to in waited_for:
             continue
         if alike and twin_text(r.reading) in alike:
             continue
-        matched_by = MatchedBy.submission_id
-        heard = Evidence(
-            id=r.id,
-            source=Source.callback,
-            received_at=r.received_at,
-            reading=r.reading,
-            matched_by=matched_by,
-        )
-        events, timeline = follow_first(locked[s.call], s.call, s.id, heard)
-        standing = inbox.Standing(
-            id=r.id, state=inbox.JOINED, reading=r.reading, named=True, matched_by=matched_by.value, submission=s.id,
-            call=s.call,
-        )  # fmt: skip
-        claim = Claim(r.id, named[r.id], s.id, s.call, s.to, s.requested_at)
-        yield _Join(claim, standing, events, timeline)
+        yield _Named(r, s)
 
 
 def write(c: Connection, prepared: Prepared) -> set[str]:
     """Write what still holds; gives the receipts of which nothing is written. The joining lock is held."""
-    fallen = holding.fallen(c, prepared.question)
-    bulk.run(
-        c, prepared.plan, {id for claim in prepared.claims if claim.receipt in fallen for id in claim.ids}
-    )
+    lost = holding.fallen(c, prepared.question)
+    # what was heard of one call was worked out together
+    calls = {claim.call for claim in prepared.claims if claim.receipt in lost or claim.call in lost}
+    fallen = {claim.receipt for claim in prepared.claims if claim.call in calls}
+    bulk.run(c, prepared.plan, {*fallen, *calls, *(s for id in calls for s in prepared.changes.get(id, ()))})
     log.info(
         "callbacks.joined",
         account=prepared.account,

@@ -6,9 +6,9 @@ more than the looking: by index, once for each thing that a claim hangs on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy.engine import Connection
@@ -29,14 +29,61 @@ class Claim(NamedTuple):
     to: str
     requested_at: datetime | None
 
-    @property
-    def ids(self) -> tuple[str, str, str]:
-        """Of all that is written for it."""
-        return self.receipt, self.call, self.submission
+
+class Known(NamedTuple):
+    """What is known of a call when something is worked out for it: whoever adds to that changes one of these."""
+
+    call: str
+    #: of its cache, as the driver gives it
+    updated_at: Any
+    #: how many there are
+    events: int
+    callbacks: int
+    exchanges: int
 
 
-def question(connection: Connection, account: str, claims: Sequence[Claim]) -> bulk.Plan:
-    """What `fallen` asks of claims of an account, for connections of this kind; plain values, to be sent anywhere."""
+class Question(NamedTuple):
+    """What `fallen` asks; plain values, to be sent anywhere."""
+
+    first: bulk.Plan
+    #: each gives ids of receipts or calls
+    asked: bulk.Plan
+
+
+def known(connection: Connection, calls: Collection[str]) -> dict[str, Known]:
+    """How much is known of these calls. To be asked before it is read: what comes in between is noticed then."""
+    if not calls:
+        return {}
+    on_postgresql = connection.dialect.name == "postgresql"
+    wanted: Any = array("text", list(calls)) if on_postgresql else orjson.dumps(list(calls)).decode()
+    rows = bulk.fetched(connection, _KNOWN_POSTGRESQL if on_postgresql else _KNOWN_SQLITE, (wanted,))
+    return {row[0]: Known(*row) for row in rows}
+
+
+def question_of_firsts(connection: Connection, account: str, claims: Sequence[Claim]) -> Question:
+    """Of claims of an account, about calls of which is known that they were accepted, and no more; for connections of
+    this kind."""
+    return _question(connection, account, claims, _FIRST_FALLEN, [])
+
+
+def question_of_others(
+    connection: Connection, account: str, claims: Sequence[Claim], known: Sequence[Known]
+) -> Question:
+    """The same about calls of which this is known."""
+    if connection.dialect.name == "postgresql":
+        kinds = ("text", "moment", "integer", "integer", "integer")
+        values = tuple(
+            array(kind, column) for kind, column in zip(kinds, zip(*known, strict=True), strict=True)
+        )
+        ask = bulk.Statement(_CHANGED_POSTGRESQL, values)
+    else:
+        ask = bulk.Statement(_CHANGED_SQLITE, (orjson.dumps([tuple(k) for k in known]).decode(),))
+    return _question(connection, account, claims, _FALLEN, [ask])
+
+
+def _question(
+    connection: Connection, account: str, claims: Sequence[Claim], condition: str, also: bulk.Plan
+) -> Question:
     requested = {claim.to: claim.requested_at for claim in claims if claim.requested_at is not None}
     since = min(requested.values(), default=None)
     columns: list[list[str | None]] = [
@@ -49,25 +96,23 @@ def question(connection: Connection, account: str, claims: Sequence[Claim]) -> b
     if connection.dialect.name == "postgresql":
         # whoever writes of a call locks it first, in the order of ids; what is asked behind that is the latest
         arrays = [array("text", values) for values in columns]
-        return [
-            bulk.Statement(_LOCK_POSTGRESQL, (arrays[3],)),
-            bulk.Statement(_ASK_POSTGRESQL, (*arrays, account, account, account, since)),
-        ]
+        ask = bulk.Statement(_ask_postgresql(condition), (*arrays, account, account, account, since))
+        return Question([bulk.Statement(_LOCK_POSTGRESQL, (arrays[3],))], [ask, *also])
     rows = orjson.dumps(list(zip(*columns, strict=True))).decode()
     values = (rows, account, account, account, since and moments.written(since))
-    return [bulk.Statement(_ASK_SQLITE, values)]
+    return Question([], [bulk.Statement(_ask_sqlite(condition), values), *also])
 
 
-def fallen(connection: Connection, question: bulk.Plan) -> set[str]:
-    """The receipts of those claims that do not hold any more; their calls are locked until the transaction ends.
+def fallen(connection: Connection, question: Question) -> set[str]:
+    """The receipts of those claims that do not hold any more, and the calls of which more is known by now; the calls of
+    all claims are locked until the transaction ends.
 
-    One holds while its receipt is pending, its key names its submission and no other of the account, all that is known
-    of its call is that it was accepted, and nothing that no id has joined waits for its number. The joining lock is
-    held.
+    A claim holds while its receipt is pending, its key names its submission and no other of the account, and nothing
+    that no id has joined waits for its number; one of a call's first callbacks, while all that is known of that call is
+    that it was accepted. The joining lock is held.
     """
-    *first, ask = question
-    bulk.run(connection, first)
-    return {id for (id,) in bulk.fetched(connection, ask.text, ask.values)}
+    bulk.run(connection, question.first)
+    return {id for ask in question.asked for (id,) in bulk.fetched(connection, ask.text, ask.values)}
 
 
 _COLUMNS: Final = 'j (receipt, "key", submission, call, number)'
@@ -77,21 +122,52 @@ _TAKEN: Final = ", ".join(f"json_extract(value, '$[{n}]')" for n in range(5))
 _JOINS_SQLITE: Final = f"WITH {_COLUMNS} AS MATERIALIZED (SELECT {_TAKEN} FROM json_each(?))"  # noqa: S608
 
 # Each thing is looked up by its key alone, and what was found is weighed behind that: with more conditions beside the
-# key, either database might go by one of those, and read all that is pending, or all of an account. An accepted call
-# has three events.
+# key, either database might go by one of those, and read all that is pending, or all of an account.
 _FALLEN: Final = """
     coalesce((SELECT b.state FROM callbacks b WHERE b.id = j.receipt), '') <> 'pending'
     OR coalesce((SELECT CASE sum(CASE s.account WHEN {value} THEN 1 ELSE 0 END) WHEN 1 THEN
                      min(CASE s.account WHEN {value} THEN s.id END) END
                  FROM submissions s WHERE s.provider_key = j."key"), '') <> j.submission
-    OR coalesce((SELECT CASE WHEN c.status = 'queued' AND c.attempts = 1
+    OR coalesce((SELECT max(CASE WHEN w.account = {value} AND w.received_at >= {value} THEN 1 ELSE 0 END)
+                 FROM callbacks w WHERE w.loose_number = j.number), 0) = 1
+"""
+# an accepted call has three events
+_NO_FIRST: Final = """
+    coalesce((SELECT CASE WHEN c.status = 'queued' AND c.attempts = 1
                      AND NOT (c.settled OR c.disputed OR c.cancel_requested) AND c.next_attempt_at IS NULL
                      AND coalesce(c.recording_url, '') = '' AND coalesce(c.dtmf, '') = '' THEN 1 END
                  FROM calls c WHERE c.id = j.call), 0) <> 1
     OR (SELECT count(*) FROM events e WHERE e.call_id = j.call) <> 3
-    OR coalesce((SELECT max(CASE WHEN w.account = {value} AND w.received_at >= {value} THEN 1 ELSE 0 END)
-                 FROM callbacks w WHERE w.loose_number = j.number), 0) = 1
 """
-_ASK_SQLITE: Final = f"{_JOINS_SQLITE} SELECT j.receipt FROM j WHERE {_FALLEN.format(value='?')}"  # noqa: S608
-_ASK_POSTGRESQL: Final = f"SELECT j.receipt FROM {_JOINS_POSTGRESQL} WHERE {_FALLEN.format(value='%s')}"  # noqa: S608
+_FIRST_FALLEN: Final = f"{_FALLEN} OR {_NO_FIRST}"
+
+
+def _ask_sqlite(condition: str) -> str:
+    return f"{_JOINS_SQLITE} SELECT j.receipt FROM j WHERE {condition.format(value='?')}"  # noqa: S608
+
+
+def _ask_postgresql(condition: str) -> str:
+    return f"SELECT j.receipt FROM {_JOINS_POSTGRESQL} WHERE {condition.format(value='%s')}"  # noqa: S608
+
+
+_COUNTS: Final = """
+    (SELECT count(*) FROM events e WHERE e.call_id = {call}),
+    (SELECT count(*) FROM callbacks b WHERE b.call_id = {call}),
+    (SELECT count(*) FROM exchanges x WHERE x.call_id = {call})
+"""
+_KNOWN: Final = f"SELECT c.id, c.updated_at, {_COUNTS.format(call='c.id')} FROM calls c WHERE c.id"  # noqa: S608
+_KNOWN_SQLITE: Final = f"{_KNOWN} IN (SELECT value FROM json_each(?))"  # noqa: S608
+_KNOWN_POSTGRESQL: Final = f"{_KNOWN} = ANY(%s)"
+
+_OF_CALLS: Final = "k (call, updated_at, events, callbacks, exchanges)"
+_OF_CALLS_SQLITE: Final = f"WITH {_OF_CALLS} AS MATERIALIZED (SELECT {_TAKEN} FROM json_each(?))"  # noqa: S608
+_OF_CALLS_POSTGRESQL: Final = (
+    f"unnest(%s::text[], %s::timestamptz[], {', '.join(['%s::bigint[]'] * 3)}) AS {_OF_CALLS}"
+)
+_CHANGED: Final = f"""
+    coalesce((SELECT CASE c.updated_at WHEN k.updated_at THEN 1 END FROM calls c WHERE c.id = k.call), 0) <> 1
+    OR ({_COUNTS.format(call="k.call")}) <> (k.events, k.callbacks, k.exchanges)
+"""  # noqa: S608
+_CHANGED_SQLITE: Final = f"{_OF_CALLS_SQLITE} SELECT k.call FROM k WHERE {_CHANGED}"  # noqa: S608
+_CHANGED_POSTGRESQL: Final = f"SELECT k.call FROM {_OF_CALLS_POSTGRESQL} WHERE {_CHANGED}"  # noqa: S608
 _LOCK_POSTGRESQL: Final = "SELECT 1 FROM calls WHERE id = ANY(%s) ORDER BY id FOR UPDATE"

@@ -20,25 +20,61 @@ _ACCEPTED: Final = {
 }  # fmt: skip
 
 
-def plan(
+def plan_first(
     connection: Connection,
     standings: Sequence[inbox.Standing],
     events: Sequence[Event],
     timelines: Mapping[str, Timeline],
+    repeats: Mapping[str, str],
     now: datetime,
 ) -> bulk.Plan:
-    """Statements for connections of this kind that write what was made of callbacks, new events, and the caches of
-    their calls. The callbacks are pending, and of their calls is known that they were accepted, and no more.
+    """Statements for connections of this kind that write what was made of callbacks, new events, the caches of their
+    calls, and which callback says again what another one said. The callbacks are pending, and of their calls is known
+    that they were accepted, and no more.
 
     `bulk.run` leaves out what belongs to callbacks, calls and submissions by their ids.
     """
-    states = [s for timeline in timelines.values() for s in timeline.submissions]
-    return [
-        *bulk.plan_update(connection, t.callbacks, _changed(inbox.standing_columns(standings), _PENDING)),
-        *bulk.plan_insert(connection, t.events, records.event_columns(events, now), by="callback_id"),
-        *bulk.plan_update(connection, t.calls, _changed(records.call_columns(timelines, now), _ACCEPTED)),
-        *bulk.plan_update(connection, t.submissions, records.submission_columns(states)),
-    ]
+    told = _changed(inbox.standing_columns(standings), _PENDING)
+    caches = _changed(records.call_columns(timelines, now), _ACCEPTED)
+    return _plan(connection, told | _repeats(standings, repeats), events, timelines, caches, now)
+
+
+def plan_more(
+    connection: Connection,
+    standings: Sequence[inbox.Standing],
+    events: Sequence[Event],
+    timelines: Mapping[str, Timeline],
+    repeats: Mapping[str, str],
+    now: datetime,
+) -> bulk.Plan:
+    """The same where more is known of their calls. timelines: those that are others now."""
+    told = _changed(inbox.standing_columns(standings), _PENDING) | _repeats(standings, repeats)
+    caches = records.call_columns(timelines, now) if timelines else {}
+    return _plan(connection, told, events, timelines, caches, now)
+
+
+def _plan(
+    connection: Connection,
+    told: bulk.Columns,
+    events: Sequence[Event],
+    timelines: Mapping[str, Timeline],
+    caches: bulk.Columns,
+    now: datetime,
+) -> bulk.Plan:
+    planned = bulk.plan_update(connection, t.callbacks, told)
+    if timelines:
+        states = [s for timeline in timelines.values() for s in timeline.submissions]
+        planned += [
+            *bulk.plan_insert(connection, t.events, records.event_columns(events, now), by="callback_id"),
+            *bulk.plan_update(connection, t.calls, caches),
+            *bulk.plan_update(connection, t.submissions, records.submission_columns(states)),
+        ]
+    return planned
+
+
+def _repeats(standings: Sequence[inbox.Standing], repeats: Mapping[str, str]) -> dict[str, list[str | None]]:
+    """Its column, where one of them is a repeat: a pending callback is none."""
+    return {"repeat_of": [repeats.get(s.id) for s in standings]} if repeats else {}
 
 
 def _changed(columns: dict[str, list[Any]], before: Mapping[str, Any]) -> dict[str, list[Any]]:
