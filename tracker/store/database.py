@@ -6,7 +6,6 @@ asks for that (deadlock, serialisation), so it must have no effects but on the c
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 import threading
 import time
@@ -16,15 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
-import sqlalchemy as sa
-from sqlalchemy import event, exc
-from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy import exc
 from sqlalchemy.engine import Connection as Connection
 from sqlalchemy.pool import PoolProxiedConnection
 
-from tracker.errors import ConfigurationError, StorageUnavailable
-from tracker.store import arrays, bulk
-from tracker.store.hints import HintedCompiler
+from tracker.errors import StorageUnavailable
+from tracker.store import engines
 
 T = TypeVar("T")
 
@@ -34,15 +30,9 @@ THREADS: Final = 24
 #: SQLSTATEs after which the same transaction may succeed: serialisation failure, deadlock
 _REPEAT: Final = {"40001", "40P01"}
 _REPEATS: Final = 5
-#: how long SQLite waits for a lock that another process holds, in seconds
-_BUSY_S: Final = 5.0
 #: of the connection that writes on SQLite
 _WRITER_CACHE_KIB: Final = 32 * 1024
-#: of a new SQLite file, in bytes: a batch changes rows all over the place, and costs by the pages that it changes
-_PAGE: Final = 8 * 1024
-#: the length of SQLite's log at which a commit has to empty it: 64 MiB
-_LOG_PAGES: Final = 64 * 1024 * 1024 // _PAGE
-#: and that at which it is worth doing so beside the commits, in bytes
+#: the length of SQLite's log at which it is worth emptying it beside the commits, in bytes
 _WORTH_A_CHECKPOINT: Final = 4 * 1024 * 1024
 
 
@@ -84,16 +74,16 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = _parsed(url)
+        self.url = engines.parsed(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = _sqlite(self.url) if self.is_sqlite else _postgresql(self.url)
+        self.engine = engines.sqlite(self.url) if self.is_sqlite else engines.postgresql(self.url)
         self._writer = (
             self.engine.execution_options(sqlite_begin="IMMEDIATE") if self.is_sqlite else self.engine
         )
         self._looking = (
             self.engine.execution_options(sqlite_begin=None)
             if self.is_sqlite
-            else _postgresql(self.url, looking=True)
+            else engines.postgresql(self.url, looking=True)
         )
         self._turn = FairLock()
         #: SQLite's one writer keeps its connection, under its turn: what it has read stays good, for nobody else writes
@@ -251,148 +241,6 @@ def _set_waiting(connection: Connection, how: str) -> None:
 
 def _driver(connection: Connection) -> sqlite3.Connection:
     return cast(sqlite3.Connection, connection.connection.driver_connection)
-
-
-def _parsed(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except (exc.ArgumentError, ValueError) as error:
-        raise ConfigurationError(
-            "database.url is not an address: use sqlite:///tracker.db or postgresql://user:password@host/name"
-        ) from error
-    if parsed.drivername in ("postgres", "postgresql"):
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    if parsed.drivername not in ("sqlite", "postgresql+psycopg"):
-        raise ConfigurationError(f"database.url names {parsed.drivername}; use sqlite:/// or postgresql://")
-    # a database in memory would be another one for every thread
-    if parsed.drivername == "sqlite" and (not parsed.database or ":memory:" in parsed.database):
-        raise ConfigurationError("database.url names no file: use sqlite:///tracker.db")
-    return parsed
-
-
-def _sqlite(url: URL) -> Engine:
-    engine = sa.create_engine(
-        url,
-        # the large statements of bulk.py come in some sizes each
-        connect_args={"timeout": _BUSY_S, "cached_statements": 512},
-        hide_parameters=True,
-        pool_size=20,
-        max_overflow=20,
-        pool_timeout=5,
-        # the one that was used last has its statements prepared
-        pool_use_lifo=True,
-    )
-
-    engine.dialect.statement_compiler = HintedCompiler
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: object) -> None:
-        try:
-            connection.isolation_level = None
-            try:
-                _lay_out(connection)
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_DBMOVED:
-                    raise
-                # it waited for `tracker db restore`, with what was there before in its hands
-                raise StorageUnavailable(
-                    f"{url.database} was replaced by another file just now: try again"
-                ) from None
-            for pragma in (
-                # an answered callback survives the loss of power
-                "synchronous=FULL",
-                "foreign_keys=ON",
-                # erased variables are overwritten, not only forgotten
-                "secure_delete=ON",
-                # pages of the log after which a commit moves them into the file itself (see `checkpoint`)
-                f"wal_autocheckpoint={_LOG_PAGES}",
-                # what a rush has left of it on the disk is given back
-                f"journal_size_limit={2 * _LOG_PAGES * _PAGE}",
-            ):
-                connection.execute("PRAGMA " + pragma)
-        except BaseException:  # nobody else has it yet
-            connection.close()
-            raise
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        how = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
-        if how is not None:
-            connection.exec_driver_sql(f"BEGIN {how}")
-
-    return engine
-
-
-def _lay_out(connection: sqlite3.Connection) -> None:
-    """What is kept in the file: the size of its pages, incremental vacuum and the write-ahead log.
-
-    The first two count only before anything is written, and asking for it takes the write lock: on a new file only.
-    Switching to the log needs the file alone and does not wait for that; where it is on already, it takes no lock.
-    """
-    deadline = time.monotonic() + _BUSY_S
-    while True:
-        try:
-            if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
-                # it will hold numbers and recordings; the log beside it takes its mode from it
-                with contextlib.suppress(OSError):
-                    Path(connection.execute("PRAGMA database_list").fetchone()[2]).chmod(0o600)
-                connection.execute(f"PRAGMA page_size={_PAGE}")
-                connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-            connection.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-
-
-def _postgresql(url: URL, *, looking: bool = False) -> Engine:
-    """looking: each statement is one for itself, goes by indexes, and is not preceded by a question."""
-    try:
-        import psycopg  # noqa: F401 (an optional extra)
-    except ImportError as error:
-        raise ConfigurationError(
-            "database.url is PostgreSQL's, but its driver is not installed: pip install 'tracker[postgres]'"
-        ) from error
-    engine = sa.create_engine(
-        url,
-        hide_parameters=True,
-        pool_size=4 if looking else 20,
-        max_overflow=20,
-        pool_timeout=5,
-        # the one that was used last has its statements prepared
-        pool_use_lifo=True,
-        pool_pre_ping=not looking,
-        isolation_level="AUTOCOMMIT" if looking else None,
-        execution_options={"by_indexes": looking},
-        connect_args={
-            "connect_timeout": 5,
-            # a server that vanished without a word, as a machine that died does, is noticed within seconds
-            "tcp_user_timeout": 10_000,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 2,
-            "options": "-c TimeZone=UTC -c lock_timeout=5000 -c statement_timeout=30000"
-            " -c idle_in_transaction_session_timeout=30000"
-            + "".join(f" -c enable_{way}=off" for way in bulk.BESIDE_INDEXES if looking),
-        },
-    )
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: object) -> None:
-        try:
-            arrays.teach(connection)
-            # an answered callback survives the loss of power, also on a server that is configured for speed
-            connection.execute(
-                "SELECT set_config('synchronous_commit', 'on', false)"
-                " WHERE current_setting('synchronous_commit') = 'off'"
-            )
-            connection.commit()
-        except BaseException:  # nobody else has it yet
-            connection.close()
-            raise
-
-    return engine
 
 
 @contextmanager
