@@ -17,7 +17,7 @@ from alembic import command
 from tests.cli.conftest import NUMBER, Cli
 from tests.processes import Processes, eventually
 from tests.recording_provider import RecordingProvider
-from tracker.store import alone, replacing, schema
+from tracker.store import alone, replacing, schema, workers
 from tracker.store.database import Database
 
 
@@ -139,7 +139,51 @@ def test_it_says_what_to_do_next(used: Cli) -> None:
     ):
         assert words in out
     again = used("db", "after-restore").stdout
-    assert "Dialling is paused" in again
+    assert again.startswith("Dialling is paused")
+
+
+def test_a_database_that_was_never_restored_is_asked_about_at_a_terminal(
+    used: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it does cannot be taken back. Scripts, which run it right after a restore, are not asked."""
+    used("pause")
+    used("call", "+918867130003", "--flow", "24")
+    monkeypatch.setattr("tracker.cli.db.restore.can_ask", lambda: True)
+    refused = used("db", "after-restore", stdin="n\n")
+    assert refused.exit_code == 1
+    assert str(used.folder / "tracker.db") in refused.stdout
+    assert [call["status"] for call in used.json("calls")["data"]] == ["pending", "queued"]
+    assert [p["why"] for p in used.json("status", code=1)["paused"]] == ["operator"]
+
+    done = used("db", "after-restore", "--yes")
+    assert done.exit_code == 0
+    assert "for good?" not in done.stdout
+    assert "1 submission was waiting" in done.stdout
+    assert [call["status"] for call in used.json("calls")["data"]] == ["unconfirmed", "queued"]
+    assert "Dialling is paused" in used("db", "after-restore", stdin="y\n").stdout
+    assert used.json("db", "after-restore")["unconfirmed"] == 0
+
+
+def test_a_worker_that_was_heard_of_lately_is_warned_of(used: Cli) -> None:
+    database = Database(f"sqlite:///{used.folder / 'tracker.db'}")
+    try:
+        database.write(lambda c: workers.heartbeat(c, "vm-abc", datetime.now(UTC)))
+        for option in ([], ["--json"]):
+            database.write(lambda c: workers.heartbeat(c, "vm-abc", datetime.now(UTC)))
+            done = used("db", "after-restore", *option)
+            assert done.exit_code == 0
+            assert "A worker was heard of" in done.stderr
+            assert "vm-abc" in done.stderr
+        assert "worker was heard" not in used("db", "after-restore").stderr
+    finally:
+        database.close()
+
+
+def test_a_call_placed_after_the_restore_is_marked_when_it_is_run_again(used: Cli) -> None:
+    """As its help and the page about backups say."""
+    assert used.json("db", "after-restore")["unconfirmed"] == 0
+    used("call", "+918867130003", "--flow", "24")
+    assert used.json("db", "after-restore")["unconfirmed"] == 1
 
 
 def test_twice_within_a_second_keeps_both(used: Cli) -> None:

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console, Group
 
 from tracker.cli import inbox_rendering, rendering
-from tracker.cli.moments import length
+from tracker.cli.moments import length, short_time
 from tracker.cli.terminal import harmless
 
 START = datetime(2026, 11, 23, 18, 29, 40, 250000, tzinfo=UTC)
@@ -179,6 +179,20 @@ def test_the_header_says_who_what_and_how_it_ended() -> None:
     assert "contradict" in text(rendering.header(call(disputed=True), utc=True))
 
 
+def test_a_call_of_which_nothing_left_is_not_said_to_be_unanswered() -> None:
+    """`attempts` counts what waits and what did not pass the gate, too."""
+
+    def header(requested_at: str | None, **changed: Any) -> str:
+        submission = {"id": "sub_1", "number": 1, "requested_at": requested_at}
+        return text(rendering.header(call(submissions=[submission], **changed), utc=True))
+
+    over = {"status": "canceled", "outcome": "canceled", "answered": False}
+    assert "\nnothing sent, settled" in header(None, reason="not-allowed", **over)
+    waits = {"status": "pending", "outcome": None, "answered": None, "settled": False}
+    assert "\nnothing sent yet, not settled yet" in header(None, **waits)
+    assert "not answered, 1 attempt, settled" in header("2026-11-23T18:29:40Z", **over)
+
+
 def test_a_stranger_s_text_is_shown_and_not_obeyed() -> None:
     read = told(event(0, provider_status="\x1b[31mX\r\n[bold]Y\u202e\x9b"))
     assert "\\x1b[31mX\\x0d\\x0a[bold]Y\\u202e\\x9b" in read.replace("\n", "").replace(" " * 39, "")
@@ -219,3 +233,29 @@ def test_nothing_is_said_twice_and_nothing_empty_is_said() -> None:
     assert "0 s" not in unanswered
     again = told(event(0, type="decision", status=None, detail={"decision": "new-submission"}))
     assert "again" in again
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("queued", ", queued, sent {at}, p-1"),
+        ("unconfirmed", ", unconfirmed, may have been sent by {at}, p-1"),
+        ("unknown", ", unknown, may have been sent by {at}, p-1"),
+    ],
+)
+def test_a_candidate_is_said_to_be_sent_only_where_that_is_known(status: str, words: str) -> None:
+    """One that waited when a backup was made has the time at which that backup was restored."""
+    candidate = {
+        "submission": "sub_1", "call": "call_1", "submission_id": "p-1", "status": status,
+        "requested_at": "2026-03-02T10:57:40Z",
+    }  # fmt: skip
+    raw = {
+        "method": "POST", "path": "/callbacks/thundersms", "query": "", "headers": [], "body": "", "remote": None,
+        "body_encoding": "utf-8",
+    }  # fmt: skip
+    callback = {
+        "id": "cb_1", "state": "orphaned", "reason": "ambiguous", "received_at": "2026-03-02T10:58:19Z",
+        "account": "thundersms", "method": "POST", "size": 0, "candidates": [candidate], "request": raw,
+    }  # fmt: skip
+    told = text(inbox_rendering.request(callback, utc=True), 200)
+    assert words.format(at=short_time("2026-03-02T10:57:40Z", utc=True)) in told

@@ -54,7 +54,7 @@ def test_all_is_well() -> None:
         ({"workers": []}, ["tracker worker"]),
         ({"lag_s": 90.0}, ["1 min 30 s", "read"]),
         ({"oldest_job_overdue_s": 3600.0}, ["1 h", "due"]),
-        ({"unconfirmed_submissions": 2}, ["2 submissions", "--status unconfirmed"]),
+        ({"unconfirmed_submissions": 2}, ["2 submissions", "may have been sent", "--status unconfirmed"]),
         ({"callbacks": {"orphaned": 1}, "newest": {"orphaned": timedelta(hours=1)}}, ["1 callback", "1 h ago"]),
         (
             {

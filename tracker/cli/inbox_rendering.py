@@ -21,6 +21,9 @@ _STYLES: Final = {
     "ignored": "dim",
 }
 
+#: statuses of submissions of which nobody knows whether they were sent
+_UNCERTAIN: Final = ("unconfirmed", "unknown")
+
 #: of the columns but the last: an id, the longest time of this year, the longest state
 _LEAST: Final = (29, 19, 11)
 
@@ -78,8 +81,10 @@ def _candidates(callback: Mapping[str, Any], *, utc: bool) -> Iterator[Text]:
     yield whole("fits, but for what is known of them:" if contradicted else "may belong to any of these:")
     for one in callback["candidates"]:
         asked = short_time(one["requested_at"], utc=utc)
+        # of one that waited when a backup was made, the time is the latest at which it can have been sent
+        sent = f"may have been sent by {asked}" if one["status"] in _UNCERTAIN else f"sent {asked}"
         provider_id = f", {harmless(one['submission_id'])}" if one["submission_id"] else ""
-        yield whole(f"    {one['submission']} of {one['call']}, {one['status']}, sent {asked}{provider_id}")
+        yield whole(f"    {one['submission']} of {one['call']}, {one['status']}, {sent}{provider_id}")
     yield whole(as_called(f"`tracker inbox join {callback['id']} SUBMISSION` says to which."))
 
 

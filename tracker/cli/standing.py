@@ -64,8 +64,8 @@ def problems(facts: Facts) -> Iterator[str]:
         yield f"Work is due for {length(late)} and not done: {advice}"
     if n := standing["unconfirmed_submissions"]:
         yield (
-            f"{_many(n, 'submission is', 'submissions are')} unconfirmed, sent without a clear answer, and may have "
-            "rung: see `tracker calls --status unconfirmed`"
+            f"{_many(n, 'submission is', 'submissions are')} unconfirmed, may have been sent, and may have rung: see "
+            "`tracker calls --status unconfirmed`"
         )
     if n := facts.unreachable:
         yield (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 
 #: columns; no line of a table is as long
 _UNLIMITED: Final = 20_000
+
+
+def can_ask() -> bool:
+    """Whether somebody is there who could answer a question."""
+    return sys.stdin.isatty()
 
 
 def print_json(document: Any) -> None:

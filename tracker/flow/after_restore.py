@@ -58,7 +58,7 @@ class Aftermath:
 def after_restore(
     database: Database, clock: Clock = system_clock, progress: Callable[[int], None] = lambda _: None
 ) -> Aftermath:
-    """Pause dialling, and mark what was open; said again, it finds nothing more to do.
+    """Pause dialling, and mark what was open; said again, what was placed since and waits is marked, too.
 
     In short transactions; a process that is killed in between leaves dialling paused, and the rest to the next run.
     progress: told how many submissions were looked after so far. Raises StorageUnavailable.
@@ -116,7 +116,7 @@ def _make_unconfirmed(
 ) -> None:
     events = []
     for s in submissions:
-        # a callback that comes from now on may be about it; when it was requested nobody knows better
+        # a callback that comes from now on may be about it: if it was requested, then by now
         records.update_submission(c, s.id, lease_until=None, requested_at=s.requested_at or now)
         say = Teller(s, now, Source.inferred)
         detail = {"was": s.status.value}

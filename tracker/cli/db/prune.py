@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tracker.cli.db import db
+from tracker.cli.terminal import can_ask
 
 if TYPE_CHECKING:
     from tracker.flow.pruning import Pruned
@@ -41,7 +41,7 @@ def prune(
         keep = parse_age(older_than)
     except ValueError as error:
         raise typer.BadParameter(f"--older-than {error}") from None
-    if not dry_run and not yes and (json or not _can_ask()):
+    if not dry_run and not yes and (json or not can_ask()):
         why = "--json does not ask" if json else "nobody can be asked here"
         raise typer.BadParameter(f"{why}: say --yes, or --dry-run to see what would be removed")
     with opened(configured()) as database:
@@ -66,10 +66,6 @@ def prune(
     rows = ", ".join(f"{n:,} {name}" for name, n in sorted(done.rows.items()))
     shorter = f" The file is {in_words(done.given_back)} shorter." if done.given_back else ""
     typer.echo(f"Removed: {rows or 'nothing'}.{shorter}")
-
-
-def _can_ask() -> bool:
-    return sys.stdin.isatty()
 
 
 def _sentences(found: Pruned) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tracker.cli.db import db
+from tracker.cli.terminal import can_ask
 
 if TYPE_CHECKING:
     from tracker.flow.after_restore import Aftermath
@@ -60,26 +61,48 @@ def restore(
         typer.echo(f"Its schema was {done.contents.schema} and was brought up to {done.schema}.")
     if done.kept:
         typer.echo(f"What was there before is {harmless(str(done.kept.absolute()))}.")
+    typer.echo()
     _tell(done.aftermath)
 
 
 @db.command("after-restore")
 def after_restore(
-    json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask. Away from a terminal it never does.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON. Does not ask.")] = False,
 ) -> None:
     """Make a database that came from a backup safe: pause dialling, and mark what was open as unconfirmed.
 
-    `tracker db restore` does so itself; with PostgreSQL run it after pg_restore and before you start anything. Said
-    again, it finds nothing more to do.
+    `tracker db restore` does so itself; with PostgreSQL run it after pg_restore and before you start anything. It
+    cannot be taken back, and is not for a database in use: calls that wait in it would be marked, too. On a terminal it asks;
+    where a worker was heard of lately it warns. It can be run again; calls that were placed since and wait are marked
+    then as well.
     """
+    from datetime import UTC, datetime
+
     from tracker.cli.context import configured, opened
     from tracker.cli.progress import counting
-    from tracker.cli.terminal import print_json
+    from tracker.cli.terminal import harmless, print_json
     from tracker.flow.after_restore import after_restore as make_safe
+    from tracker.store import workers
 
     settings = configured()
-    with opened(settings) as database, counting("submissions looked after", visible=not json) as progress:
-        done = make_safe(database, progress=progress)
+    with opened(settings) as database:
+        if seen := database.read(lambda c: workers.living(c, datetime.now(UTC))):
+            warning = (
+                f"A worker was heard of in this database just now ({seen[0].id}): this is for a database that was "
+                "restored, before anything is started on it."
+            )
+            typer.echo(harmless(warning), err=True)
+        if not (yes or json) and can_ask():
+            question = (
+                f"Pause all dialling in {settings.database_place}, and mark every call that waits in it as "
+                "unconfirmed, for good?"
+            )
+            typer.confirm(harmless(question), abort=True)
+        with counting("submissions looked after", visible=not json) as progress:
+            done = make_safe(database, progress=progress)
     if json:
         print_json(done.document())
         return
@@ -89,7 +112,6 @@ def after_restore(
 def _tell(done: Aftermath) -> None:
     from tracker.cli.myself import as_called
 
-    typer.echo()
     for sentence in _sentences(done):
         typer.echo(as_called(sentence))
 
@@ -107,14 +129,19 @@ def _sentences(done: Aftermath) -> Iterator[str]:
     if done.unconfirmed:
         first = ", ".join(done.calls[:3])
         more = " and others" if done.unconfirmed > len(done.calls[:3]) else ""
+        were = "1 submission was" if done.unconfirmed == 1 else f"{done.unconfirmed} submissions were"
         yield (
-            f"{done.unconfirmed} submissions were waiting or being sent, and may have been dialled since: they are "
-            f"unconfirmed now ({first}{more}), and nothing dials them by itself."
+            f"{were} waiting or being sent, and may have been dialled since: unconfirmed now ({first}{more}), and "
+            "nothing dials what is unconfirmed by itself."
         )
     if done.asked:
-        yield f"{done.asked} submissions are with the provider: it is asked about them as soon as a worker runs."
+        are, them = (
+            ("1 submission is", "it") if done.asked == 1 else (f"{done.asked} submissions are", "them")
+        )
+        yield f"{are} with the provider, which is asked about {them} as soon as a worker runs."
     if done.planned:
-        yield f"{done.planned} calls are planned for a time that has not come, and stay so; cancels since are unknown."
+        are = "1 call is" if done.planned == 1 else f"{done.planned} calls are"
+        yield f"{are} planned for a time that has not come; that stays so. Cancels since are unknown."
     yield "What to do next:"
     yield (
         "1. Start `tracker serve` or `tracker worker`: callbacks are taken in and the provider is asked; nobody is "
