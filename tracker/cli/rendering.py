@@ -219,12 +219,16 @@ def _asked(call: Document) -> Iterator[str]:
 
 
 def _became(call: Document, *, utc: bool) -> Iterator[str]:
-    if call.get("answered") is not None:
+    unsent = _nothing_sent(call)
+    if call.get("answered") is not None and not unsent:
         yield "answered" if call["answered"] else "not answered"
     if call.get("duration_s") is not None:
         yield length(float(call["duration_s"]))
     attempts = call.get("attempts") or 0
-    yield f"{attempts} attempt{'' if attempts == 1 else 's'}"
+    if unsent:
+        yield "nothing sent" if call.get("settled") else "nothing sent yet"
+    else:
+        yield f"{attempts} attempt{'' if attempts == 1 else 's'}"
     if call.get("charges"):
         yield f"charges {call['charges']}"
     if call.get("dtmf"):
@@ -234,6 +238,14 @@ def _became(call: Document, *, utc: bool) -> Iterator[str]:
     if call.get("cancel_requested"):
         yield "no further attempt wanted"
     yield "settled" if call.get("settled") else "not settled yet"
+
+
+def _nothing_sent(call: Document) -> bool:
+    """Whether no request has left for any of its attempts."""
+    attempts = call.get("submissions") or ()
+    return call["status"] in ("pending", "canceled") and all(
+        "requested_at" in s and s["requested_at"] is None for s in attempts
+    )
 
 
 def _standing(call: Document) -> str:
