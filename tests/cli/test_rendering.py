@@ -249,7 +249,7 @@ def test_a_candidate_is_said_to_be_sent_only_where_that_is_known(status: str, wo
         "submission": "sub_1", "call": "call_1", "submission_id": "p-1", "status": status,
         "requested_at": "2026-03-02T10:57:40Z",
     }  # fmt: skip
-    raw = {
+    raw: dict[str, Any] = {
         "method": "POST", "path": "/callbacks/thundersms", "query": "", "headers": [], "body": "", "remote": None,
         "body_encoding": "utf-8",
     }  # fmt: skip

@@ -75,9 +75,9 @@ def after_restore(
     """Make a database that came from a backup safe: pause dialling, and mark what was open as unconfirmed.
 
     `tracker db restore` does so itself; with PostgreSQL run it after pg_restore and before you start anything. It
-    cannot be taken back, and is not for a database in use: calls that wait in it would be marked, too. On a terminal it asks;
-    where a worker was heard of lately it warns. It can be run again; calls that were placed since and wait are marked
-    then as well.
+    cannot be taken back, and is not for a database in use: calls that wait in it would be marked, too. On a terminal it
+    asks; where a worker was heard of lately it warns. It can be run again; calls that were placed since and wait are
+    marked then as well.
     """
     from datetime import UTC, datetime
 
