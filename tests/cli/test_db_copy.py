@@ -82,6 +82,36 @@ def test_what_cannot_be_a_target(used: Cli) -> None:
         assert "secret" not in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("to", "place", "todo"),
+    [
+        (
+            "postgresql://user:secret@127.0.0.1:9/name",
+            "postgresql://user:********@127.0.0.1:9/name",
+            "its server",
+        ),
+        ("sqlite:///nowhere/copy.db", "nowhere/copy.db", "its directory"),
+    ],
+)
+def test_a_target_that_cannot_be_used_is_named_and_not_the_original(
+    used: Cli, to: str, place: str, todo: str
+) -> None:
+    refused = used("db", "copy", "--to", to)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    for words in ("--to", place, todo):
+        assert words in refused.stderr
+    assert "tracker.db" not in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_an_original_that_cannot_be_used_is_named_and_not_the_target(used: Cli) -> None:
+    (used.folder / "tracker.db").write_bytes(b"no database at all" * 1000)
+    refused = used("db", "copy", "--to", "sqlite:///copy.db")
+    assert refused.exit_code == 1
+    assert str(used.folder / "tracker.db") in refused.stderr
+    assert "--to" not in refused.stderr
+
+
 def test_a_copy_in_a_file(used: Cli) -> None:
     assert used.json("db", "copy", "--to", "sqlite:///copy.db")["complete"] is True
     assert (used.folder / "copy.db").stat().st_mode & 0o777 == 0o600

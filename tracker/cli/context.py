@@ -6,10 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tracker.errors import StorageUnavailable
+
 if TYPE_CHECKING:
     from tracker.flow.program import Program
     from tracker.settings import Settings
     from tracker.store.database import Database
+
+
+class LocatedAlready(StorageUnavailable):
+    """A database cannot be used now, and this says which one it is and what to do."""
 
 
 def configured(*, warn: bool = True) -> Settings:
@@ -59,7 +65,7 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
 @contextmanager
 def located(settings: Settings) -> Iterator[None]:
     """What goes wrong with the database then says which one it is, which configuration names it, and what to do."""
-    from tracker.errors import SchemaMismatch, StorageUnavailable
+    from tracker.errors import SchemaMismatch
 
     read = f"configuration: {settings.config_file.absolute()}" if settings.config_file else settings.no_file()
     try:
@@ -69,6 +75,8 @@ def located(settings: Settings) -> Iterator[None]:
             f"{error}. Database: {settings.database_place}; {read}. If you mean another one, go to the directory of "
             "its tracker.toml, set TRACKER_CONFIG, or write one with `tracker init`."
         ) from error
+    except LocatedAlready:
+        raise
     except StorageUnavailable as error:
         todo = (
             "does its directory exist, and may you write there?"

@@ -12,7 +12,7 @@ from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
 from tracker.errors import ConfigurationError, StorageUnavailable
-from tracker.store.database import Database, translated
+from tracker.store.database import Database
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ def run(database: Database, work: Callable[[Connection], T]) -> T:
 def _alone(database: Database) -> Iterator[Connection]:
     """A connection with a transaction in which nobody else changes the schema; committed at the end."""
     try:
-        with translated(), database.engine.connect() as connection:
+        with database.translated(), database.engine.connect() as connection:
             if database.is_sqlite:
                 _let_go_of_foreign_keys(connection)
             with connection.begin():

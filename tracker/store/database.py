@@ -94,13 +94,13 @@ class Database:
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that writes nothing. Raises StorageUnavailable."""
-        with translated(), self.engine.connect() as connection, connection.begin():
+        with self.translated(), self.engine.connect() as connection, connection.begin():
             return work(connection)
 
     def look(self, work: Callable[[Connection], T]) -> T:
         """Run `work`, which only reads, outside of any transaction: in fewer steps than `read`, for whoever waits for
         an answer. Each of its statements sees what is committed when it begins. Raises StorageUnavailable."""
-        with translated():
+        with self.translated():
             for attempt in range(2):
                 try:
                     with self._looking.connect() as connection:
@@ -121,7 +121,7 @@ class Database:
         SQLite it is then on disk together with whatever is committed next, so nobody waits for the disk meanwhile; a
         machine that loses its power before that has not done it. Nothing that came later is there without it.
         """
-        with translated():
+        with self.translated():
             for attempt in range(_REPEATS):
                 try:
                     if self.is_sqlite:
@@ -166,7 +166,7 @@ class Database:
         log = Path(f"{self.path}-wal") if self.path is not None else None
         if log is None or not log.exists() or log.stat().st_size < _WORTH_A_CHECKPOINT:
             return
-        with translated(), self.engine.connect() as connection:
+        with self.translated(), self.engine.connect() as connection:
             try:
                 _driver(connection).execute("PRAGMA wal_checkpoint(PASSIVE)")
             except sqlite3.Error as error:
@@ -180,7 +180,7 @@ class Database:
         connection was lost under it; so doing it twice must be the same as doing it once.
         """
         dbapi = self.engine.dialect.loaded_dbapi
-        with translated(), self._turn.held() if self.is_sqlite else self._own_lock:
+        with self.translated(), self._turn.held() if self.is_sqlite else self._own_lock:
             for attempt in range(_REPEATS):
                 try:
                     return work(self._at_once_connection())
@@ -227,6 +227,20 @@ class Database:
         name = self.url.database or ""
         return Path(name) if self.is_sqlite and not name.startswith("file:") else None
 
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """The database's ways of saying "not now" as one error; what is a mistake of ours stays what it is."""
+        try:
+            yield
+        except (exc.DatabaseError, exc.TimeoutError) as error:
+            if not _is_not_now(error):
+                raise
+            raise self.unavailable(f"The database cannot be used now: {_first_line(error)}") from error
+
+    def unavailable(self, told: str) -> StorageUnavailable:
+        """The error that says so; who knows more about this database can say more in it."""
+        return StorageUnavailable(told)
+
     def close(self) -> None:
         with self._turn.held(), self._own_lock:
             self._give_up_own()
@@ -241,17 +255,6 @@ def _set_waiting(connection: Connection, how: str) -> None:
 
 def _driver(connection: Connection) -> sqlite3.Connection:
     return cast(sqlite3.Connection, connection.connection.driver_connection)
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """The database's ways of saying "not now" as one error; what is a mistake of ours stays what it is."""
-    try:
-        yield
-    except (exc.DatabaseError, exc.TimeoutError) as error:
-        if not _is_not_now(error):
-            raise
-        raise StorageUnavailable(f"The database cannot be used now: {_first_line(error)}") from error
 
 
 def _is_not_now(error: exc.DatabaseError | exc.TimeoutError) -> bool:

@@ -30,16 +30,16 @@ def copy(
     """
     from tracker.cli.context import configured, opened
     from tracker.cli.progress import counting
+    from tracker.cli.target import Target
     from tracker.cli.terminal import harmless, print_json
     from tracker.errors import ConfigurationError, Conflict
     from tracker.flow.moving import Mover
-    from tracker.redaction import mask_url_password
     from tracker.store.database import Database
     from tracker.store.replacing import is_open_elsewhere
 
     settings = configured()
     try:
-        target = Database(to)
+        target = Target(to)
     except ConfigurationError as error:
         raise typer.BadParameter(str(error).replace("database.url", "--to")) from None
     try:
@@ -64,9 +64,9 @@ def copy(
     if json:
         print_json(done.document())
         return
-    place = harmless(mask_url_password(to))
+    place = harmless(target.place)
     rows = ", ".join(f"{n:,} {name}" for name, n in sorted(done.rows.items()) if n)
-    changes = f"{done.written:,} rows written, {done.removed:,} removed"
+    changes = f"{done.written:,} row{'' if done.written == 1 else 's'} written, {done.removed:,} removed"
     if done.complete:
         typer.echo(f"{place} is equal to {settings.database_place}: {rows or 'no rows'} ({changes}).")
         typer.echo(

@@ -1,0 +1,25 @@
+"""The database that is copied to: what is wrong with it is said of it, and not of the configured one."""
+
+from __future__ import annotations
+
+from tracker.cli.context import LocatedAlready
+from tracker.redaction import mask_url_password
+from tracker.store.database import Database
+
+
+class Target(Database):
+    """The database of `--to`. Raises LocatedAlready where it cannot be used, ConfigurationError for what is no URL."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        #: where it is, for people: SQLite's file with its whole path, or the URL with its password masked
+        self.place = str(self.path.absolute()) if self.path is not None else mask_url_password(url)
+
+    def unavailable(self, told: str) -> LocatedAlready:
+        """Said of the target."""
+        todo = (
+            "does its directory exist, and may you write there?"
+            if self.is_sqlite
+            else "start its server, or correct --to."
+        )
+        return LocatedAlready(f"The copy: {told[0].lower()}{told[1:]}. Target (--to): {self.place}; {todo}")
