@@ -15,13 +15,41 @@ def test_pausing_and_resuming(cli: Cli, provider: RecordingProvider) -> None:
 
     call = cli("call", NUMBER, "--flow", "24")
     assert call.exit_code == 0
-    assert "Dialling is paused" in call.stderr
+    assert "Dialling is paused (all)" in call.stderr
+    assert "`tracker pause --resume`" in call.stderr.replace("scripts/", "")
+    assert "is pending, for dialling is paused" in call.stdout
     assert provider.sent == []
     assert [p["scope"] for p in cli.json("status", code=1)["paused"]] == ["all"]
     assert "tracker pause --resume" in cli("status").stdout
 
     assert cli.json("pause", "--resume") == {"paused": [], "released": 1}
     assert "no pause of all to lift" in cli("pause", "--resume").stdout
+
+
+def test_who_waits_for_a_call_while_dialling_is_paused_is_told_before(
+    cli: Cli, provider: RecordingProvider
+) -> None:
+    cli.configure(provider.base_url)
+    cli("db", "upgrade")
+    cli("pause", "--campaign", "spring time")
+    waited = cli("call", NUMBER, "--flow", "24", "--campaign", "spring time", "--wait", "--timeout", "0.1")
+    assert waited.exit_code == 1
+    assert waited.stderr.startswith("Dialling is paused (campaign spring time)")
+    assert "pause --resume --campaign 'spring time'`" in waited.stderr
+    assert provider.sent == []
+    # another campaign's pause is not why a call waits
+    other = cli("call", NUMBER, "--flow", "24", "--campaign", "autumn", "--not-before", "+1h")
+    assert "paused" not in other.stdout + other.stderr
+    assert " sends it from " in other.stdout
+
+
+def test_after_a_restore_the_reason_is_looked_at_first(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    cli("db", "upgrade")
+    cli("db", "after-restore")
+    call = cli("call", NUMBER, "--flow", "24", "--json")
+    assert "status` for why" in call.stderr
+    assert "--resume" not in call.stderr
 
 
 def test_a_scope(cli: Cli, provider: RecordingProvider) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tracker.cli import app
 from tracker.errors import FieldError
+
+if TYPE_CHECKING:
+    from tracker.domain.pausing import Pause
 
 
 @app.command()
@@ -96,6 +99,8 @@ def call(
         document = program.database.read(lambda c: queries.get_call(c, placed.call))
         if warning := understood(to, document["to"]):
             typer.echo(warning, err=True)
+        if pause := _pause_that_holds(document, program.pauser.standing()):
+            typer.echo(as_called(why_it_waits(pause)), err=True)
         if wait:
             from tracker.cli.waiting import wait_for
 
@@ -105,14 +110,12 @@ def call(
             if not placed.replayed:
                 asyncio.run(program.sender.submit(placed.submission))
         document, events = program.database.read(lambda c: call_and_timeline(c, placed.call))
-        paused = document["status"] == "pending" and program.pauser.standing()
+        pause = _pause_that_holds(document, program.pauser.standing())
     if json:
         print_json({**document, "timeline": events} if wait else document)
-    sentence, was_placed = what_happened(document)
+    sentence, was_placed = what_happened(document, pause)
     if not json:
         typer.echo(as_called(sentence), err=not was_placed)
-    if paused:
-        typer.echo(as_called("Dialling is paused; see `tracker status`."), err=True)
     if not settled:
         typer.echo(
             as_called(f"It is not settled yet: `tracker show {placed.call} --watch` goes on."), err=True
@@ -138,14 +141,45 @@ def understood(given: str, number: str) -> str | None:
     return f"{given} is understood as {number}; write a number with + and its country code to be sure."
 
 
-def what_happened(call: Mapping[str, Any]) -> tuple[str, bool]:
-    """One sentence about where a call stands that was just placed, and whether its request is or may be on its way."""
+def _pause_that_holds(call: Mapping[str, Any], standing: list[Pause]) -> Mapping[str, Any] | None:
+    """The pause for which a call waits."""
+    from tracker.domain.documents import pause_document
+
+    if call["status"] != "pending":
+        return None
+    found = (
+        p for p in standing if p.account in (None, call["account"]) and p.campaign in (None, call["campaign"])
+    )
+    return next(map(pause_document, found), None)
+
+
+def why_it_waits(pause: Mapping[str, Any]) -> str:
+    """That nothing is sent while this pause stands, and how it is lifted."""
+    from tracker.cli.standing import lifting
+    from tracker.cli.terminal import harmless
+
+    told = f"Dialling is paused ({harmless(pause['scope'])}), so nothing is sent"
+    if pause["why"] != "operator":
+        return f"{told}: see `tracker status` for why, and for what to do before it goes on."
+    return f"{told}: `{lifting(pause)}` lets it go on."
+
+
+def what_happened(call: Mapping[str, Any], pause: Mapping[str, Any] | None = None) -> tuple[str, bool]:
+    """One sentence about where a call stands that was just placed, and whether its request is or may be on its way.
+
+    pause: the one for which it waits.
+    """
     from tracker.cli.moments import length, short_time
     from tracker.cli.terminal import harmless
 
     id, status, reason = f"{call['id']} to {call['to']}", call["status"], call.get("reason")
     why = f", {reason}" if reason else ""
-    if call.get("next_attempt_at") and not call["settled"]:
+    if pause is not None:
+        sentence = (
+            f"{id} is {status}, for dialling is paused; once that is lifted, a running `tracker serve` or "
+        )
+        sentence += "`tracker worker` sends it."
+    elif call.get("next_attempt_at") and not call["settled"]:
         when = short_time(call["next_attempt_at"])
         sentence = (
             f"{id} is {status}{why}; a running `tracker serve` or `tracker worker` sends it from {when} on."

@@ -103,13 +103,9 @@ def _silence(facts: Facts, account: str, told: Document) -> Iterator[str]:
 
 def _paused(facts: Facts) -> Iterator[tuple[str, bool]]:
     for pause in facts.standing["paused"]:
-        scope = {"account": pause["account"], "campaign": pause["campaign"]}
-        option = next(
-            (f" --{name} {shlex.quote(word)}" for name, word in scope.items() if word is not None), ""
-        )
         since = length((facts.now - from_iso(pause["since"])).total_seconds())
         told = f"Dialling is paused ({pause['scope']}) for {since}"
-        lift = f"`tracker pause --resume{option}` lets it go on"
+        lift = f"`{lifting(pause)}` lets it go on"
         if pause["why"] == WhyPaused.restored:
             told += ", because a backup was restored: see `tracker calls --status unconfirmed`, and then"
             yield f"{told} {lift}", False
@@ -120,6 +116,13 @@ def _paused(facts: Facts) -> Iterator[tuple[str, bool]]:
             )
         else:
             yield f"{told}: {lift}", True
+
+
+def lifting(pause: Document) -> str:
+    """The command that lifts this pause."""
+    scope = {"account": pause["account"], "campaign": pause["campaign"]}
+    option = next((f" --{name} {shlex.quote(word)}" for name, word in scope.items() if word is not None), "")
+    return f"tracker pause --resume{option}"
 
 
 def _lying(facts: Facts) -> Iterator[tuple[str, bool]]:
