@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ import sqlalchemy as sa
 from tests.flow.house import House
 from tests.flow.test_straight import during, events, row, told
 from tests.recording_provider import RecordingProvider, callstatus
-from tracker.flow import joining, straight
+from tracker.flow import joining, recording, straight
+from tracker.store import holding, inbox, pruning
 from tracker.store import tables as t
 
 FIRST = {"status": "BUSY", "start_at": "2026-01-05 10:00:00", "end_at": "2026-01-05 10:00:09"}
@@ -172,11 +174,195 @@ def test_a_repeat_leaves_its_call_as_it_was(house: House) -> None:
     call = house.place()
     house.receive({**FIRST, "id": house.provider_id(call)})
 
-    def updated_at() -> Any:
-        with house.database.engine.connect() as c:
-            return c.scalar(sa.select(t.calls.c.updated_at).where(t.calls.c.id == call))
-
-    before = updated_at()
+    before = updated_at(house, call)
     house.clock.forward(minutes=1)
     house.receive({**FIRST, "id": house.provider_id(call)})
-    assert updated_at() == before
+    assert updated_at(house, call) == before
+
+
+def updated_at(house: House, call: str) -> datetime:
+    with house.database.engine.connect() as c:
+        found = c.scalar(sa.select(t.calls.c.updated_at).where(t.calls.c.id == call))
+    assert isinstance(found, datetime)
+    return found
+
+
+@pytest.mark.parametrize("heard_before", [False, True])
+def test_what_is_written_is_dated_when_it_is_written(
+    house: House, monkeypatch: pytest.MonkeyPatch, heard_before: bool
+) -> None:
+    """However long ago it was worked out: whoever asked what changed until now was told all."""
+    one, other = (house.place(to, interval=15) for to in ("+918919525224", "+918919525225"))
+    if heard_before:
+        house.receive({**FIRST, "id": house.provider_id(one)})
+    house.receive({**OTHER, "id": house.provider_id(one)}, join=False)
+
+    def meanwhile() -> None:
+        house.clock.forward(seconds=5)
+        house.program.operator.cancel(other)
+
+    assert during(monkeypatch, house, meanwhile) != [set()]
+    assert updated_at(house, one) > updated_at(house, other)
+    recorded = {e.recorded_at for e in house.timeline(one).events if e.provider_status == "ANSWER"}
+    assert recorded == {updated_at(house, one)}
+
+
+def test_where_one_of_a_call_falls_all_of_it_fall(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows was worked out from all of them together."""
+    call = house.place()
+    busy = house.receive({**FIRST, "id": house.provider_id(call)}, join=False)
+    answered = house.receive({**OTHER, "id": house.provider_id(call)}, join=False)
+
+    def another_process_closes_it() -> None:
+        closed = inbox.Standing(id=answered, state=inbox.IGNORED)
+        house.database.write(lambda c: inbox.write(c, [closed]))
+
+    assert during(monkeypatch, house, another_process_closes_it) == [set()]
+    assert house.standing(busy).state == "joined"
+    assert house.standing(answered).state == "ignored"
+    assert row(house, t.calls, call)["status"] == house.timeline(call).status == "busy"
+
+
+def test_nothing_of_what_fell_is_written(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of the call nor of its submission, also where its callbacks are not weighed at once."""
+    monkeypatch.setattr(joining, "_MOST", 1)
+    monkeypatch.setattr(joining, "_FEWEST", 1)
+    call = house.place(interval=15)
+    house.receive({**FIRST, "id": house.provider_id(call)})
+    for fields in (FIRST, OTHER):
+        house.receive({**fields, "id": house.provider_id(call)}, join=False)
+    assert during(monkeypatch, house, lambda: house.program.operator.cancel(call)) == [set()]
+    timeline = house.timeline(call)
+    assert timeline.status != "completed"
+    assert row(house, t.calls, call)["status"] == timeline.status
+    assert [s.status for s in house.submissions(call)] == [timeline.submissions[0].status]
+    house.join()
+    assert row(house, t.calls, call)["status"] == "completed"
+
+
+@pytest.mark.parametrize("more", [{}, {"dtmf": "1"}], ids=["the same", "and more"])
+def test_an_earlier_one_that_is_read_late_tells_what_a_later_one_told(
+    house: House, monkeypatch: pytest.MonkeyPatch, more: dict[str, str]
+) -> None:
+    """So an event of the later one is another, or none any more, and the earlier one is weighed."""
+    call = house.place()
+    record = {**FIRST, "id": house.provider_id(call)}
+    detail = {**record, "recording_url": "https://example.com/r.mp3"}
+    house.receive(record)
+    house.clock.forward(seconds=1)
+    early = house.receive({**detail, **more}, join=False)
+    house.clock.forward(seconds=1)
+    _join_only(house, house.receive(detail, join=False))
+    monkeypatch.delattr(joining.Joiner, "_join_in_parts")  # nothing has to be tried again
+    assert during(monkeypatch, house, lambda: None) == []
+    assert house.standing(early).state == "joined"
+    told = [e.callback for e in house.timeline(call).events if e.detail.get("recording_url")]
+    assert told == [early]
+
+
+def test_an_earlier_one_that_is_read_late_stands_for_what_a_poll_said_first(
+    house: House, provider: RecordingProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The callback that stood for it so far repeats this one now."""
+    call = house.place()
+    provider.polls.append(callstatus({**FIRST, "id": house.provider_id(call)}))
+    # in Indian time
+    times = {"start_at": "2026-01-05 15:30:00", "end_at": "2026-01-05 15:30:09"}
+    record = {**FIRST, **times, "id": house.provider_id(call)}
+    asyncio.run(house.program.asker.ask(house.submissions(call)[0].id))
+    house.clock.forward(seconds=1)
+    early = house.receive(record, join=False)
+    house.clock.forward(seconds=1)
+    later = house.receive(record, join=False)
+    _join_only(house, later)
+    assert repeats(house, [early, later]) == [None, None]
+    assert during(monkeypatch, house, lambda: None) == []
+    assert repeats(house, [early, later]) == [None, early]
+
+
+def _join_only(house: House, callback: str) -> None:
+    """As another process might."""
+    house.program.joiner._join_in_parts([callback])
+    assert house.standing(callback).state == "joined"
+
+
+def test_what_comes_while_a_call_is_read_is_noticed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known is counted before it is read."""
+    call = house.place(interval=15)
+    house.receive({**FIRST, "id": house.provider_id(call)})
+    second = house.receive({**OTHER, "id": house.provider_id(call)}, join=False)
+    real = recording.follow
+
+    def follow(*given: Any) -> Any:
+        found = real(*given)
+        house.program.operator.cancel(call)
+        return found
+
+    monkeypatch.setattr(straight, "follow", follow)
+    assert during(monkeypatch, house, lambda: None) == [set()]
+    assert house.standing(second).state == "joined"
+    assert house.timeline(call).cancel_requested
+    assert row(house, t.calls, call)["cancel_requested"]
+
+
+def test_a_call_that_is_removed_while_it_is_read_costs_only_itself(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = [house.place(to) for to in ("+918919525224", "+918919525225")]
+    for call in calls:
+        house.receive({**FIRST, "id": house.provider_id(call)})
+    callbacks = [house.receive({**FIRST, "id": house.provider_id(call)}, join=False) for call in calls]
+    real = holding.known
+
+    def known(c: Any, ids: Any) -> Any:
+        found = real(c, ids)
+        house.database.write(lambda c: pruning.remove_calls(c, calls[:1], house.clock()))
+        return found
+
+    monkeypatch.setattr(holding, "known", known)
+    assert during(monkeypatch, house, lambda: None) == [{callbacks[1]}]
+    assert house.standing(callbacks[1]).state == "joined"
+
+
+@pytest.mark.parametrize("weighed", [False, True], ids=["straight", "weighed"])
+@pytest.mark.parametrize("retried", [False, True], ids=["two calls", "two attempts"])
+def test_two_dials_of_one_number_in_one_batch(
+    house: House, monkeypatch: pytest.MonkeyPatch, weighed: bool, retried: bool
+) -> None:
+    """What waits for the number since the earlier one is seen, whichever stands last in the batch."""
+    if weighed:
+        weighs_everything(monkeypatch)
+    call = house.place()
+    earlier = house.provider_id(call)
+    loose = house.receive({**OTHER, "status": "NOANSWER", "to": "918919525224"})
+    assert house.standing(loose).matched_by == "number-and-time"
+    house.clock.forward(seconds=5)
+    if retried:
+        house.submit(house.program.operator.retry(call, force=True).submission)
+    later = house.provider_id(call if retried else house.place())
+    # the exact record of the earlier one contradicts what was taken for its record
+    house.receive({**OTHER, "id": earlier}, join=False)
+    house.clock.forward(seconds=1)
+    house.receive({**FIRST, "id": later}, join=False)
+    house.join()
+    before = house.standing(loose)
+    house.database.write(lambda c: house.program.joiner.weigh_again(c, "thundersms", [loose]))
+    assert house.standing(loose).state == before.state
+    assert not house.timeline(call).disputed
+
+
+def test_it_is_worked_out_by_indexes(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL's statistics know nothing of what came since they were made."""
+    call = house.place()
+    house.receive({**FIRST, "id": house.provider_id(call)})
+    house.receive({**FIRST, "id": house.provider_id(call)}, join=False)
+    real, seen = holding.known, []
+
+    def known(c: Any, ids: Any) -> Any:
+        if not house.database.is_sqlite:
+            seen.append(c.exec_driver_sql("SHOW enable_seqscan").scalar_one())
+        return real(c, ids)
+
+    monkeypatch.setattr(holding, "known", known)
+    house.join()
+    assert set(seen) == (set() if house.database.is_sqlite else {"off"})

@@ -87,18 +87,18 @@ def receive(house: House, count: int, *, first: int = 0) -> tuple[list[str], lis
 
 
 def here(house: House, most: int, besides: Iterable[str] = ()) -> ahead.Batch:
-    return ahead.work_out(house.database, {"thundersms": house.account}, asked(house, most, besides))
+    return ahead.work_out(house.database, {"thundersms": house.account}, asked(most, besides))
 
 
-def asked(house: House, most: int, besides: Iterable[str] = (), at_once: int = 100) -> ahead.Question:
-    return ahead.Question(most, at_once, frozenset(besides), house.clock())
+def asked(most: int, besides: Iterable[str] = (), at_once: int = 100) -> ahead.Question:
+    return ahead.Question(most, at_once, frozenset(besides))
 
 
 def test_a_batch_that_is_worked_out_beside_is_the_same(house: House, beside: Companion) -> None:
     _, callbacks = receive(house, 3)
     orphan = house.receive({**RECORD, "id": "nobody:1"}, join=False)
     unreadable = house.receive(b"no record", join=False)
-    beside.ask(asked(house, 10))
+    beside.ask(asked(10))
     assert beside.asked
     there = beside.answer()
     assert not beside.asked
@@ -114,7 +114,7 @@ def test_what_is_worked_on_already_is_in_no_other_batch(house: House, beside: Co
     _, callbacks = receive(house, 5)
     first = here(house, 2)
     assert first.full
-    beside.ask(asked(house, 2, first.ids))
+    beside.ask(asked(2, first.ids))
     second = beside.answer()
     assert second.full
     assert [*first.ids, *second.ids] == callbacks[:4]
@@ -125,7 +125,7 @@ def test_a_batch_has_pieces_of_neighbours(house: House, beside: Companion) -> No
     calls = [house.place(f"+9198068{n:05d}") for n in range(7)]
     for call in [calls[n] for n in (5, 0, 3, 6, 1, 4, 2)]:
         house.receive({**RECORD, "id": house.provider_id(call)}, join=False)
-    beside.ask(asked(house, 10, at_once=3))
+    beside.ask(asked(10, at_once=3))
     assert [[c.call for c in p.claims] for p in beside.answer().prepared] == [
         calls[:3],
         calls[3:6],
@@ -282,11 +282,11 @@ def test_it_says_when_the_database_cannot_be_used(house: House, tmp_path: Path) 
     nowhere = Database(f"sqlite:///{tmp_path}/no-such-folder/tracker.db")
     started = Companion(nowhere, {"thundersms": house.account}, companion.code())
     try:
-        started.ask(asked(house, 1))
+        started.ask(asked(1))
         wait_until(lambda: started.ready)
         with pytest.raises(StorageUnavailable):
             started.answer()
-        started.ask(asked(house, 1))  # and is still there
+        started.ask(asked(1))  # and is still there
         with pytest.raises(StorageUnavailable):
             started.answer()
     finally:
@@ -318,7 +318,7 @@ def test_whatever_it_logs_is_logged_here(house: House, monkeypatch: pytest.Monke
         [keep] = configured[0]["processors"]
         with pytest.raises(structlog.DropEvent):
             keep(None, "warning", {"event": "something.happened", "callback": "cb_1"})
-        line.send(asked(house, 1))
+        line.send(asked(1))
         assert line.receive(HANGS_S).said == [
             ("warning", {"event": "something.happened", "callback": "cb_1"})
         ]

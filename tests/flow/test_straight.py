@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -33,17 +34,17 @@ def during(monkeypatch: pytest.MonkeyPatch, house: House, meanwhile: Callable[[]
     written: list[set[str]] = []
     real_write = straight.write
 
-    def write(c: Any, prepared: straight.Prepared) -> set[str]:
-        fallen = real_write(c, prepared)
+    def write(c: Any, prepared: straight.Prepared, now: datetime) -> set[str]:
+        fallen = real_write(c, prepared, now)
         written.append({claim.receipt for claim in prepared.claims} - fallen)
         return fallen
 
     real_join = joining.Joiner._join
 
-    def join(self: Any, piece: Any) -> None:
+    def join(self: Any, piece: Any) -> int:
         monkeypatch.setattr(joining.Joiner, "_join", real_join)
         meanwhile()
-        real_join(self, piece)
+        return real_join(self, piece)
 
     monkeypatch.setattr(straight, "write", write)
     monkeypatch.setattr(joining.Joiner, "_join", join)
@@ -69,7 +70,7 @@ def test_straight_or_weighed_it_comes_to_the_same(
     record = {**RECORD, "status": word, "duration": "21", "recording_url": "https://example.com/r.mp3"}
     one, other = (house.place(to, interval=interval) for to in ("+918919525224", "+918919525225"))
     house.receive({**record, "id": house.provider_id(one)})
-    monkeypatch.setattr(straight, "prepare", lambda *_: None)
+    monkeypatch.setattr(straight, "prepare", lambda *_: [])
     house.receive({**record, "id": house.provider_id(other)})
     assert events(house, one) == events(house, other)
     assert told(house, one) == told(house, other)
@@ -86,7 +87,7 @@ def test_straight_or_weighed_the_rows_are_the_same(
     record = {**RECORD, "status": "ANSWER", "duration": "21", **more}
     straightly, weighed, untouched = (house.place(f"+91891952522{n}") for n in range(3))
     callbacks = [house.receive({**record, "id": house.provider_id(straightly)})]
-    monkeypatch.setattr(straight, "prepare", lambda *_: None)
+    monkeypatch.setattr(straight, "prepare", lambda *_: [])
     callbacks.append(house.receive({**record, "id": house.provider_id(weighed)}))
     assert row(house, t.calls, straightly) == row(house, t.calls, weighed) != row(house, t.calls, untouched)
     one, other = (row(house, t.callbacks, id) for id in callbacks)

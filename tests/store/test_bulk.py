@@ -133,9 +133,9 @@ def test_planned_rows_can_be_left_out_when_they_are_written(database: Database) 
     gone = {f"cb_{n}" for n in (0, 7, 299)}
 
     def work(c: sa.Connection) -> None:
-        bulk.run(c, bulk.plan_insert(c, t.events, by_column(rows), by="callback_id"), gone)
+        bulk.run(c, bulk.plan_insert(c, t.events, by_column(rows), by="callback_id"), but=gone)
         changed = {"id": [row["id"] for row in rows], "status": ["busy"] * 300}
-        bulk.run(c, bulk.plan_update(c, t.events, changed), {rows[1]["id"]})
+        bulk.run(c, bulk.plan_update(c, t.events, changed), but={rows[1]["id"]})
 
     database.write(work)
     left = [row for row in rows if row["callback_id"] not in gone]
@@ -155,7 +155,7 @@ def test_several_statements_are_run_as_if_they_were_one(database: Database) -> N
         ]
         statements: list[str] = []
         sa.event.listen(c, "before_cursor_execute", lambda *told: statements.append(told[2]))
-        bulk.run(c, plan, but)
+        bulk.run(c, plan, but=but)
         assert len(statements) == (1 if c.dialect.name == "postgresql" else len(plan))
 
     def kept() -> list[tuple[Any, ...]]:

@@ -156,7 +156,9 @@ MEANWHILE = STILL | NO_MORE
 
 def fallen(c: Connection, claims: list[Claim]) -> set[str]:
     inbox.lock_joining(c)
-    return holding.fallen(c, holding.question_of_firsts(c, OURS, claims))
+    found = holding.fallen(c, holding.question_of_firsts(c, OURS, claims))
+    assert found.calls == set()
+    return found.receipts
 
 
 def one_by_one(c: Connection, claims: list[Claim]) -> set[str]:
@@ -256,7 +258,13 @@ def of(n: int, table: sa.Table) -> sa.ColumnElement[bool]:
 #: what may have become known of a call meanwhile
 MORE: dict[str, Callable[[int], sa.Executable]] = {
     "a callback of it was joined": lambda n: t.callbacks.insert().values(
-        callback(f"cb_{n:03}_b", state="joined", call_id=f"call_{n:03}")
+        callback(f"cb_{n:03}_b", state="joined", call_id=f"call_{n:03}", submission_id=f"sub_{n:03}")
+    ),
+    "a callback of it belongs to another submission": lambda n: (
+        t.callbacks.update().where(t.callbacks.c.id == f"cb_{n:03}_a").values(submission_id=f"sub_{n:03}_b")
+    ),
+    "a callback of it was joined, and another one left": lambda n: (
+        t.callbacks.update().where(t.callbacks.c.id == f"cb_{n:03}_a").values(id=f"cb_{n:03}_b")
     ),
     "the provider was asked": lambda n: t.exchanges.insert().values(exchange(n)),
     "it has another event": lambda n: t.events.insert().values(event(n, 3)),
@@ -285,17 +293,20 @@ def test_whether_more_is_known_of_a_call(database: Database) -> None:
             for table, rows in accepted(n).items():
                 for row in rows:
                     c.execute(table.insert(), row)
+            joined = {"state": "joined", "call_id": f"call_{n:03}", "submission_id": f"sub_{n:03}"}
+            c.execute(t.callbacks.insert(), callback(f"cb_{n:03}_a", **joined))
         known = holding.known(c, calls)
-        assert {(k.events, k.callbacks, k.exchanges) for k in known.values()} == {(3, 0, 0)}
+        assert {(k.events, len(k.callbacks), k.exchanges) for k in known.values()} == {(3, 15, 0)}
         claims = [claim(n) for n in range(len(cases))]
         question = holding.question_of_others(c, OURS, claims, list(known.values()))
         assert pickle.loads(pickle.dumps(question)) == question
-        assert holding.fallen(c, question) == set()
+        assert holding.fallen(c, question) == (set(), set())
         for n, happens in enumerate(cases.values()):
             c.execute(happens(n))
         found = holding.fallen(c, question)
         transaction.rollback()
-    assert {calls[id] for id in found} == set(MORE)
+    assert found.receipts == set()
+    assert {calls[id] for id in found.calls} == set(MORE)
 
 
 def test_nothing_is_known_of_a_call_that_is_not_there(database: Database) -> None:
@@ -316,7 +327,8 @@ def test_what_claims_of_other_calls_hang_on(database: Database) -> None:
     def ask(c: Connection) -> set[str]:
         inbox.lock_joining(c)
         known = holding.known(c, [f.call for f in claims])
-        return holding.fallen(c, holding.question_of_others(c, OURS, claims, list(known.values())))
+        found = holding.fallen(c, holding.question_of_others(c, OURS, claims, list(known.values())))
+        return found.receipts
 
     found = after(database, [[name] for name in cases], ask)
     assert {name for n, name in enumerate(cases) if f"cb_{n:03}" in found} == set(NO_MORE) - of_calls
@@ -338,7 +350,7 @@ def test_it_looks_up_and_reads_nothing_whole(database_url: str) -> None:
 
     def ask(c: Connection) -> None:
         fallen(c, [claim(0)])
-        known = holding.known(c, ["call_000"]) or {"call_000": Known("call_000", None, 0, 0, 0)}
+        known = holding.known(c, ["call_000"]) or {"call_000": Known("call_000", None, 0, "", 0)}
         holding.fallen(c, holding.question_of_others(c, OURS, [claim(0)], list(known.values())))
 
     asked = plans_of(database, ask)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple
 
 import structlog
@@ -44,7 +43,6 @@ class Question(NamedTuple):
     at_once: int
     #: callbacks that somebody works on already
     besides: Collection[str]
-    now: datetime
 
 
 def work_out(database: Database, accounts: Mapping[str, Account], question: Question) -> Batch:
@@ -66,13 +64,12 @@ def _prepared(database: Database, said: Sequence[Said], question: Question) -> l
     by_account = reading.receipts(said)
     if not by_account:
         return []
-    at_once, now = question.at_once, question.now
     try:
         return database.read(
             lambda c: [
                 piece
                 for account, group in by_account.items()
-                for piece in straight.prepare(c, account, group, now, at_once)
+                for piece in straight.prepare(c, account, group, question.at_once)
             ]
         )
     except StorageUnavailable:

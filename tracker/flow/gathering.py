@@ -89,8 +89,10 @@ class Dialled(Protocol):
 
 def numbers_waited_for(c: Connection, account: str, submissions: Iterable[Dialled]) -> set[str]:
     """The numbers of these submissions for which there are receipts that no id has joined: those are weighed anew."""
-    requested = {s.to: s.requested_at for s in submissions if s.requested_at is not None}
-    return evidence.loose_numbers(c, account, requested, min(requested.values())) if requested else set()
+    requested = [(s.requested_at, s.to) for s in submissions if s.requested_at is not None]
+    if not requested:
+        return set()
+    return evidence.loose_numbers(c, account, {to for _, to in requested}, min(requested)[0])
 
 
 def _straight(

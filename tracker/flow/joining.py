@@ -111,24 +111,25 @@ class Joiner:
         """
         if not self._database.is_sqlite:
             holding_s = _HOLDING_NOBODY_S
-        began = monotonic()
+        began, left = monotonic(), 0
         piece = self._pipeline.next(
             self._straight_holds.fitting(holding_s), self._others_hold.fitting(holding_s)
         )
         if piece:
-            self._join(piece)
+            left = self._join(piece)
             self._one_costs_s = _of_late(self._one_costs_s, (monotonic() - began) / len(piece))
-        return Joined(count=len(piece), more=self._pipeline.more)
+        return Joined(count=len(piece) - left, more=self._pipeline.more or left > 0)
 
     def close(self) -> None:
         """End what was started. Nobody joins meanwhile."""
         self._pipeline.close()
 
-    def _join(self, piece: straight.Prepared | Sequence[Said]) -> None:
+    def _join(self, piece: straight.Prepared | Sequence[Said]) -> int:
+        """Gives how many of it are pending still."""
         holds = self._straight_holds if isinstance(piece, straight.Prepared) else self._others_hold
         try:
             # without it they are pending still
-            self._database.write(lambda c: self._take(c, piece), lasting=False)
+            left = self._database.write(lambda c: self._take(c, piece), lasting=False)
             holds.took(monotonic() - self._turn_at, len(piece))
         except StorageUnavailable:
             raise
@@ -137,6 +138,8 @@ class Joiner:
         ):  # whichever it is, it is found when they are joined in smaller parts, and one by one
             log.exception("callbacks.not_joined", count=len(piece))
             self._join_in_parts(_ids(piece))
+            return 0
+        return left
 
     def _join_in_parts(self, ids: Sequence[str]) -> None:
         """Join these without anything that was worked out; one that cannot be joined costs only itself."""
@@ -228,18 +231,21 @@ class Joiner:
         )
         weigh(connection, submission.account, found, self._clock())
 
-    def _take(self, c: Connection, piece: straight.Prepared | Sequence[Said]) -> None:
+    def _take(self, c: Connection, piece: straight.Prepared | Sequence[Said]) -> int:
+        """Write what follows from it; gives how many are pending still."""
         inbox.lock_joining(c)
         self._turn_at = monotonic()
         if isinstance(piece, straight.Prepared):
-            fallen = straight.write(c, piece)
+            fallen = inbox.still_pending(c, straight.write(c, piece, self._clock()))
             # where they are many, the rest is worked out anew some time
             some = sorted(fallen)[: self._others_hold.fitting(HOLDING_S)]
             said: Sequence[Said] = reading.read(self._accounts, inbox.requests(c, some))
+            left = len(fallen) - len(some)
         else:
             pending = inbox.still_pending(c, _ids(piece))
-            said = [s for s in piece if s.id in pending]
+            said, left = [s for s in piece if s.id in pending], 0
         self._weigh(c, said)
+        return left
 
     def _take_anew(self, c: Connection, ids: Sequence[str]) -> None:
         inbox.lock_joining(c)

@@ -93,7 +93,7 @@ class Pipeline:
             self._look_ahead(batch, at_once)
 
     def _question(self, most: int, at_once: int, besides: Sequence[str] = ()) -> ahead.Question:
-        return ahead.Question(most, at_once, frozenset(besides), self._clock())
+        return ahead.Question(most, at_once, frozenset(besides))
 
     def _from_companion(self, at_once: int) -> ahead.Batch | None:
         companion = self._companion

@@ -110,8 +110,9 @@ def follow(
     said, repeated = evidence.evidence_of(connection, call_of, {})
     of_call: dict[str, dict[str, Attempt]] = {}
     for id, call in call_of.items():
-        of_call.setdefault(call, {})[id] = attempts[id]
-        said[id] += heard[id]
+        if id in attempts:  # it may be gone by now
+            of_call.setdefault(call, {})[id] = attempts[id]
+            said[id] += heard[id]
     found: dict[str, Followed] = {}
     for call, due in of_call.items():
         new = {e.id for id in due for e in heard[id]}

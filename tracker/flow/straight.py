@@ -41,20 +41,11 @@ class Prepared:
     plan: bulk.Plan
     #: for the log: `named_joins`
     which: Sequence[Mapping[str, str | None]]
-    #: the calls that change, with their submissions
-    changes: Mapping[str, Sequence[str]]
+    #: of the calls that change
+    submissions: Mapping[str, Sequence[str]]
 
     def __len__(self) -> int:
         return len(self.claims)
-
-
-class _Join(NamedTuple):
-    """What follows from the receipts of one call."""
-
-    call: str
-    claims: Sequence[Claim]
-    standings: Sequence[inbox.Standing]
-    followed: Followed
 
 
 class _Named(NamedTuple):
@@ -84,15 +75,22 @@ class _Named(NamedTuple):
         return Claim(self.receipt.id, id_key(self.receipt.reading.ids[0]), s.id, s.call, s.to, s.requested_at)
 
 
-def prepare(
-    c: Connection, account: str, receipts: Sequence[Receipt], now: datetime, at_once: int
-) -> list[Prepared]:
+class _Join(NamedTuple):
+    """What follows from the receipts of one call."""
+
+    call: str
+    named: Sequence[_Named]
+    followed: Followed
+
+
+def prepare(c: Connection, account: str, receipts: Sequence[Receipt], at_once: int) -> list[Prepared]:
     """What follows from those of these pending receipts that are straight, in pieces of so many, or a few more where a
     call has several. Writes nothing.
 
     A piece has neighbours: calls that were placed together lie on the same pages, so a page is changed, logged and
     synced for many callbacks instead of for each.
     """
+    bulk.go_by_indexes(c)
     of_call: dict[str, list[_Named]] = {}
     for named in _straight(c, account, receipts):
         of_call.setdefault(named.submission.call, []).append(named)
@@ -100,13 +98,31 @@ def prepare(
     firsts = records.accepted(c, calls)
     # before what is known is read: what comes in between is noticed when it is written
     known = holding.known(c, calls.keys() - firsts)
-    first = [_join(of_call[id], _follow_first(id, calls[id], of_call[id])) for id in firsts]
-    followed = _follow(c, {id: calls[id] for id in known}, of_call)
-    more = [_join(of_call[id], followed[id]) for id in followed]
+    first = [_join_first(calls[id], of_call[id]) for id in firsts]
+    more = _join_others(c, {id: calls[id] for id in known}, of_call)
     return [
-        *(_prepared(c, account, piece, now) for piece in _pieces(first, at_once)),
-        *(_prepared(c, account, piece, now, known) for piece in _pieces(more, at_once)),
+        *(_prepared(c, account, piece) for piece in _pieces(first, at_once)),
+        *(_prepared(c, account, piece, known) for piece in _pieces(more, at_once)),
     ]
+
+
+def _join_first(call: records.Locked, named: Sequence[_Named]) -> _Join:
+    of = named[0].submission
+    return _Join(of.call, named, follow_first(call, of.call, of.id, [n.evidence for n in named]))
+
+
+def _join_others(
+    c: Connection, calls: Mapping[str, records.Locked], of_call: Mapping[str, Sequence[_Named]]
+) -> list[_Join]:
+    heard: dict[str, list[Evidence]] = {}
+    call_of: dict[str, str] = {}
+    for id in calls:
+        for named in of_call[id]:
+            heard.setdefault(named.submission.id, []).append(named.evidence)
+            call_of[named.submission.id] = id
+    if not calls:
+        return []
+    return [_Join(id, of_call[id], followed) for id, followed in follow(c, calls, heard, call_of).items()]
 
 
 def _pieces(joins: Iterable[_Join], at_once: int) -> Iterator[list[_Join]]:
@@ -114,7 +130,7 @@ def _pieces(joins: Iterable[_Join], at_once: int) -> Iterator[list[_Join]]:
     count = 0
     for join in sorted(joins, key=lambda join: join.call):
         piece.append(join)
-        count += len(join.claims)
+        count += len(join.named)
         if count >= at_once:
             yield piece
             piece, count = [], 0
@@ -122,55 +138,30 @@ def _pieces(joins: Iterable[_Join], at_once: int) -> Iterator[list[_Join]]:
         yield piece
 
 
-def _join(named: Sequence[_Named], followed: Followed) -> _Join:
-    call = named[0].submission.call
-    return _Join(call, [n.claim for n in named], [n.standing for n in named], followed)
-
-
 def _prepared(
-    c: Connection,
-    account: str,
-    joins: Sequence[_Join],
-    now: datetime,
-    known: Mapping[str, holding.Known] | None = None,
+    c: Connection, account: str, joins: Sequence[_Join], known: Mapping[str, holding.Known] | None = None
 ) -> Prepared:
     """known: of calls of which more is known than that they were accepted."""
-    claims = [claim for join in joins for claim in join.claims]
-    standings = [standing for join in joins for standing in join.standings]
+    claims = [named.claim for join in joins for named in join.named]
+    standings = [named.standing for join in joins for named in join.named]
     events = [event for join in joins for event in join.followed.events]
     timelines = {join.call: join.followed.timeline for join in joins}
     changed = {join.call: join.followed.timeline for join in joins if join.followed.events}
     repeats = {id: of for join in joins for id, of in join.followed.repeats.items()}
     if known is None:
         question = holding.question_of_firsts(c, account, claims)
-        plan = plans.plan_first(c, standings, events, changed, repeats, now)
+        plan = plans.plan_first(c, standings, events, changed, repeats)
     else:
         question = holding.question_of_others(c, account, claims, [known[join.call] for join in joins])
-        plan = plans.plan_more(c, standings, events, changed, repeats, now)
+        plan = plans.plan_more(c, standings, events, changed, repeats)
     return Prepared(
         account=account,
         claims=claims,
         question=question,
         plan=plan,
         which=named_joins(standings, timelines),
-        changes={id: [s.id for s in timeline.submissions] for id, timeline in changed.items()},
+        submissions={id: [s.id for s in timeline.submissions] for id, timeline in changed.items()},
     )
-
-
-def _follow_first(id: str, call: records.Locked, named: Sequence[_Named]) -> Followed:
-    return follow_first(call, id, named[0].submission.id, [n.evidence for n in named])
-
-
-def _follow(
-    c: Connection, calls: Mapping[str, records.Locked], of_call: Mapping[str, Sequence[_Named]]
-) -> dict[str, Followed]:
-    heard: dict[str, list[Evidence]] = {}
-    call_of: dict[str, str] = {}
-    for id in calls:
-        for named in of_call[id]:
-            heard.setdefault(named.submission.id, []).append(named.evidence)
-            call_of[named.submission.id] = id
-    return follow(c, calls, heard, call_of) if calls else {}
 
 
 def _straight(c: Connection, account: str, receipts: Sequence[Receipt]) -> Iterator[_Named]:
@@ -192,13 +183,14 @@ def _straight(c: Connection, account: str, receipts: Sequence[Receipt]) -> Itera
         yield _Named(r, s)
 
 
-def write(c: Connection, prepared: Prepared) -> set[str]:
-    """Write what still holds; gives the receipts of which nothing is written. The joining lock is held."""
+def write(c: Connection, prepared: Prepared, now: datetime) -> set[str]:
+    """Write what still holds, as of now; gives the receipts of which nothing is written. The joining lock is held."""
     lost = holding.fallen(c, prepared.question)
     # what was heard of one call was worked out together
-    calls = {claim.call for claim in prepared.claims if claim.receipt in lost or claim.call in lost}
+    calls = lost.calls | {claim.call for claim in prepared.claims if claim.receipt in lost.receipts}
     fallen = {claim.receipt for claim in prepared.claims if claim.call in calls}
-    bulk.run(c, prepared.plan, {*fallen, *calls, *(s for id in calls for s in prepared.changes.get(id, ()))})
+    of_calls = {id for call in calls for id in prepared.submissions.get(call, ())}
+    bulk.run(c, prepared.plan, at=now, but=fallen | calls | of_calls)
     log.info(
         "callbacks.joined",
         account=prepared.account,

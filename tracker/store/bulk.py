@@ -9,6 +9,7 @@ before it is sent (arrays.py). Values are given by column, without SQLAlchemy's 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, Final, NamedTuple
@@ -32,6 +33,9 @@ _KINDS: Final = (
     (sa.LargeBinary, "bytes"),
 )
 
+#: on PostgreSQL, that at which a statement is run
+_MOMENT: Final = "(SELECT %s::timestamptz AS at) AS moment"
+
 #: on SQLite, of a list that is given as JSON
 _LISTED: Final = "(SELECT value FROM json_each(?))"
 
@@ -43,6 +47,8 @@ class Statement(NamedTuple):
 
     text: str
     values: tuple[Any, ...]
+    #: whether the moment at which it is run is one more value
+    dated: bool = False
     #: what is said behind it where some of its rows are to be left out; one more value
     but: str = ""
 
@@ -60,47 +66,59 @@ def update(connection: Connection, table: sa.Table, rows: Columns) -> None:
     run(connection, plan_update(connection, table, rows))
 
 
-def plan_insert(connection: Connection, table: sa.Table, rows: Columns, by: str = "id") -> Plan:
-    """`insert` as it is run on connections of this kind, for whoever has less time when it is. by: the column by which
-    `run` leaves rows out."""
+def plan_insert(
+    connection: Connection, table: sa.Table, rows: Columns, *, by: str = "id", dated: str = ""
+) -> Plan:
+    """`insert` as it is run on connections of this kind, for whoever has less time when it is.
+
+    by: the column by which `run` leaves rows out. dated: the one that gets the moment of that, which is no column of
+    `rows`.
+    """
     names = tuple(rows)
     if connection.dialect.name == "postgresql":
-        return [
-            Statement(
-                _insert_postgresql(table, names), tuple(_arrays(table, rows)), f' WHERE new."{by}" <> ALL(%s)'
-            )
-        ]
+        text = _insert_postgresql(table, names, dated)
+        return [Statement(text, tuple(_arrays(table, rows)), bool(dated), f' WHERE new."{by}" <> ALL(%s)')]
     return [
-        Statement(_insert_sqlite(table, names, count), values, f' WHERE new."{by}" NOT IN {_LISTED}')
+        Statement(
+            _insert_sqlite(table, names, dated, count),
+            values,
+            bool(dated),
+            f' WHERE new."{by}" NOT IN {_LISTED}',
+        )
         for count, values in _chunks(_written(table, rows))
     ]
 
 
-def plan_update(connection: Connection, table: sa.Table, rows: Columns) -> Plan:
+def plan_update(connection: Connection, table: sa.Table, rows: Columns, *, dated: str = "") -> Plan:
     """The same of `update`; rows are left out by the column that says which they are."""
     names = tuple(rows)
     if connection.dialect.name == "postgresql":
-        return [
-            Statement(
-                _update_postgresql(table, names),
-                tuple(_arrays(table, rows)),
-                f' AND new."{names[0]}" <> ALL(%s)',
-            )
-        ]
+        text = _update_postgresql(table, names, dated)
+        but = f' AND new."{names[0]}" <> ALL(%s)'
+        return [Statement(text, tuple(_arrays(table, rows)), bool(dated), but)]
     return [
-        Statement(_update_sqlite(table, names, count), values, f' AND new."{names[0]}" NOT IN {_LISTED}')
+        Statement(
+            _update_sqlite(table, names, dated, count),
+            values,
+            bool(dated),
+            f' AND new."{names[0]}" NOT IN {_LISTED}',
+        )
         for count, values in _chunks(_written(table, rows))
     ]
 
 
-def run(connection: Connection, plan: Plan, but: Collection[str] = ()) -> None:
+def run(connection: Connection, plan: Plan, *, at: datetime | None = None, but: Collection[str] = ()) -> None:
     """Run planned statements, none of which may have to see what another does; without the rows that have one of the
-    ids in `but` where they are told apart."""
+    ids in `but` where they are told apart. at: the moment, where one of them is dated."""
     on_postgresql = connection.dialect.name == "postgresql"
-    told = [(s.text, s.values) for s in plan]
+    moment: tuple[Any, ...] = () if at is None else (at if on_postgresql else moments.written(at),)
+    left_out: tuple[Any, ...] = ()
     if but:
-        left_out: Any = array("text", list(but)) if on_postgresql else orjson.dumps(list(but)).decode()
-        told = [(s.text + s.but, (*s.values, left_out)) for s in plan]
+        left_out = (array("text", list(but)) if on_postgresql else orjson.dumps(list(but)).decode(),)
+    told = [
+        (s.text + s.but if but else s.text, (*s.values, *(moment if s.dated else ()), *left_out))
+        for s in plan
+    ]
     if on_postgresql and len(told) > 1:
         # each would be a way there and back, after which one waits for the interpreter's lock
         texts, values = zip(*told, strict=True)
@@ -168,20 +186,21 @@ def _chunks(columns: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, 
 
 
 @lru_cache(maxsize=256)
-def _insert_sqlite(table: sa.Table, names: tuple[str, ...], count: int) -> str:
+def _insert_sqlite(table: sa.Table, names: tuple[str, ...], dated: str, count: int) -> str:
     return (
         f"WITH new ({_names(names)}) AS (VALUES {_places(names, count)})"  # noqa: S608
-        f" INSERT INTO {table.name} ({_names(names)}) SELECT * FROM new"
+        f" INSERT INTO {table.name} ({_names((*names, dated) if dated else names)})"
+        f" SELECT {'*, ?' if dated else '*'} FROM new"
     )
 
 
 @lru_cache(maxsize=256)
-def _update_sqlite(table: sa.Table, names: tuple[str, ...], count: int) -> str:
+def _update_sqlite(table: sa.Table, names: tuple[str, ...], dated: str, count: int) -> str:
     key, *rest = names
     # `new` goes first: SQLite would otherwise be free to walk the table and look each row up in the list
     return (
         f"WITH new ({_names(names)}) AS (VALUES {_places(names, count)})"  # noqa: S608
-        f" UPDATE {table.name} SET {_assignments(rest)}"
+        f" UPDATE {table.name} SET {_assignments(rest)}{_assigned(dated, '?')}"
         f' FROM new WHERE {table.name}."{key}" = new."{key}"'
     )
 
@@ -193,15 +212,21 @@ def _select_sqlite(columns: tuple[sa.Column[Any], ...], where: sa.Column[Any], a
 
 
 @lru_cache(maxsize=64)
-def _insert_postgresql(table: sa.Table, names: tuple[str, ...]) -> str:
-    return f"INSERT INTO {table.name} ({_names(names)}) SELECT * FROM {_unnest(table, names)}"  # noqa: S608
+def _insert_postgresql(table: sa.Table, names: tuple[str, ...], dated: str) -> str:
+    if not dated:
+        return f"INSERT INTO {table.name} ({_names(names)}) SELECT * FROM {_unnest(table, names)}"  # noqa: S608
+    return (
+        f"INSERT INTO {table.name} ({_names((*names, dated))})"  # noqa: S608
+        f" SELECT * FROM {_unnest(table, names)}, {_MOMENT}"
+    )
 
 
 @lru_cache(maxsize=64)
-def _update_postgresql(table: sa.Table, names: tuple[str, ...]) -> str:
+def _update_postgresql(table: sa.Table, names: tuple[str, ...], dated: str) -> str:
     key, *rest = names
+    new = f"{_unnest(table, names)}, {_MOMENT}" if dated else _unnest(table, names)
     return (
-        f"UPDATE {table.name} SET {_assignments(rest)} FROM {_unnest(table, names)}"  # noqa: S608
+        f"UPDATE {table.name} SET {_assignments(rest)}{_assigned(dated, 'moment.at')} FROM {new}"  # noqa: S608
         f' WHERE {table.name}."{key}" = new."{key}"'
     )
 
@@ -228,6 +253,10 @@ def _places(names: Sequence[str], count: int) -> str:
 
 def _assignments(names: Sequence[str]) -> str:
     return ", ".join(f'"{n}" = new."{n}"' for n in names)
+
+
+def _assigned(dated: str, moment: str) -> str:
+    return f', "{dated}" = {moment}' if dated else ""
 
 
 def _unnest(table: sa.Table, names: Sequence[str]) -> str:

@@ -38,20 +38,32 @@ class Known(NamedTuple):
     updated_at: Any
     #: how many there are
     events: int
-    callbacks: int
+    #: those that are joined to it, with their submissions: one may go and another one come, and nothing else tell
+    callbacks: str
+    #: how many there are
     exchanges: int
 
 
 class Question(NamedTuple):
     """What `fallen` asks; plain values, to be sent anywhere."""
 
-    first: bulk.Plan
-    #: each gives ids of receipts or calls
-    asked: bulk.Plan
+    locks: bulk.Plan
+    #: gives receipts whose claims do not hold
+    claims: bulk.Statement
+    #: gives calls of which more is known by now
+    calls: bulk.Statement | None
+
+
+class Fallen(NamedTuple):
+    """What does not hold any more of what was worked out."""
+
+    receipts: set[str]
+    calls: set[str]
 
 
 def known(connection: Connection, calls: Collection[str]) -> dict[str, Known]:
-    """How much is known of these calls. To be asked before it is read: what comes in between is noticed then."""
+    """What is known of these calls, as far as they are there. To be asked before it is read: what comes in between is
+    noticed then."""
     if not calls:
         return {}
     on_postgresql = connection.dialect.name == "postgresql"
@@ -63,7 +75,7 @@ def known(connection: Connection, calls: Collection[str]) -> dict[str, Known]:
 def question_of_firsts(connection: Connection, account: str, claims: Sequence[Claim]) -> Question:
     """Of claims of an account, about calls of which is known that they were accepted, and no more; for connections of
     this kind."""
-    return _question(connection, account, claims, _FIRST_FALLEN, [])
+    return _question(connection, account, claims, _FIRST_FALLEN, None)
 
 
 def question_of_others(
@@ -71,48 +83,60 @@ def question_of_others(
 ) -> Question:
     """The same about calls of which this is known."""
     if connection.dialect.name == "postgresql":
-        kinds = ("text", "moment", "integer", "integer", "integer")
+        kinds = ("text", "moment", "integer", "text", "integer")
         values = tuple(
             array(kind, column) for kind, column in zip(kinds, zip(*known, strict=True), strict=True)
         )
         ask = bulk.Statement(_CHANGED_POSTGRESQL, values)
     else:
         ask = bulk.Statement(_CHANGED_SQLITE, (orjson.dumps([tuple(k) for k in known]).decode(),))
-    return _question(connection, account, claims, _FALLEN, [ask])
+    return _question(connection, account, claims, _FALLEN, ask)
 
 
 def _question(
-    connection: Connection, account: str, claims: Sequence[Claim], condition: str, also: bulk.Plan
+    connection: Connection,
+    account: str,
+    claims: Sequence[Claim],
+    condition: str,
+    calls: bulk.Statement | None,
 ) -> Question:
-    requested = {claim.to: claim.requested_at for claim in claims if claim.requested_at is not None}
-    since = min(requested.values(), default=None)
+    requested = [(claim.requested_at, claim.to) for claim in claims if claim.requested_at is not None]
+    since = min(requested)[0] if requested else None
+    numbers = {to for _, to in requested}
     columns: list[list[str | None]] = [
         [claim.receipt for claim in claims],
         [claim.key for claim in claims],
         [claim.submission for claim in claims],
         [claim.call for claim in claims],
-        [claim.to if claim.to in requested else None for claim in claims],
+        [claim.to if claim.to in numbers else None for claim in claims],
     ]
     if connection.dialect.name == "postgresql":
         # whoever writes of a call locks it first, in the order of ids; what is asked behind that is the latest
         arrays = [array("text", values) for values in columns]
         ask = bulk.Statement(_ask_postgresql(condition), (*arrays, account, account, account, since))
-        return Question([bulk.Statement(_LOCK_POSTGRESQL, (arrays[3],))], [ask, *also])
+        return Question([bulk.Statement(_LOCK_POSTGRESQL, (arrays[3],))], ask, calls)
     rows = orjson.dumps(list(zip(*columns, strict=True))).decode()
     values = (rows, account, account, account, since and moments.written(since))
-    return Question([], [bulk.Statement(_ask_sqlite(condition), values), *also])
+    return Question([], bulk.Statement(_ask_sqlite(condition), values), calls)
 
 
-def fallen(connection: Connection, question: Question) -> set[str]:
-    """The receipts of those claims that do not hold any more, and the calls of which more is known by now; the calls of
-    all claims are locked until the transaction ends.
+def fallen(connection: Connection, question: Question) -> Fallen:
+    """The claims that do not hold any more, and the calls of which more is known by now; the calls of all claims are
+    locked until the transaction ends.
 
     A claim holds while its receipt is pending, its key names its submission and no other of the account, and nothing
     that no id has joined waits for its number; one of a call's first callbacks, while all that is known of that call is
     that it was accepted. The joining lock is held.
     """
-    bulk.run(connection, question.first)
-    return {id for ask in question.asked for (id,) in bulk.fetched(connection, ask.text, ask.values)}
+    bulk.run(connection, question.locks)
+    return Fallen(
+        receipts=_ids(connection, question.claims),
+        calls=_ids(connection, question.calls) if question.calls else set(),
+    )
+
+
+def _ids(connection: Connection, asked: bulk.Statement) -> set[str]:
+    return {id for (id,) in bulk.fetched(connection, asked.text, asked.values)}
 
 
 _COLUMNS: Final = 'j (receipt, "key", submission, call, number)'
@@ -150,24 +174,38 @@ def _ask_postgresql(condition: str) -> str:
     return f"SELECT j.receipt FROM {_JOINS_POSTGRESQL} WHERE {condition.format(value='%s')}"  # noqa: S608
 
 
-_COUNTS: Final = """
+_KNOWN: Final = """
     (SELECT count(*) FROM events e WHERE e.call_id = {call}),
-    (SELECT count(*) FROM callbacks b WHERE b.call_id = {call}),
+    coalesce((SELECT {together} FROM callbacks b WHERE b.call_id = {call}), ''),
     (SELECT count(*) FROM exchanges x WHERE x.call_id = {call})
 """
-_KNOWN: Final = f"SELECT c.id, c.updated_at, {_COUNTS.format(call='c.id')} FROM calls c WHERE c.id"  # noqa: S608
-_KNOWN_SQLITE: Final = f"{_KNOWN} IN (SELECT value FROM json_each(?))"  # noqa: S608
-_KNOWN_POSTGRESQL: Final = f"{_KNOWN} = ANY(%s)"
+# in the order of the index by which they are found: sorted, PostgreSQL would walk all callbacks by their ids
+_TOGETHER_SQLITE: Final = "group_concat(b.id || coalesce(b.submission_id, ''))"
+_TOGETHER_POSTGRESQL: Final = "string_agg(b.id || coalesce(b.submission_id, ''), ',')"
+
+
+def _known(together: str, among: str) -> str:
+    known = _KNOWN.format(call="c.id", together=together)
+    return f"SELECT c.id, c.updated_at, {known} FROM calls c WHERE c.id {among}"  # noqa: S608
+
+
+def _changed(together: str) -> str:
+    return f"""
+        coalesce((SELECT CASE c.updated_at WHEN k.updated_at THEN 1 END FROM calls c WHERE c.id = k.call), 0) <> 1
+        OR ({_KNOWN.format(call="k.call", together=together)}) <> (k.events, k.callbacks, k.exchanges)
+    """  # noqa: S608
+
+
+_KNOWN_SQLITE: Final = _known(_TOGETHER_SQLITE, "IN (SELECT value FROM json_each(?))")
+_KNOWN_POSTGRESQL: Final = _known(_TOGETHER_POSTGRESQL, "= ANY(%s)")
 
 _OF_CALLS: Final = "k (call, updated_at, events, callbacks, exchanges)"
 _OF_CALLS_SQLITE: Final = f"WITH {_OF_CALLS} AS MATERIALIZED (SELECT {_TAKEN} FROM json_each(?))"  # noqa: S608
 _OF_CALLS_POSTGRESQL: Final = (
-    f"unnest(%s::text[], %s::timestamptz[], {', '.join(['%s::bigint[]'] * 3)}) AS {_OF_CALLS}"
+    f"unnest(%s::text[], %s::timestamptz[], %s::bigint[], %s::text[], %s::bigint[]) AS {_OF_CALLS}"
 )
-_CHANGED: Final = f"""
-    coalesce((SELECT CASE c.updated_at WHEN k.updated_at THEN 1 END FROM calls c WHERE c.id = k.call), 0) <> 1
-    OR ({_COUNTS.format(call="k.call")}) <> (k.events, k.callbacks, k.exchanges)
-"""  # noqa: S608
-_CHANGED_SQLITE: Final = f"{_OF_CALLS_SQLITE} SELECT k.call FROM k WHERE {_CHANGED}"  # noqa: S608
-_CHANGED_POSTGRESQL: Final = f"SELECT k.call FROM {_OF_CALLS_POSTGRESQL} WHERE {_CHANGED}"  # noqa: S608
+_CHANGED_SQLITE: Final = f"{_OF_CALLS_SQLITE} SELECT k.call FROM k WHERE {_changed(_TOGETHER_SQLITE)}"  # noqa: S608
+_CHANGED_POSTGRESQL: Final = (
+    f"SELECT k.call FROM {_OF_CALLS_POSTGRESQL} WHERE {_changed(_TOGETHER_POSTGRESQL)}"  # noqa: S608
+)
 _LOCK_POSTGRESQL: Final = "SELECT 1 FROM calls WHERE id = ANY(%s) ORDER BY id FOR UPDATE"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from tracker.domain.events import Event
@@ -26,17 +25,16 @@ def plan_first(
     events: Sequence[Event],
     timelines: Mapping[str, Timeline],
     repeats: Mapping[str, str],
-    now: datetime,
 ) -> bulk.Plan:
     """Statements for connections of this kind that write what was made of callbacks, new events, the caches of their
     calls, and which callback says again what another one said. The callbacks are pending, and of their calls is known
     that they were accepted, and no more.
 
-    `bulk.run` leaves out what belongs to callbacks, calls and submissions by their ids.
+    `bulk.run` says when they are written, and leaves out what belongs to callbacks, calls and submissions by their ids.
     """
     told = _changed(inbox.standing_columns(standings), _PENDING)
-    caches = _changed(records.call_columns(timelines, now), _ACCEPTED)
-    return _plan(connection, told | _repeats(standings, repeats), events, timelines, caches, now)
+    caches = _changed(records.call_columns(timelines), _ACCEPTED)
+    return _plan(connection, told | _repeats(standings, repeats), events, timelines, caches)
 
 
 def plan_more(
@@ -45,12 +43,11 @@ def plan_more(
     events: Sequence[Event],
     timelines: Mapping[str, Timeline],
     repeats: Mapping[str, str],
-    now: datetime,
 ) -> bulk.Plan:
     """The same where more is known of their calls. timelines: those that are others now."""
     told = _changed(inbox.standing_columns(standings), _PENDING) | _repeats(standings, repeats)
-    caches = records.call_columns(timelines, now) if timelines else {}
-    return _plan(connection, told, events, timelines, caches, now)
+    caches = records.call_columns(timelines) if timelines else {}
+    return _plan(connection, told, events, timelines, caches)
 
 
 def _plan(
@@ -59,14 +56,15 @@ def _plan(
     events: Sequence[Event],
     timelines: Mapping[str, Timeline],
     caches: bulk.Columns,
-    now: datetime,
 ) -> bulk.Plan:
     planned = bulk.plan_update(connection, t.callbacks, told)
     if timelines:
         states = [s for timeline in timelines.values() for s in timeline.submissions]
         planned += [
-            *bulk.plan_insert(connection, t.events, records.event_columns(events, now), by="callback_id"),
-            *bulk.plan_update(connection, t.calls, caches),
+            *bulk.plan_insert(
+                connection, t.events, records.event_columns(events), by="callback_id", dated="recorded_at"
+            ),
+            *bulk.plan_update(connection, t.calls, caches, dated="updated_at"),
             *bulk.plan_update(connection, t.submissions, records.submission_columns(states)),
         ]
     return planned

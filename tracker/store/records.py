@@ -265,12 +265,13 @@ def insert_events(connection: Connection, events: Sequence[Event], now: datetime
     """Add events; gives them back as they are stored. One that has an id already keeps it and its `recorded_at`."""
     stored = [e if e.id else replace(e, id=new_id("ev"), recorded_at=now) for e in events]
     if stored:
-        bulk.insert(connection, t.events, event_columns(stored, now))
+        recorded = [e.recorded_at or now for e in stored]
+        bulk.insert(connection, t.events, {**event_columns(stored), "recorded_at": recorded})
     return stored
 
 
-def event_columns(events: Sequence[Event], now: datetime) -> dict[str, list[Any]]:
-    """Events by column, as their table has them; those that have no id get theirs."""
+def event_columns(events: Sequence[Event]) -> dict[str, list[Any]]:
+    """Events by column, as their table has them, but for when they are recorded; those that have no id get theirs."""
     return {  # words by `str`: an enum's own `value` is a call into Python
         "id": [e.id or new_id("ev") for e in events],
         "call_id": [e.call for e in events],
@@ -282,7 +283,6 @@ def event_columns(events: Sequence[Event], now: datetime) -> dict[str, list[Any]
         "status": [str(e.status) if e.status else None for e in events],
         "at": [e.at for e in events],
         "at_source": [str(e.at_source) for e in events],
-        "recorded_at": [e.recorded_at or now for e in events],
         "source": [str(e.source) for e in events],
         "provider_status": [e.provider_status for e in events],
         "reason": [str(e.reason) if e.reason else None for e in events],
@@ -327,14 +327,14 @@ def _cache(timeline: Timeline) -> dict[str, Any]:
 def write_calls(connection: Connection, timelines: Mapping[str, Timeline], now: datetime) -> None:
     """Write the caches of these calls back."""
     if timelines:
-        bulk.update(connection, t.calls, call_columns(timelines, now))
+        bulk.update(connection, t.calls, {**call_columns(timelines), "updated_at": [now] * len(timelines)})
 
 
-def call_columns(timelines: Mapping[str, Timeline], now: datetime) -> dict[str, list[Any]]:
-    """The caches of calls by column, as their table has them."""
+def call_columns(timelines: Mapping[str, Timeline]) -> dict[str, list[Any]]:
+    """The caches of calls by column, as their table has them, but for when they are written."""
     caches = [_cache(timeline) for timeline in timelines.values()]
     columns: dict[str, list[Any]] = {name: [cache[name] for cache in caches] for name in caches[0]}
-    return {"id": list(timelines), **columns, "updated_at": [now] * len(timelines)}
+    return {"id": list(timelines), **columns}
 
 
 def write_submissions(connection: Connection, states: Collection[SubmissionState]) -> None:
