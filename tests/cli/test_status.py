@@ -14,7 +14,7 @@ from tests.documents import statusz_shown
 from tests.recording_provider import RecordingProvider, error
 from tracker.cli.context import configured, opened
 from tracker.cli.standing import Facts, notes, problems
-from tracker.store import inbox, receipts, workers
+from tracker.store import counts, inbox, receipts, workers
 from tracker.store.ids import new_id
 
 NOW = datetime(2026, 11, 23, 13, 30, tzinfo=UTC)
@@ -197,6 +197,27 @@ def test_it_sees_the_worker_and_what_is_not_believed(cli: Cli, provider: Recordi
     assert cli.json("inbox", "ignore", stranger.id)["state"] == "ignored"
     told = cli.json("status")
     assert (told["ok"], told["accounts"]["thundersms"]["silent_s"]) == (True, None)
+
+
+def test_a_note_is_not_taken_for_a_problem_and_what_was_only_counted_for_what_is_kept(
+    cli: Cli, provider: RecordingProvider
+) -> None:
+    cli.configure(provider.base_url)
+    now = datetime.now(UTC)
+    with opened(configured(), create=True) as database:
+        database.write(lambda c: workers.heartbeat(c, "a-worker", now))
+        database.write(
+            lambda c: counts.count(c, {("quarantined", "thundersms"): 1, ("too-large", ""): 2}, now)
+        )
+    cli("pause", "--campaign", "spring")
+    told = cli("status")
+    assert told.exit_code == 0
+    assert told.stdout.splitlines()[0] == "All is well."
+    assert told.stdout.splitlines()[1].startswith("note: Dialling is paused (campaign spring)")
+    assert re.search(
+        r"^not kept +1 more without the secret, beyond .*, account thundersms, the latest ", told.stdout, re.M
+    )
+    assert re.search(r"^not kept +2 too large, the latest ", told.stdout, re.M)
 
 
 def test_a_database_that_is_not_there_is_said_in_a_sentence(cli: Cli, provider: RecordingProvider) -> None:

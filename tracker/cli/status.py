@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 
     from tracker.cli.standing import Facts
 
+#: what was not stored but counted, by the name of its count
+_NOT_KEPT: Final = {
+    "quarantined": "more without the secret, beyond those in quarantine",
+    "unknown-account": "for an account that is not configured",
+    "too-large": "too large",
+}
+
 
 @app.command()
 def status(
@@ -20,6 +27,11 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say in a sentence each what is wrong, and how the work stands. Exit status 1 where something is wrong.
+
+    Wrong are: no worker, a backlog, a provider that cannot be reached or is silent, unconfirmed submissions, dialling
+    that is paused because of a restore or a copy, and callbacks of the last 24 hours that lie in the inbox as
+    orphaned, unreadable, or refused while one was expected; older ones are a note, and so is a pause that somebody
+    wanted. A note leaves the exit status at 0.
 
     It reads the database, so no server is needed. The keys of --json are explained in docs/reference/http.md.
     """
@@ -45,7 +57,7 @@ def status(
         if not wrong:
             typer.echo("All is well.")
         for sentence in noted:
-            typer.echo(as_called(f"{sentence}."))
+            typer.echo(as_called(f"note: {sentence}."))
         typer.echo()
         show(_screen(found, utc=utc))
     if wrong:
@@ -89,7 +101,8 @@ def _screen(found: Facts, *, utc: bool) -> Table:
         several = "" if told["open_submissions"] == 1 else "s"
         row(f"account {name}", f"last callback {heard}, {told['open_submissions']} submission{several} open")
     for counted in standing["counts"]:
-        of = f" of {counted['account']}" if counted["account"] else ""
+        of = f", account {counted['account']}" if counted["account"] else ""
+        what = _NOT_KEPT.get(counted["name"], counted["name"])
         last = short_time(counted["last_at"], utc=utc)
-        row("not kept", f"{counted['count']} {counted['name']}{of}, the latest {last}")
+        row("not kept", f"{counted['count']} {what}{of}, the latest {last}")
     return rows
