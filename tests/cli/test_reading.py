@@ -157,6 +157,8 @@ def test_a_list_goes_on_behind_its_cursor(cli: Cli, placed: str) -> None:
         ["calls", "--order", "to"],
         ["calls", "--limit", "501"],
         ["calls", "--cursor", "nonsense"],
+        ["calls", "--settled", "--open"],
+        ["calls", "--created-after", "2026-03-02T00:00:01Z", "--created-before", "2026-03-02T00:00:00Z"],
         ["inbox", "list", "--state", "lost"],
         ["inbox", "list", "--cursor", "nonsense"],
     ],

@@ -13,7 +13,8 @@ from tracker.cli import app
 def calls(
     status: Annotated[str | None, typer.Option(help="Of this status; several with commas.")] = None,
     outcome: Annotated[str | None, typer.Option(help="Of this outcome; several with commas.")] = None,
-    settled: Annotated[bool | None, typer.Option("--settled/--open", help="Settled, or still open.")] = None,
+    settled: Annotated[bool, typer.Option("--settled", help="Settled.")] = False,
+    still_open: Annotated[bool, typer.Option("--open", help="Still open.")] = False,
     answered: Annotated[bool | None, typer.Option(help="Answered, or known not to be.")] = None,
     disputed: Annotated[bool | None, typer.Option(help="With records that contradict each other.")] = None,
     account: Annotated[str | None, typer.Option(help="Of this account.")] = None,
@@ -47,11 +48,16 @@ def calls(
     from tracker.cli.terminal import harmless, print_json, show
     from tracker.store import queries
 
+    over = True if settled else False if still_open else None
     asked = {
-        "status": status, "outcome": outcome, "settled": settled, "answered": answered, "disputed": disputed,
+        "status": status, "outcome": outcome, "settled": over, "answered": answered, "disputed": disputed,
         "account": account, "campaign": campaign, "to": to, "reference": reference, "submission_id": submission_id,
         "created_after": created_after, "created_before": created_before, "updated_after": updated_after,
     }  # fmt: skip
+    if settled and still_open:
+        raise typer.BadParameter(
+            "--settled and --open exclude each other: give one of them, or neither for all"
+        )
     try:
         which = reading.call_filter(asked)
         if order not in queries.ORDERS:

@@ -79,7 +79,10 @@ def call_filter(asked: Mapping[str, Any]) -> CallFilter:
     for name in ("created_after", "created_before", "updated_after"):
         if name in wanted:
             wanted[name] = given.in_option(f"--{name.replace('_', '-')}", _moment, wanted[name])
-    return CallFilter(**wanted)
+    which = CallFilter(**wanted)
+    if which.created_after and which.created_before and which.created_after > which.created_before:
+        raise ValueError("--created-after is later than --created-before, so that no call can fit")
+    return which
 
 
 def callback_filter(state: str | None, account: str | None, call: str | None) -> CallbackFilter:

@@ -108,6 +108,10 @@ class Parameters:
     def optional(self, name: str, reader: Callable[[str], T]) -> T | None:
         return self.read(name, reader, None)
 
+    def wrong(self, name: str, message: str) -> None:
+        """What is wrong with a parameter beside others; `done` raises it."""
+        self._errors.append(FieldError(field=name, message=message))
+
     def page(self) -> tuple[int, str | None]:
         """`limit` and `cursor`."""
         return self.read("limit", _limit, DEFAULT_LIMIT), self.optional("cursor", _text)
@@ -140,6 +144,8 @@ def call_filter(parameters: Parameters, regions: Collection[str]) -> tuple[CallF
         created_before=p.optional("created_before", _time),
         updated_after=p.optional("updated_after", _time),
     )
+    if which.created_after and which.created_before and which.created_after > which.created_before:
+        p.wrong("created_after", "is later than created_before, so that no call can fit")
     return which, p.read("order", lambda v: _one_of(v, ORDERS), "-created_at")
 
 
