@@ -23,6 +23,9 @@ def test_pausing_and_resuming(cli: Cli, provider: RecordingProvider) -> None:
     assert "tracker pause --resume" in cli("status").stdout
 
     assert cli.json("pause", "--resume") == {"paused": [], "released": 1}
+    cli("pause")
+    cli("call", NUMBER, "--flow", "24")
+    assert "1 call that waited is due now" in cli("pause", "--resume").stdout
     assert "no pause of all to lift" in cli("pause", "--resume").stdout
 
 

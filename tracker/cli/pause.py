@@ -43,7 +43,10 @@ def pause(
     if resumed and resumed.lifted is None:
         typer.echo(f"There was no pause of {harmless(scope)} to lift.")
     elif resumed:
-        typer.echo(f"Dialling goes on ({harmless(scope)}); {resumed.released} calls that waited are due now.")
+        due = (
+            "1 call that waited is" if resumed.released == 1 else f"{resumed.released} calls that waited are"
+        )
+        typer.echo(f"Dialling goes on ({harmless(scope)}); {due} due now.")
     for p in standing:
         why = "" if p.why == "operator" else f" ({p.why})"
         typer.echo(f"Dialling is paused: {harmless(p.scope)}, since {short_time(iso(p.since))}{why}.")
