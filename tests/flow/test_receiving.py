@@ -7,6 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -266,6 +267,57 @@ def test_a_mistake_of_ours_does_not_end_the_storing(house: House, database: Held
 
     with_inbox(database, what)
     assert len(kept(database)) == 1
+
+
+class Deaf:
+    """Somebody who is gone, and whom telling it is an error; the web's wire was one."""
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: None, /) -> None:
+        raise RuntimeError("the transport is closed")
+
+    def set_exception(self, exception: StorageUnavailable, /) -> None:
+        raise RuntimeError("the transport is closed")
+
+
+def test_one_that_cannot_be_told_costs_the_others_of_its_commit_nothing(
+    house: House, database: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, int]] = []
+    heard = SimpleNamespace(warning=lambda event, count, error: told.append((event, count)))
+    monkeypatch.setattr(receiving, "log", heard)
+
+    async def what(box: Inbox) -> None:
+        database.open.clear()
+        first = asyncio.create_task(box.put(request(), timeout_s=60))
+        await database.is_writing()
+        box.give(request(), Deaf(), timeout_s=60)
+        box.give(request(), Deaf(), timeout_s=60)
+        others = [asyncio.create_task(box.put(request(), timeout_s=60)) for _ in range(3)]
+        await asyncio.sleep(0)
+        database.open.set()
+        await asyncio.wait_for(asyncio.gather(first, *others), 30)
+
+    with_inbox(database, what)
+    assert len(kept(database)) == 6
+    # not once for each, and without a traceback: whoever has the secret can do so at will
+    assert told == [("callbacks.unanswered", 2)]
+
+
+def test_one_that_cannot_be_told_that_it_was_too_late_does_not_keep_others_from_hearing_it(
+    house: House, database: Held
+) -> None:
+    async def what(box: Inbox) -> None:
+        database.open.clear()
+        box.give(request(), Deaf(), timeout_s=0.05)
+        for _ in range(2):  # the sweep goes on, too
+            with pytest.raises(StorageUnavailable, match="in time"):
+                await asyncio.wait_for(box.put(request(), timeout_s=0.2), 30)
+        database.open.set()
+
+    with_inbox(database, what)
 
 
 # the quarantine

@@ -202,29 +202,22 @@ class Inbox:
         """Tell those who have waited too long; whoever is told so is not stored, unless that has begun."""
         assert self._loop is not None
         now = self._loop.time()
-        left = []
+        left, late = [], []
         for deadline, waiting in self._deadlines:
             if waiting.done():
                 continue
             if deadline <= now:
-                waiting.set_exception(
-                    StorageUnavailable("The database did not take it in time; send it again.")
-                )
+                late.append(waiting)
             else:
                 left.append((deadline, waiting))
         self._deadlines = left
         self._sweeping = None
         if left:
             self._sweep_within(_SWEEP_S)
+        _say(late, StorageUnavailable("The database did not take it in time; send it again."))
 
     def _settle(self, batch: Sequence[_Row], error: StorageUnavailable | None) -> None:
-        for _, waiting in batch:
-            if waiting.done():
-                continue
-            if error is None:
-                waiting.set_result(None)
-            else:
-                waiting.set_exception(error)
+        _say([waiting for _, waiting in batch], error)
 
     # the thread's part
 
@@ -342,6 +335,23 @@ class Inbox:
                 self._missed |= accounts
         except Exception:  # a mistake of ours must not end the thread that stores callbacks
             log.exception("callbacks.not_asked_about", accounts=sorted(accounts))
+
+
+def _say(to: Sequence[Waiting], error: StorageUnavailable | None) -> None:
+    """Tell each what became of its request. One that cannot be told, for its sender is gone, costs only itself."""
+    untold, why = 0, ""
+    for waiting in to:
+        if waiting.done():
+            continue
+        try:
+            if error is None:
+                waiting.set_result(None)
+            else:
+                waiting.set_exception(error)
+        except Exception as trouble:
+            untold, why = untold + 1, f"{type(trouble).__name__}: {trouble}"
+    if untold:  # once, however many: senders can bring this about as often as they like
+        log.warning("callbacks.unanswered", count=untold, error=why)
 
 
 def _weight(new: NewCallback) -> int:
