@@ -38,7 +38,7 @@ class Known(NamedTuple):
     updated_at: Any
     #: how many there are
     events: int
-    #: those that are joined to it, with their submissions: one may go and another one come, and nothing else tell
+    #: which are joined to it: one may go and another one come, and nothing else tell
     callbacks: str
     #: how many there are
     exchanges: int
@@ -179,9 +179,9 @@ _KNOWN: Final = """
     coalesce((SELECT {together} FROM callbacks b WHERE b.call_id = {call}), ''),
     (SELECT count(*) FROM exchanges x WHERE x.call_id = {call})
 """
-# in the order of the index by which they are found: sorted, PostgreSQL would walk all callbacks by their ids
-_TOGETHER_SQLITE: Final = "group_concat(b.id || coalesce(b.submission_id, ''))"
-_TOGETHER_POSTGRESQL: Final = "string_agg(b.id || coalesce(b.submission_id, ''), ',')"
+# out of the index by which they are found, and in its order: sorted, PostgreSQL would walk all callbacks by their ids
+_TOGETHER_SQLITE: Final = "group_concat(b.id)"
+_TOGETHER_POSTGRESQL: Final = "string_agg(b.id, ',')"
 
 
 def _known(together: str, among: str) -> str:
