@@ -28,7 +28,7 @@ from tracker.providers.thundersms.words import STATUSES, normalised
 from tracker.settings import load_settings
 from tracker.settings.sources import all_keys
 from tracker.store.inbox import STATES
-from tracker.web import bodies, callbacks, limits, problems
+from tracker.web import bodies, callbacks, limits, problems, queueing
 from tracker.web.app import create_app
 from tracker.web.problems import of_tracker
 
@@ -300,6 +300,11 @@ def test_the_limits_are_those_of_the_code() -> None:
         (bodies.MOST_BYTES // mib, "| a body | {} MiB |", "A body may have {} MiB"),
         (limits.BODY_S, "| time for a body | {} s, and", "and {} for a body"),
         (limits.BODIES_BYTES // mib, "of all requests together | {} MiB |", None),
+        (limits.HEADS_BYTES // mib, "earlier ones of their connection | {} MiB |", None),
+        (limits.HEAD_BYTES // kib, "they are not kept | {} KiB |", None),
+        (limits.ANSWER_S, "are not taken | {} s for each 16 KiB", "16 KiB of them in {} seconds"),
+        (limits.ANSWER_BYTES // kib, "20 s for each {} KiB of them", "taken**, {} KiB of them in"),
+        (queueing.MOST, "| some {};", "some {} of a connection wait"),
         (receiving.QUEUE_ROWS, "wait for their commit | {:,}, and", "{:,} callbacks, and"),
         (receiving.QUEUE_BYTES // mib, "5,000, and {} MiB of them", "and {} MiB of them, may wait"),
         (limits.IDLE_S, "| an idle connection | {} s |", "is closed after {} seconds"),

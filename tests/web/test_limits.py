@@ -230,8 +230,10 @@ def _refused(server: Server) -> bool:
 class Resting:
     """A connection as the overseer sees it."""
 
-    def __init__(self, idle_since: float | None) -> None:
-        self.idle_since, self.left = idle_since, False
+    def __init__(self, idle_since: float | None, coming_since: float | None = None) -> None:
+        self.idle_since, self.coming_since, self.left = idle_since, coming_since, False
+
+    def make_space(self) -> None: ...
 
     def look(self, now: float) -> None: ...
 

@@ -27,13 +27,24 @@ BODY_BYTES_A_SECOND: Final = 1024
 IDLE_S: Final = 30.0
 #: seconds for hearing that one was refused, before the connection is cut
 FAREWELL_S: Final = 2.0
-#: bodies that are arriving, or wait for their commit, in bytes
+#: seconds in which whoever is answered takes so many bytes of that, or all
+ANSWER_S: Final = 20.0
+ANSWER_BYTES: Final = 16 * 1024
+#: what is arriving, or waits for its commit, in bytes
 BODIES_BYTES: Final = 64 * 1024 * 1024
+#: beyond so many, heads of requests that are not whole, and requests that wait for earlier ones, find no space; the
+#: others do
+HEADS_BYTES: Final = 48 * 1024 * 1024
 #: connections, and descriptors that are for other things: the database, the provider, the log
 CONNECTIONS: Final = 10_000
 _OTHER_DESCRIPTORS: Final = 256
 #: of those that are idle, this part is closed when there are too many
 _MAKE_ROOM: Final = 0.05
+#: so many bytes are made free at once, by those that began longest ago, and at least so many seconds ago
+_MAKE_SPACE: Final = 8 * 1024 * 1024
+_SLOW_S: Final = 1.0
+#: seconds until it is looked again who could make space, after nobody could
+_LOOK_AGAIN_S: Final = 0.25
 
 
 class Connection(Protocol):
@@ -41,7 +52,12 @@ class Connection(Protocol):
 
     @property
     def idle_since(self) -> float | None:
-        """Since when it is idle, on the event loop's clock; None where it is not."""
+        """Since when it is idle, or takes no answer, on the event loop's clock; None where it does neither."""
+        ...
+
+    @property
+    def coming_since(self) -> float | None:
+        """Since when a request is coming that is not whole, or no answer is taken; None where neither is so."""
         ...
 
     def look(self, now: float) -> None:
@@ -49,7 +65,11 @@ class Connection(Protocol):
         ...
 
     def leave(self) -> None:
-        """Close it; it is idle."""
+        """Close it; it is idle, or takes no answer."""
+        ...
+
+    def make_space(self) -> None:
+        """Refuse what is coming; it lets go of what it holds."""
         ...
 
     def cut(self) -> None:
@@ -65,8 +85,9 @@ class Overseer:
         self._connections: set[Connection] = set()
         #: those that were told to leave, and are not gone yet
         self._leaving: set[Connection] = set()
-        #: bytes of bodies that are not answered
+        #: bytes of heads that are not whole, of bodies that are not answered, and of requests that wait
         self.held = 0
+        self._nobody_at = -_LOOK_AGAIN_S
         #: the bytes of the usual answer, and the headers that they hold
         self.ok: tuple[object, bytes] = (None, b"")
 
@@ -82,6 +103,22 @@ class Overseer:
                 self._leaving.add(each)
                 each.leave()
             return bool(longest)
+        return True
+
+    def has_space(self, connection: Connection, most: int, now: float) -> bool:
+        """Whether no more than `most` bytes are held; whose requests have been coming for longest make space."""
+        if self.held <= most:
+            return True
+        if now - self._nobody_at < _LOOK_AGAIN_S:
+            return False
+        slow = [(c.coming_since, n, c) for n, c in enumerate(self._connections) if c is not connection]
+        for _, _, each in sorted(s for s in slow if s[0] is not None and now - s[0] >= _SLOW_S):
+            if self.held <= most - _MAKE_SPACE:
+                break
+            each.make_space()
+        if self.held > most:
+            self._nobody_at = now
+            return False
         return True
 
     def lost(self, connection: Connection) -> None:

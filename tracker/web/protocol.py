@@ -7,120 +7,90 @@ other request goes the usual way, also one that turns out late to be another one
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import httptools
-import structlog
 from starlette.responses import Response
-from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tracker.web import limits
 from tracker.web.callbacks import OK
-from tracker.web.coming import Coming
-from tracker.web.limits import Overseer
-from tracker.web.problems import RETRY_AFTER_S, problem
-from tracker.web.shortcut import Shortcut
-
-log = structlog.get_logger()
-
-#: what a connection is at
-_IDLE, _HEAD, _BODY, _ANSWER, _LEAVING = range(5)
-_LATER: Final = {"Retry-After": str(RETRY_AFTER_S)}
+from tracker.web.connection import ANSWER, BODY, HEAD, IDLE, LATER, LEAVING, Connection, Refused
+from tracker.web.queueing import MOST, Flow, are_many, size_of_head, weight
+from tracker.web.upgrades import new_parser, without_offer
 
 
-class _Refused(Exception):
-    """This request is not read on; the answer says why."""
-
-    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
-        self.answer = problem(status, detail, headers={"Connection": "close", **(headers or {})})
-
-
-class Wire(HttpToolsProtocol):
+class Wire(Connection):
     """One connection."""
-
-    def __init__(
-        self,
-        overseer: Overseer,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._overseer = overseer
-        self._shortcut: Shortcut | None = app_state.get("shortcut")
-        self._at, self._since = _IDLE, self.loop.time()
-        #: bytes that have come of a head, and of bodies that are not answered
-        self._head = self._held = 0
-        #: a callback that may take the shortcut, and the pieces of its body
-        self._coming: Coming | None = None
-        self._pieces: list[bytes] = []
 
     # the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = Flow(transport)
         if not self._overseer.has_room(self):
-            self._refuse(_Refused(503, "There are too many connections.", _LATER).answer)
+            self._refuse(Refused(503, "There are too many connections.", LATER).answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._disconnect()
         super().connection_lost(exc)
-        if self._coming is not None and self._at == _BODY and self._shortcut is not None:
+        if self._coming is not None and self._at == BODY and self._shortcut is not None:
             self._shortcut.vanished(self._coming, self.loop.time() - self._since)
         self._release()
         self._overseer.lost(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._at == _LEAVING:
+        if self._at == LEAVING:
             return
-        if self._at == _IDLE:
-            self._at, self._since = _HEAD, self.loop.time()
-        if self._at != _BODY:
-            self._head += len(data)
+        if self._at == IDLE:
+            self._at, self._since = HEAD, self.loop.time()
         try:
-            self.parser.feed_data(data)
-            if self._at != _BODY and self._head > limits.HEAD_BYTES:
-                raise _too_long_a_head()
-        except httptools.HttpParserUpgrade:
-            self._unsupported_upgrade_warning()
-        except _Refused as refused:
+            if self.flow.full or are_many(data):
+                self.flow.keep(data)
+                self._hold(len(data))
+                self._parse_few()
+            else:
+                self._parse(data)
+        except Refused as refused:
             self._refuse(refused.answer)
         except httptools.HttpParserError as error:
             self._refuse(_reason(error))
 
-    def shutdown(self) -> None:
-        if self._at == _LEAVING:
-            self.transport.abort()
+    def _parse(self, data: bytes | memoryview) -> None:
+        if self._at != BODY:
+            self._head += len(data)
+        elif self._trailer >= 0:
+            self._trailer += len(data)
+        while True:
+            try:
+                self.parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as offer:
+                behind: int = offer.args[0]
+            head = without_offer(self.parser, self.url, self.headers)
+            self.parser, data = new_parser(self), data[behind:]
+            self.parser.feed_data(head)
+        if self._at < ANSWER:
+            self._look_at_what_is_missing()
+
+    def _parse_few(self) -> None:
+        """Of what was read, as much as may wait; the rest when some of that is answered."""
+        flow = self.flow
+        while flow.rest and len(self.pipeline) < MOST:
+            self._parse(flow.next_piece())
+        flow.full = bool(flow.rest) or len(self.pipeline) >= MOST
+        if flow.full:
+            flow.pause_reading()
+
+    def _go_on(self) -> None:
+        """Parse on, and read on, where requests have waited."""
+        if self._at == LEAVING or self.transport.is_closing():
+            return
+        if self.flow.rest:
+            self.data_received(b"")
         else:
-            super().shutdown()
-
-    # what the overseer asks
-
-    @property
-    def idle_since(self) -> float | None:
-        return self._since if self._at == _IDLE else None
-
-    def leave(self) -> None:
-        self._at = _LEAVING
-        self.transport.close()
-
-    def look(self, now: float) -> None:
-        took = now - self._since
-        if self._at == _IDLE and took > limits.IDLE_S:
-            self.leave()
-        elif (self._at == _HEAD and took > limits.HEAD_S) or (
-            self._at == _BODY and took > limits.BODY_S + self._held / limits.BODY_BYTES_A_SECOND
-        ):
-            self._refuse(_Refused(408, "The request took too long to arrive.").answer)
-        elif self._at == _LEAVING and took > limits.FAREWELL_S:
-            self.transport.abort()
-
-    def cut(self) -> None:
-        """The server stops: whoever has not sent a whole request by now is not waited for."""
-        if self._at != _ANSWER:
-            self.transport.abort()
+            self.flow.full = False
+        self.flow.resume_reading()
 
     # its requests
 
@@ -128,21 +98,40 @@ class Wire(HttpToolsProtocol):
         # the scope is made where one is needed
         self.url, self.headers, self.expect_100_continue = b"", [], False
         self._coming = None
+        if self._at != HEAD:
+            # behind another one
+            self._at, self._since = HEAD, self.loop.time()
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
         if len(self.url) > limits.URL_BYTES:
-            raise _Refused(414, f"An address may have {limits.URL_BYTES} bytes.")
+            raise Refused(414, f"An address may have {limits.URL_BYTES} bytes.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
+        if self._at == BODY:
+            # a trailer, which nobody asks for
+            if len(name) + len(value) > limits.HEAD_BYTES:
+                raise _too_long_a_head()
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
         if len(self.headers) > limits.HEADERS:
-            raise _Refused(431, f"A request may have {limits.HEADERS} headers.")
+            raise Refused(431, f"A request may have {limits.HEADERS} headers.")
+
+    def on_chunk_header(self) -> None:
+        self._trailer = 0
 
     def on_headers_complete(self) -> None:
-        self._at, self._since = _BODY, self.loop.time()
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise Refused(400, "This is no proxy.")
+            # the parser has it end here, and it begins once more without the offer
+            return
+        self._at, self._since = BODY, self.loop.time()
         # what was read together with the head may be a body, or the next request
-        if self._head > limits.HEAD_BYTES and self._size_of_head() > limits.HEAD_BYTES:
+        if self._head > limits.HEAD_BYTES and len(self.url) + size_of_head(self.headers) > limits.HEAD_BYTES:
             raise _too_long_a_head()
         if self._shortcut is not None and not self._is_answering:
             self._coming = self._shortcut.expect(
@@ -152,22 +141,25 @@ class Wire(HttpToolsProtocol):
             self._go_the_usual_way()
         else:
             keeps_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-            self.cycle = cast(RequestResponseCycle, _Quick(self, keeps_alive))
+            self._first = self.cycle = cast(RequestResponseCycle, _Quick(self, keeps_alive))
 
     def on_body(self, body: bytes) -> None:
+        self._trailer = -1
         if self.cycle.response_complete:
             return
         self._held += len(body)
         self._overseer.held += len(body)
         if self._overseer.held > limits.BODIES_BYTES:
-            raise _Refused(503, "Too much is arriving at once.", _LATER)
+            self._ask_for_space(limits.BODIES_BYTES)
         if self._coming is None:
             super().on_body(body)
         else:
             self._pieces.append(body)
 
     def on_message_complete(self) -> None:
-        self._at, self._head = _ANSWER, 0
+        if self._at != BODY:
+            return
+        self._at, self._head, self._counted = ANSWER, 0, 0
         if self._coming is None:
             if self.cycle.response_complete:
                 self._be_idle()
@@ -189,20 +181,33 @@ class Wire(HttpToolsProtocol):
         self._release()
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
-        elif self._at == _ANSWER:
+        elif self._at == ANSWER:
             self._be_idle()
+        if self.flow.full and len(self.pipeline) < MOST:
+            # not at once: this may be called while something is parsed
+            self.loop.call_soon(self._go_on)
 
-    @property
-    def _is_answering(self) -> bool:
-        cycle: RequestResponseCycle | None = self.cycle
-        return cycle is not None and not cycle.response_complete
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._first = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _be_idle(self) -> None:
-        self._at, self._since = _IDLE, self.loop.time()
+        self._at, self._since = IDLE, self.loop.time()
+
+    def _look_at_what_is_missing(self) -> None:
+        """More has come, and the request is not whole: it may have become too long; its head is counted twice, for
+        that is about what it takes."""
+        if (self._head if self._at != BODY else self._trailer) > limits.HEAD_BYTES:
+            raise _too_long_a_head()
+        more = 2 * min(self._head, limits.HEAD_BYTES) - self._counted
+        if more > 0:
+            self._counted += more
+            self._hold(more)
 
     def _go_the_usual_way(self) -> None:
         url, headers, expects = self.url, self.headers, self.expect_100_continue
@@ -210,58 +215,9 @@ class Wire(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expects
         self.headers += headers
         super().on_headers_complete()
-
-    def _size_of_head(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-
-    # answers of its own
-
-    def write_answer(self, answer: Response, *, keep_alive: bool) -> None:
-        self.transport.write(self._bytes_of(answer, keep_alive=keep_alive))
-
-    def _bytes_of(self, answer: Response, *, keep_alive: bool) -> bytes:
-        lines = [STATUS_LINE[answer.status_code]]
-        for name, value in (*self.server_state.default_headers, *answer.raw_headers):
-            lines += (name, b": ", value, b"\r\n")
-        if not keep_alive and "connection" not in answer.headers:
-            lines.append(b"connection: close\r\n")
-        return b"".join((*lines, b"\r\n", answer.body))
-
-    def write_ok(self, *, keep_alive: bool) -> None:
-        """The same for what nearly all are answered; its bytes change once a second, with the date."""
-        defaults = self.server_state.default_headers
-        if not keep_alive:
-            self.write_answer(OK, keep_alive=False)
-            return
-        if self._overseer.ok[0] is not defaults:
-            self._overseer.ok = (defaults, self._bytes_of(OK, keep_alive=True))
-        self.transport.write(self._overseer.ok[1])
-
-    def _refuse(self, answer: Response) -> None:
-        """Answer, if nothing was said yet, and read nothing more; whoever sends on is given time to hear of it."""
-        cycle, under_way = self.cycle, self._is_answering
-        begun = under_way and cycle.response_started
-        log.info("request.refused", status=answer.status_code)
-        self._at, self._since = _LEAVING, self.loop.time()
-        self._coming, self._pieces = None, []
-        self._release()
-        if under_way:
-            cycle.disconnected = True
-            cycle.message_event.set()
-        if begun or self.transport.is_closing():
-            self.transport.close()
-            return
-        self.flow.resume_reading()
-        self.write_answer(answer, keep_alive=False)
-        self.transport.write_eof()
-
-    def _release(self) -> None:
-        self._overseer.held -= self._held
-        self._held = 0
-
-
-def _too_long_a_head() -> _Refused:
-    return _Refused(431, f"The head of a request may have {limits.HEAD_BYTES} bytes.")
+        if self.cycle is not self._first:
+            self._hold(weight(self.cycle))
+            self.flow.full = len(self.pipeline) >= MOST
 
 
 class _NoEvent:
@@ -294,6 +250,10 @@ class _Quick:
         wire.on_response_complete()
 
 
+def _too_long_a_head() -> Refused:
+    return Refused(431, f"The head of a request may have {limits.HEAD_BYTES} bytes.")
+
+
 def _reason(error: httptools.HttpParserError) -> Response:
     """What is answered to it. What a callback of ours raises comes wrapped.
 
@@ -301,4 +261,4 @@ def _reason(error: httptools.HttpParserError) -> Response:
     received, until Python looks for cycles the next time.
     """
     ours = error.__context__
-    return (ours if isinstance(ours, _Refused) else _Refused(400, "This is no HTTP.")).answer
+    return (ours if isinstance(ours, Refused) else Refused(400, "This is no HTTP.")).answer

@@ -22,7 +22,7 @@ from tracker.web.coming import Coming
 from tracker.web.doorkeeper import Doorkeeper, Headers
 
 _METHODS: Final = {b"POST": "POST", b"PUT": "PUT"}
-_UNUSUAL: Final = frozenset((b"transfer-encoding", b"expect", b"upgrade"))
+_UNUSUAL: Final = frozenset((b"transfer-encoding", b"expect"))
 _MOST_BYTES: Final = 64 * 1024
 
 
