@@ -135,7 +135,7 @@ def test_the_sender_dies_before_its_look_and_the_circumstances_had_joined_the_ca
     assert house.timeline(call).status == "busy"
 
 
-def _die(_: object) -> None:
+def _die(_: object, **__: object) -> None:
     raise SystemExit
 
 

@@ -197,7 +197,7 @@ class Telling:
         self._look_for = house.program.joiner.look_for
         house.program.joiner.look_for = self._later  # type: ignore[method-assign]
 
-    def _later(self, submission: Submission) -> None:
+    def _later(self, submission: Submission, *, patience_s: float | None = None) -> None:
         self.looks.append(lambda: self._look_for(submission))
 
     def steps(self) -> list[Callable[[], None]]:

@@ -159,14 +159,17 @@ class Joiner:
             )
             self._database.write(lambda c: inbox.write(c, [failed]))
 
-    def look_for(self, submission: Submission) -> None:
-        """After a submission's id, or its refusal, was committed: weigh again what waits for it or was taken for it."""
+    def look_for(self, submission: Submission, *, patience_s: float | None = None) -> None:
+        """After a submission's id, or its refusal, was committed: weigh again what waits for it or was taken for it.
+
+        patience_s: wait so long for whoever joins now. Raises StorageUnavailable; its due work is left then.
+        """
         keys = {submission.id}
         if submission.submission_id is not None:
             keys |= {id_key(submission.submission_id), base_key(submission.submission_id)}
 
         def work(c: Connection) -> None:
-            inbox.lock_joining(c)
+            inbox.lock_joining(c, patience_s=patience_s)
             ids = set(inbox.waiting_for(c, submission.account, keys))
             if submission.submission_id is not None:
                 ids |= evidence.of_one_id(c, submission.account, id_key(submission.submission_id))

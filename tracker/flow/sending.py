@@ -47,6 +47,8 @@ RECORD_FOR_S: Final = 120.0
 RECORD_PAUSES_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 #: after this a worker looks for callbacks that were earlier, where the sender did not
 LOOK_GRACE: Final = timedelta(seconds=5)
+#: seconds that the sender himself waits for whoever joins: many times what a batch takes
+LOOK_PATIENCE_S: Final = 2.0
 #: after these answers no phone can ring because of the request
 NO_PHONE: Final = (AnswerKind.refused, AnswerKind.rate_limited, AnswerKind.never_left)
 
@@ -123,7 +125,15 @@ class Sender:
             took_s=round((now - requested_at).total_seconds(), 3),
         )  # fmt: skip
         if answer.submission_id is not None:
-            self._joiner.look_for(submission)
+            self._look_for(submission)
+
+    def _look_for(self, submission: Submission) -> None:
+        """The answer is recorded, and somebody waits for it: where whoever joins stands still, the due work that was
+        committed with the id looks later."""
+        try:
+            self._joiner.look_for(submission, patience_s=LOOK_PATIENCE_S)
+        except StorageUnavailable as error:
+            log.warning("submission.looks_later", submission=submission.id, error=str(error))
 
     def end_leases(self) -> int:
         """Mark what a lost sender left behind as unconfirmed; gives how many there were."""
