@@ -7,7 +7,9 @@ the write-ahead log readers hold up nobody: callbacks are stored meanwhile, only
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -57,19 +59,57 @@ def back_up(source: Path, target: Path, *, force: bool = False) -> Contents:
 
 @contextmanager
 def beside(target: Path) -> Iterator[Path]:
-    """The name of a new, empty file in the same folder, for its owner alone; gone at the end, unless it was renamed."""
+    """The name of a new, empty file in the same folder, for its owner alone; gone at the end, unless it was renamed.
+
+    What earlier ones for the same target left behind, for they were killed, goes first.
+    """
     partial = target.with_name(f".{target.name}.{token_hex(4)}.partial")
-    try:
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except OSError as error:
-        raise StorageUnavailable(
-            f"{target.parent.absolute()} cannot be written: {error.strerror}; does it exist, and may you write there?"
-        ) from error
-    try:
+    mark = _mark_of(partial)
+    _clear_away(target)
+    with contextlib.ExitStack() as begun:
+        try:
+            # The mark is locked as long as somebody writes beside it, and the system unlocks it however he ends; a
+            # process id would say nothing where two containers share the folder. The file itself is SQLite's to lock.
+            held = os.open(mark, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+            begun.callback(os.close, held)
+            for name in (mark, *_companions(partial), partial):  # the last one goes first
+                begun.callback(name.unlink, missing_ok=True)
+            with contextlib.suppress(
+                OSError
+            ):  # a file system without locks: there nothing is ever cleared away
+                fcntl.flock(held, fcntl.LOCK_EX)
+            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except OSError as error:
+            raise StorageUnavailable(
+                f"{target.parent.absolute()} cannot be written: {error.strerror}; "
+                "does it exist, and may you write there?"
+            ) from error
         yield partial
-    finally:
-        for name in (partial, *_companions(partial)):
-            name.unlink(missing_ok=True)
+
+
+def _clear_away(target: Path) -> None:
+    """Remove what was begun for this target and nobody writes any more."""
+    ours = re.compile(re.escape(f".{target.name}.") + r"[0-9a-f]{8}\.partial")
+    with contextlib.suppress(OSError):  # whoever cannot write there is told so by what follows
+        for mark in target.absolute().parent.glob(".*.partial-lock"):
+            partial = mark.with_name(mark.name.removesuffix("-lock"))
+            if ours.fullmatch(partial.name):
+                _clear_one_away(partial, mark)
+
+
+def _clear_one_away(partial: Path, mark: Path) -> None:
+    with contextlib.suppress(OSError):  # it is being written, or gone
+        held = os.open(mark, os.O_RDWR)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for name in (partial, *_companions(partial), mark):
+                name.unlink(missing_ok=True)
+        finally:
+            os.close(held)
+
+
+def _mark_of(partial: Path) -> Path:
+    return partial.with_name(partial.name + "-lock")
 
 
 def copy(source: Path, target: Path, *, in_use: bool) -> None:

@@ -22,6 +22,7 @@ def backup(
     pg_dump, or your provider's snapshots.
     """
     from tracker.cli.context import configured, located
+    from tracker.cli.ending import clearing_away
     from tracker.cli.sizes import in_words
     from tracker.cli.terminal import harmless, print_json
     from tracker.errors import ConfigurationError, NotFound
@@ -48,7 +49,8 @@ def backup(
             database.close()
     if path is None:
         raise ConfigurationError("database.url is one of SQLite's own forms (file:…); name the file plainly.")
-    found = back_up(path, file, force=force)
+    with clearing_away("There is no backup."):
+        found = back_up(path, file, force=force)
     if json:
         document = {
             "file": str(file.absolute()),

@@ -26,6 +26,7 @@ def restore(
     database, and takes its place in one step; the database that was there stays beside it under a dated name.
     """
     from tracker.cli.context import configured, located
+    from tracker.cli.ending import clearing_away
     from tracker.cli.progress import counting
     from tracker.cli.terminal import harmless, print_json
     from tracker.errors import ConfigurationError
@@ -43,7 +44,11 @@ def restore(
     database.close()
     if path is None:
         raise ConfigurationError("database.url is one of SQLite's own forms (file:…); name the file plainly.")
-    with located(settings), counting("submissions looked after", visible=not json) as progress:
+    with (
+        clearing_away("The database is either as it was or the whole backup; run it again."),
+        located(settings),
+        counting("submissions looked after", visible=not json) as progress,
+    ):
         done = put_back(file, path, progress=progress)
     if json:
         document = {
