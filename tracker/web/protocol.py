@@ -162,6 +162,8 @@ class Wire(Connection):
         self._at, self._head, self._counted = ANSWER, 0, 0
         if self._coming is None:
             if self.cycle.response_complete:
+                # answered before it was whole
+                self._release()
                 self._be_idle()
             else:
                 super().on_message_complete()
