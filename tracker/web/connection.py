@@ -16,7 +16,7 @@ from tracker.web.callbacks import OK
 from tracker.web.coming import Coming
 from tracker.web.limits import Overseer
 from tracker.web.problems import RETRY_AFTER_S, problem
-from tracker.web.queueing import Flow, weight
+from tracker.web.queueing import TELLS, Flow, not_taken, weight
 from tracker.web.shortcut import Shortcut
 
 log = structlog.get_logger()
@@ -75,7 +75,7 @@ class Connection(HttpToolsProtocol):
 
     @property
     def idle_since(self) -> float | None:
-        return self._since if self._at == IDLE else self._stuck
+        return self._since if self._stuck is None and self._at == IDLE else self._stuck
 
     @property
     def coming_since(self) -> float | None:
@@ -100,11 +100,16 @@ class Connection(HttpToolsProtocol):
         unsent = self.transport.get_write_buffer_size()
         if not unsent:
             self._stuck = None
-        elif self._stuck is None or unsent <= self._unsent - limits.ANSWER_BYTES:
-            self._stuck, self._unsent = now, unsent
-        elif now - self._stuck > limits.ANSWER_S:
-            self.leave()
-            return
+        else:
+            unsent += not_taken(self.transport)
+            if self._stuck is None or unsent <= self._unsent - limits.ANSWER_BYTES:
+                self._stuck, self._unsent = now, unsent
+            elif now - self._stuck > (limits.ANSWER_S if TELLS else limits.ANSWER_ELSEWHERE_S):
+                self.leave()
+                return
+            if self._at == IDLE:
+                # it is busy with taking the last answer
+                self._since = now
         if self._at in (HEAD, BODY) and self.flow.read_paused:
             # it is we who do not read
             self._since = now
@@ -120,9 +125,18 @@ class Connection(HttpToolsProtocol):
 
     def cut(self) -> None:
         """The server stops: whoever has not sent a whole request by now, or takes no answer, is not waited for."""
-        half = self._at != ANSWER and not (self._at == HEAD and self._is_answering)
-        if half or self._stuck is not None:
+        if self not in self.connections:
+            return
+        takes_nothing = self._stuck is not None and self.loop.time() - self._stuck > limits.STUCK_S
+        half = self._at != ANSWER and not self._is_answering_whole
+        if takes_nothing or (half and not self.transport.get_write_buffer_size()):
             self.transport.abort()
+        elif half:
+            # an answer before it is being taken
+            self.transport.close()
+        elif self._at == BODY:
+            # when those before it are answered, half a request is left
+            self.loop.call_later(limits.CUT_AGAIN_S, self.cut)
 
     def resume_writing(self) -> None:
         self._stuck = None
@@ -132,6 +146,16 @@ class Connection(HttpToolsProtocol):
     def _is_answering(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.response_complete
+
+    @property
+    def _is_answering_whole(self) -> bool:
+        """Whether a request that has come whole is being answered."""
+        first = self._first
+        return (
+            first is not None
+            and not first.response_complete
+            and (first is not self.cycle or self._at != BODY)
+        )
 
     # what it holds
 
@@ -189,13 +213,16 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, answer: Response) -> None:
         """Answer, if nothing was said yet, and read nothing more; whoever sends on is given time to hear of it."""
         first = self._first
+        # where its body still came, everything has been said
+        answered = self._at == BODY and self.cycle.response_complete
         begun = first is not None and first.response_started and not first.response_complete
-        log.info("request.refused", status=answer.status_code)
+        if not answered:
+            log.info("request.refused", status=answer.status_code)
         self._at, self._since = LEAVING, self.loop.time()
         self._coming, self._pieces = None, []
         self._disconnect()
         self._release()
-        if begun or self.transport.is_closing():
+        if answered or begun or self.transport.is_closing():
             self.transport.close()
             return
         self.flow.resume_reading()

@@ -27,9 +27,15 @@ BODY_BYTES_A_SECOND: Final = 1024
 IDLE_S: Final = 30.0
 #: seconds for hearing that one was refused, before the connection is cut
 FAREWELL_S: Final = 2.0
-#: seconds in which whoever is answered takes so many bytes of that, or all
+#: seconds in which whoever is answered takes so many bytes of that, or all. Only Linux says how much of what
+#: it was given to send is still to be taken; elsewhere progress is seen only when it takes more, in large steps
 ANSWER_S: Final = 20.0
+ANSWER_ELSEWHERE_S: Final = 60.0
 ANSWER_BYTES: Final = 16 * 1024
+#: seconds without so much, after which a server that stops waits no longer for who is answered
+STUCK_S: Final = 5.0
+#: seconds until a server that stops looks again at half a request behind whole ones
+CUT_AGAIN_S: Final = 0.25
 #: what is arriving, or waits for its commit, in bytes
 BODIES_BYTES: Final = 64 * 1024 * 1024
 #: beyond so many, heads of requests that are not whole, and requests that wait for earlier ones, find no space; the

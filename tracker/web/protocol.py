@@ -129,7 +129,6 @@ class Wire(Connection):
                 raise Refused(400, "This is no proxy.")
             # the parser has it end here, and it begins once more without the offer
             return
-        self._at, self._since = BODY, self.loop.time()
         # what was read together with the head may be a body, or the next request
         if self._head > limits.HEAD_BYTES and len(self.url) + size_of_head(self.headers) > limits.HEAD_BYTES:
             raise _too_long_a_head()
@@ -142,6 +141,8 @@ class Wire(Connection):
         else:
             keeps_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
             self._first = self.cycle = cast(RequestResponseCycle, _Quick(self, keeps_alive))
+        # not before: `cycle` is the one whose body is coming
+        self._at, self._since = BODY, self.loop.time()
 
     def on_body(self, body: bytes) -> None:
         self._trailer = -1

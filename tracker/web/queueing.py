@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
+import sys
+import termios
 from typing import Final
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -16,6 +20,8 @@ _SHORT: Final = 1024
 _END_OF_HEAD: Final = b"\r\n\r\n"
 #: what a request that waits takes beside its bytes
 _WAITING: Final = 4 * 1024
+#: whether the system says how much of what it was given to send is not received yet
+TELLS: Final = sys.platform == "linux"
 
 
 class Flow(FlowControl):
@@ -45,6 +51,18 @@ def are_many(data: bytes) -> bool:
 
 def size_of_head(headers: list[tuple[bytes, bytes]]) -> int:
     return sum(len(name) + len(value) + 4 for name, value in headers)
+
+
+def not_taken(transport: asyncio.Transport) -> int:
+    """What the system was given to send over this connection, and the peer has not received, in bytes; 0 where the
+    system does not say. Of what waits behind it the system takes more only in steps of up to some MiB."""
+    if not TELLS:
+        return 0
+    try:
+        given = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):  # it is being closed
+        return 0
+    return int.from_bytes(given, sys.byteorder)
 
 
 def weight(cycle: RequestResponseCycle) -> int:
