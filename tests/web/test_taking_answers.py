@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import sys
 import time
@@ -111,3 +112,54 @@ def test_what_is_answered_at_its_head_has_no_second_answer(tmp_path: Path, bad: 
             wire.sendall(b"GET /" + b"\xff" * 9000)
             assert answers(wire, 1)[0][0] in (400, 414)
         eventually(lambda: server.log("request.refused"), "it is not said")
+
+
+def test_an_empty_line_behind_a_body_begins_no_request(tmp_path: Path) -> None:
+    with Processes(tmp_path, f"sqlite:///{tmp_path / 'tracker.db'}") as processes:
+        server = serve(processes, HEAD_S=0.5)
+        with connect(server) as wire:
+            for end in (b"\r\n", b"\r\n\r\n", b""):
+                wire.sendall(CALLBACK % (2, b"{}"))
+                assert answers(wire, 1)[0][0] == 200
+                wire.sendall(end)
+                time.sleep(2)
+        assert server.log("request.refused") == []
+        # what follows it has its time, and no more
+        with connect(server) as wire:
+            wire.sendall(b"\r\nGET")
+            assert answers(wire, 1)[0][0] == 408
+
+
+STRANGER = b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "statuses"),
+    [
+        (CALLBACK % (2, b"{}"), [200]),
+        (STRANGER, [404]),
+        ((CALLBACK % (2, b"{}") + STRANGER) * 200, [200, 404] * 200),
+        (CALLBACK % (2, b"{}") * 3 + STRANGER[:-2], [200] * 3),
+        (CALLBACK % (2, b"{}") + STRANGER + (CALLBACK % (2, b"{}"))[:-1], [200, 404]),
+        (CALLBACK % (2, b"{}") + (CALLBACK % (2, b"{}"))[:-1], [200]),
+        (CALLBACK % (2, b"{}") * 2 + (CALLBACK % (2, b"{}"))[:-1], [200, 200]),
+        ((CALLBACK % (2, b"{}"))[:-1], []),
+        (STRANGER[:-2], []),
+    ],
+)
+def test_who_says_that_nothing_more_comes_is_answered(
+    tmp_path: Path, sent: bytes, statuses: list[int]
+) -> None:
+    with Processes(tmp_path, f"sqlite:///{tmp_path / 'tracker.db'}") as processes:
+        server = processes.serve("--no-worker")
+        other = sqlite3.connect(tmp_path / "tracker.db", isolation_level=None)
+        with closing(other), connect(server) as wire:
+            other.execute("BEGIN IMMEDIATE")
+            wire.sendall(sent)
+            wire.shutdown(socket.SHUT_WR)
+            time.sleep(0.3)
+            other.execute("ROLLBACK")
+            said = b"".join(iter(lambda: wire.recv(65536), b""))
+        assert [int(each[:3]) for each in said.split(b"HTTP/1.1 ")[1:]] == statuses
+        assert server.terminate() == 0
+        assert [e for e in server.log() if e.get("level") in ("warning", "error")] == []

@@ -70,14 +70,18 @@ def beside(target: Path) -> Iterator[Path]:
         try:
             # The mark is locked as long as somebody writes beside it, and the system unlocks it however he ends; a
             # process id would say nothing where two containers share the folder. The file itself is SQLite's to lock.
-            held = os.open(mark, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-            begun.callback(os.close, held)
-            for name in (mark, *_companions(partial), partial):  # the last one goes first
-                begun.callback(name.unlink, missing_ok=True)
-            with contextlib.suppress(
-                OSError
-            ):  # a file system without locks: there nothing is ever cleared away
-                fcntl.flock(held, fcntl.LOCK_EX)
+            # Before it is locked, another one may take it for a remainder, and remove it.
+            there = False
+            while not there:
+                held = os.open(mark, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+                begun.callback(os.close, held)
+                for name in (mark, *_companions(partial), partial):  # the last one goes first
+                    begun.callback(name.unlink, missing_ok=True)
+                with contextlib.suppress(
+                    OSError
+                ):  # a file system without locks: there nothing is ever cleared away
+                    fcntl.flock(held, fcntl.LOCK_EX)
+                there = _is_still(mark, held)
             os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except OSError as error:
             raise StorageUnavailable(
@@ -106,6 +110,14 @@ def _clear_one_away(partial: Path, mark: Path) -> None:
                 name.unlink(missing_ok=True)
         finally:
             os.close(held)
+
+
+def _is_still(name: Path, descriptor: int) -> bool:
+    """Whether the open file has this name."""
+    try:
+        return os.path.samestat(os.stat(name), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _mark_of(partial: Path) -> Path:

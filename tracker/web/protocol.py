@@ -39,11 +39,21 @@ class Wire(Connection):
         self._release()
         self._overseer.lost(self)
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The peer says nothing more; for answers to what has come whole it may wait. Gives whether it is answered."""
+        if self._at == LEAVING or not self._is_answering_whole:
+            return False
+        if self._at == BODY:
+            # half a request behind whole ones
+            self.pipeline.popleft()
+            self.cycle = self.pipeline[0][0] if self.pipeline else cast(RequestResponseCycle, self._first)
+        self._at, self._head, self._counted = ANSWER, 0, 0
+        self.cycle.keep_alive = False
+        return True
+
     def data_received(self, data: bytes) -> None:
         if self._at == LEAVING:
             return
-        if self._at == IDLE:
-            self._at, self._since = HEAD, self.loop.time()
         try:
             if self.flow.full or are_many(data):
                 self.flow.keep(data)
@@ -71,6 +81,10 @@ class Wire(Connection):
             self.parser, data = new_parser(self), data[behind:]
             self.parser.feed_data(head)
         if self._at < ANSWER:
+            if self._at == IDLE:
+                # empty lines behind a body are no request
+                self._head = 0
+                return
             self._look_at_what_is_missing()
 
     def _parse_few(self) -> None:
@@ -99,7 +113,7 @@ class Wire(Connection):
         self.url, self.headers, self.expect_100_continue = b"", [], False
         self._coming = None
         if self._at != HEAD:
-            # behind another one
+            # not a second time where it begins once more, without its offer of another protocol
             self._at, self._since = HEAD, self.loop.time()
 
     def on_url(self, url: bytes) -> None:
