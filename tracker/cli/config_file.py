@@ -96,17 +96,18 @@ def _key(name: str, value: str | Sequence[str] | None, example: str = "", commen
 def write(path: Path, wanted: Wanted, *, force: bool) -> None:
     """Write the file, readable by its owner only. It is loaded before it takes its place, so what stands there works.
 
-    Raises Conflict where there is one already (unless `force`), and ConfigurationError.
+    force: replace one that is there; of a link the link, and not the file that it leads to. Raises Conflict where there
+    is one already and it must not be replaced, or what is there is no regular file; and ConfigurationError.
     """
     from tracker.settings import load_settings
 
-    if path.exists() and not force:
-        raise Conflict(f"{path} exists already; use --force to replace it, and its secrets, by new ones.")
+    refuse(path, force=force)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
             file.write(text_of(wanted))
         load_settings({}, draft)
+        refuse(path, force=force)
         if force:
             os.replace(draft, path)
         else:
@@ -119,3 +120,14 @@ def write(path: Path, wanted: Wanted, *, force: bool) -> None:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from None
     finally:
         draft.unlink(missing_ok=True)
+
+
+def refuse(path: Path, *, force: bool) -> None:
+    """Raises Conflict where nothing may be written under this name: there is a file (unless `force`), or a device, a
+    pipe or the like, in whose place a file would be put."""
+    from tracker.store.special import kind_of
+
+    if kind := kind_of(path):
+        raise Conflict(f"{path} is {kind}, which is never replaced; name a file with --config.")
+    if path.exists() and not force:
+        raise Conflict(f"{path} exists already; use --force to replace it, and its secrets, by new ones.")

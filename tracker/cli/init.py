@@ -77,12 +77,15 @@ def init(
     from tracker.cli.given import a_bridge, a_number, a_public_url, an_account_name, an_http_url
     from tracker.cli.myself import myself
     from tracker.cli.terminal import print_json
-    from tracker.errors import ConfigurationError, Conflict
+    from tracker.errors import ConfigurationError
     from tracker.providers.registry import provider_named
+    from tracker.store.special import kind_of
 
     path = config or Path(os.environ.get("TRACKER_CONFIG") or "tracker.toml")
-    if path.exists() and not force:
-        raise Conflict(f"{path} exists already; use --force to replace it, and its secrets, by new ones.")
+    config_file.refuse(path, force=force)
+    lies = (database or path.parent / "tracker.db").absolute()
+    if kind := kind_of(lies):
+        raise typer.BadParameter(f"--database: {lies} is {kind}; name a file")
     try:
         provider_named(provider)
     except ConfigurationError as error:
@@ -127,7 +130,7 @@ def init(
         webhook_id=given(
             "--webhook-id", webhook_id, str, "Id of the webhook at the provider (empty: none yet)"
         ),
-        database=(database or path.parent / "tracker.db").absolute(),
+        database=lies,
     )
     config_file.write(path, wanted, force=force)
     if not (token or token_file or os.environ.get(_TOKEN_VARIABLE.format(account.upper()))):

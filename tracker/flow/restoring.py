@@ -16,6 +16,7 @@ from tracker.flow.clock import Clock, system_clock
 from tracker.store import backup, replacing, schema
 from tracker.store.backup import Contents
 from tracker.store.database import Database
+from tracker.store.special import kind_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +40,12 @@ def restore(
     is none of tracker's or is newer than this version, StorageUnavailable where it is damaged, or something cannot be
     written. Whatever is raised, the database is as it was.
     """
+    if kind := kind_of(source):
+        raise Conflict(f"{source} is {kind}; name a file that `tracker db backup` wrote.")
     if not source.is_file():
-        raise NotFound(f"There is no file {source}.")
+        raise NotFound(
+            f"There is no file {source.absolute()}; name one that `tracker db backup` wrote. Nothing was changed."
+        )
     if not backup.is_sqlite(source):
         raise Conflict(f"{source} is no SQLite database; name a file that `tracker db backup` wrote.")
     if path.exists() and source.samefile(path):

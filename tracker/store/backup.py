@@ -20,6 +20,7 @@ from secrets import token_hex
 from typing import Final
 
 from tracker.errors import Conflict, StorageUnavailable
+from tracker.store.special import kind_of
 
 #: how long SQLite waits for a lock that another process holds, in seconds
 _HEADER: Final = b"SQLite format 3\x00"
@@ -43,11 +44,13 @@ class Contents:
 def back_up(source: Path, target: Path, *, force: bool = False) -> Contents:
     """Write a copy of the database at `source` to `target`: whole, checked, in one file, for its owner alone.
 
-    It appears under its name only when it is complete. force: replace a file that is there. Raises Conflict where one
-    is and it must not be replaced, or the target is the database itself; StorageUnavailable where it cannot be read or
-    written, or the copy is damaged.
+    It appears under its name only when it is complete. force: replace a file that is there; of a link the link, and not
+    the file that it leads to. Raises Conflict where one is and it must not be replaced, what is there is no regular
+    file, or the target is the database itself; StorageUnavailable where it cannot be read or written, or the copy is
+    damaged.
     """
     _refuse_itself(source, target)
+    _refuse_special(target)
     if target.exists() and not force:
         raise Conflict(f"{target} exists already; name another file, or replace it with --force.")
     with beside(target) as partial:
@@ -183,7 +186,8 @@ def look_into(path: Path) -> Contents:
 
 def put_in_place(complete: Path, target: Path, *, replace: bool) -> None:
     """Give a file that is complete its name, in one step that outlasts the loss of power. Raises Conflict where the
-    name is taken and must not be replaced; StorageUnavailable."""
+    name is taken and must not be replaced, or is that of no regular file; StorageUnavailable."""
+    _refuse_special(target)  # once more: making the file took its time
     try:
         if replace:
             os.replace(complete, target)
@@ -267,6 +271,12 @@ def _refuse_itself(source: Path, target: Path) -> None:
         same = same or any(t.exists() and target.exists() and t.samefile(target) for t in taken)
     if same:
         raise Conflict(f"{target} is the database itself; name another file.")
+
+
+def _refuse_special(target: Path) -> None:
+    """A renaming would put a file in the place of /dev/null, or of a pipe on which somebody waits."""
+    if kind := kind_of(target):
+        raise Conflict(f"{target} is {kind}, which is never replaced; name a file.")
 
 
 @contextmanager

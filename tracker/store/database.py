@@ -19,8 +19,9 @@ from sqlalchemy import exc
 from sqlalchemy.engine import Connection as Connection
 from sqlalchemy.pool import PoolProxiedConnection
 
-from tracker.errors import StorageUnavailable
+from tracker.errors import ConfigurationError, StorageUnavailable
 from tracker.store import engines
+from tracker.store.special import kind_of
 
 T = TypeVar("T")
 
@@ -70,12 +71,18 @@ class Database:
     """One database and its connections. Safe to use from several threads; `close` ends it.
 
     url: `sqlite:///path` (relative to the working directory; four slashes for an absolute path) or
-    `postgresql://user:password@host/name`.
+    `postgresql://user:password@host/name`. Raises ConfigurationError for what is none, or names no
+    regular file.
     """
 
     def __init__(self, url: str) -> None:
         self.url = engines.parsed(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.path is not None and (kind := kind_of(self.path)):
+            # SQLite would wait on a pipe, and a new database takes its mode from us
+            raise ConfigurationError(
+                f"database.url names {self.path.absolute()}, which is {kind}: name a file"
+            )
         self.engine = engines.sqlite(self.url) if self.is_sqlite else engines.postgresql(self.url)
         self._writer = (
             self.engine.execution_options(sqlite_begin="IMMEDIATE") if self.is_sqlite else self.engine

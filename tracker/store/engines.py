@@ -109,7 +109,9 @@ def _lay_out(connection: sqlite3.Connection) -> None:
             if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
                 # it will hold numbers and recordings; the log beside it takes its mode from it
                 with contextlib.suppress(OSError):
-                    Path(connection.execute("PRAGMA database_list").fetchone()[2]).chmod(0o600)
+                    made = Path(connection.execute("PRAGMA database_list").fetchone()[2])
+                    if made.is_file():  # and no device, which a URL of SQLite's own may name
+                        made.chmod(0o600)
                 connection.execute(f"PRAGMA page_size={_PAGE}")
                 connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             connection.execute("PRAGMA journal_mode=WAL")

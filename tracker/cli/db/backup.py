@@ -13,7 +13,9 @@ from tracker.cli.db import db
 @db.command()
 def backup(
     file: Annotated[Path, typer.Argument(help="Where the copy is to be.", metavar="FILE")],
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file that is there, never a device or a pipe.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
     """Copy an SQLite database into one file while the server runs; nobody has to wait for it.
