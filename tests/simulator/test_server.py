@@ -108,3 +108,27 @@ def test_an_address_in_use_and_a_wrong_option_are_said_in_one_sentence() -> None
             assert ended.returncode == code
             assert word in ended.stderr
             assert len(ended.stderr.splitlines()) == 1
+
+
+def first_id(*flags: str) -> tuple[int, str]:
+    """The seed that a simulator says it has, and the id that it gives its first call."""
+    command = [sys.executable, "-m", "tracker", "simulate", "--port", "0", "--json", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            said = json.loads(running.stdout.readline())
+            with httpx.Client(base_url=said["url"], headers=TOKEN, trust_env=False) as client:
+                wish = {"bridge": BRIDGE, "to": CALLEE, "flow_id": "23"}
+                client.post("outgoing/send", json=wish)
+                [call] = client.get(f"{said['control']}calls").json()["data"]
+        finally:
+            running.kill()
+    return said["seed"], call["submission_id"]
+
+
+def test_no_two_runs_give_the_same_id_unless_a_seed_is_asked_for() -> None:
+    """A provider gives no id twice. One that was restarted did, and its callbacks were taken for those of before."""
+    (one, id), (other, another) = first_id(), first_id()
+    assert one != other
+    assert id != another
+    assert first_id("--seed", str(one)) == (one, id)

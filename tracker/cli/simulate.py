@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from tracker.cli import app
+
+#: as many that two are hardly ever equal, and each can be typed
+_SEEDS: Final = 10**9
 
 
 def _rate(help: str) -> typer.models.OptionInfo:  # noqa: A002 -- the word of typer
@@ -21,7 +24,12 @@ def simulate(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 8090,
     token: Annotated[str, typer.Option(help="The access token that clients must send.")] = "simulated-token",  # noqa: S107 -- no secret
-    seed: Annotated[int, typer.Option(help="Same seed, same story: outcomes, faults and ids.")] = 1,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Same seed, same story: outcomes, faults and ids. Without it a new one is taken and told."
+        ),
+    ] = None,
     speed: Annotated[float, typer.Option(help="Simulated seconds in one real second; 60: a minute.")] = 1.0,
     generation: Annotated[str, typer.Option(help="Which answers the API gives: old or new.")] = "old",
     mix: Annotated[
@@ -113,7 +121,7 @@ def simulate(
     rate_limit: Annotated[float, _rate("Fault: send is answered 429, with or without Retry-After.")] = 0.0,
     no_balance: Annotated[float, _rate("Fault: send is refused: insufficient balance.")] = 0.0,
     json: Annotated[
-        bool, typer.Option("--json", help="When listening, print one JSON line: url, control.")
+        bool, typer.Option("--json", help="When listening, print one JSON line: url, control, seed.")
     ] = False,
 ) -> None:
     """A simulated provider: speaks the provider's HTTP, calls nobody, and misbehaves as ordered.
@@ -122,6 +130,7 @@ def simulate(
     planned and sent is shown under /simulator/requests, /simulator/calls and /simulator/idle. Ends on Ctrl-C.
     """
     from json import dumps
+    from secrets import randbelow
 
     from tracker.simulator import orders
     from tracker.simulator.options import SimulatorOptions, WrongOption
@@ -149,6 +158,8 @@ def simulate(
         Fault.no_balance: no_balance,
     }
     styles = webhook_style or []
+    if seed is None:  # no provider gives an id twice, and so neither do two runs of this one
+        seed = randbelow(_SEEDS)
     try:
         general = [
             named("--webhook-style", lambda: orders.member(Style, style))  # noqa: B023 -- called at once
@@ -186,11 +197,12 @@ def simulate(
 
     def ready(url: str, control: str) -> None:
         if json:
-            typer.echo(dumps({"url": url, "control": control}))
+            typer.echo(dumps({"url": url, "control": control, "seed": seed}))
             return
         typer.echo(f"A simulated provider (no phone rings) listens at {url}")
         typer.echo(f'In an account: base_url = "{url}" and access_token = "{token}". Ctrl-C ends it.')
         typer.echo(f"What it received, planned and sent: {control}requests, {control}calls, {control}idle")
+        typer.echo(f"--seed {seed} tells the same story again, with the same ids: for a new database.")
 
     try:
         run(options, ready=ready)

@@ -135,8 +135,9 @@ class House:
 
     def start(self, simulator_flags: Sequence[str]) -> None:
         """Starts the simulator, then the tracker with an account at that simulator and nowhere else."""
-        simulate = ["simulate", "--port", "0", "--json", "--token", self._provider_token, *simulator_flags]
-        simulator = self._child("simulator", simulate)
+        # its database is always new, and the story the same
+        simulate = ["simulate", "--port", "0", "--json", "--token", self._provider_token, "--seed", "1"]
+        simulator = self._child("simulator", [*simulate, *simulator_flags])
         said = simulator.announcement("control")
         self.provider_url, self.control_url = said["url"], said["control"]
         _refuse_any_other(self.provider_url)
