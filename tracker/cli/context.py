@@ -41,7 +41,8 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
     """The configured database, its schema looked at.
 
     create: an SQLite file that does not exist is made; a server's empty database never is, for that is the work of
-    `tracker db upgrade` or `tracker serve`. Raises SchemaMismatch, StorageUnavailable, ConfigurationError.
+    `tracker db upgrade` or `tracker serve`. Where nothing says which database is meant, that is told. Raises
+    SchemaMismatch, StorageUnavailable, ConfigurationError.
     """
     from tracker.errors import ConfigurationError
     from tracker.store.database import Database
@@ -57,9 +58,27 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
                     f"database.url (configuration: {named})."
                 )
             prepare(database, create=create and database.is_sqlite)
+            if not create:  # who creates wants accounts, which nobody configures without a thought
+                tell_unnamed(settings)
             yield database
         finally:
             database.close()
+
+
+def tell_unnamed(settings: Settings) -> None:
+    """On standard error, where nothing says which database is meant: in an emergency somebody pauses the wrong one."""
+    import typer
+
+    from tracker.cli.terminal import harmless
+
+    if settings.names_database:
+        return
+    missing = settings.no_file()
+    told = (
+        f"{missing[0].upper()}{missing[1:]}: this is about {settings.database_place}. If you mean another database, go "
+        "to the directory of its tracker.toml, or set TRACKER_CONFIG."
+    )
+    typer.echo(harmless(told), err=True)
 
 
 @contextmanager

@@ -24,13 +24,16 @@ def pause(
     Calls stay pending and are sent once it is resumed, if their time has not passed. Requests that are under way are
     not recalled; callbacks are taken in and joined as always. Retries by hand wait, too.
     """
-    from tracker.cli.context import assembled
+    from tracker.cli.context import configured, opened
     from tracker.cli.moments import short_time
     from tracker.cli.terminal import harmless, print_json
     from tracker.domain.documents import pause_document
     from tracker.domain.events import iso
+    from tracker.flow.program import assemble
 
-    with assembled() as program:
+    settings = configured()
+    with opened(settings) as database:
+        program = assemble(database, settings.account_values())
         resumed = program.pauser.resume(account=account, campaign=campaign, force=force) if resume else None
         standing = (
             program.pauser.standing() if resume else program.pauser.pause(account=account, campaign=campaign)
@@ -50,3 +53,4 @@ def pause(
     for p in standing:
         why = "" if p.why == "operator" else f" ({p.why})"
         typer.echo(f"Dialling is paused: {harmless(p.scope)}, since {short_time(iso(p.since))}{why}.")
+    typer.echo(f"Database: {harmless(settings.database_place)}")

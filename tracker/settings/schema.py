@@ -181,6 +181,11 @@ class Settings(Section):
         return f"no configuration was found (no tracker.toml in {Path.cwd()}, TRACKER_CONFIG is not set)"
 
     @property
+    def names_database(self) -> bool:
+        """Whether anything says which database is meant: a file that was read, or the environment."""
+        return self.config_file is not None or "url" in self.database.model_fields_set
+
+    @property
     def api_token(self) -> str | None:
         """The administrator's token as plain text; None: the API is closed."""
         return self.server.api_token.get_secret_value() if self.server.api_token else None

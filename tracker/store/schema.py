@@ -50,7 +50,7 @@ def prepare(database: Database, *, create: bool) -> None:
     if found is None and create:
         upgrade(database)
     elif found is None:
-        raise SchemaMismatch(_EMPTY if database.path is None or database.path.exists() else _MISSING)
+        raise SchemaMismatch(_nothing_in(database))
     elif found != head() and not _is_able(database, found):
         raise SchemaMismatch(database.read(lambda c: _mismatch(c, found)))
 
@@ -101,7 +101,7 @@ def check(database: Database) -> list[str]:
     except SchemaMismatch as mismatch:
         return [str(mismatch)]
     if found is None:
-        return [_EMPTY]
+        return [_nothing_in(database)]
     if damage := health.damage(database):
         return damage
     problems = database.read(health.problems)
@@ -109,6 +109,10 @@ def check(database: Database) -> list[str]:
         return problems + database.read(health.schema_problems)
     # what a newer schema should have, only a newer version knows
     return problems + ([] if _is_able(database, found) else [database.read(lambda c: _mismatch(c, found))])
+
+
+def _nothing_in(database: Database) -> str:
+    return _EMPTY if database.path is None or database.path.exists() else _MISSING
 
 
 def head() -> str:

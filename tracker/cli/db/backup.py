@@ -23,7 +23,7 @@ def backup(
     The copy is checked and flushed before it appears under its name, and can be read by you alone. With PostgreSQL use
     pg_dump, or your provider's snapshots.
     """
-    from tracker.cli.context import configured, located
+    from tracker.cli.context import configured, located, tell_unnamed
     from tracker.cli.ending import clearing_away
     from tracker.cli.sizes import in_words
     from tracker.cli.terminal import harmless, print_json
@@ -38,6 +38,7 @@ def backup(
             "This database is PostgreSQL's, which has tools of its own for it: `pg_dump --format=custom --file=FILE`, "
             "snapshots, point-in-time recovery. See docs/how-to/backup-and-restore.md."
         )
+    tell_unnamed(settings)
     with located(settings):
         database = Database(settings.database_url)
         try:
@@ -64,4 +65,7 @@ def backup(
         return
     rows = ", ".join(f"{n:,} {name}" for name, n in found.counts.items())
     place = harmless(str(file.absolute()))
-    typer.echo(f"{place}: {in_words(found.size)}, schema {found.schema}, checked; {rows}.")
+    source = harmless(settings.database_place)
+    typer.echo(
+        f"{place} is a copy of {source}: {in_words(found.size)}, schema {found.schema}, checked; {rows}."
+    )

@@ -33,7 +33,7 @@ def prune(
     from tracker.cli.context import configured, opened
     from tracker.cli.progress import counting
     from tracker.cli.sizes import in_words
-    from tracker.cli.terminal import print_json
+    from tracker.cli.terminal import harmless, print_json
     from tracker.domain.ages import parse_age
     from tracker.flow.pruning import Pruner
 
@@ -44,7 +44,8 @@ def prune(
     if not dry_run and not yes and (json or not can_ask()):
         why = "--json does not ask" if json else "nobody can be asked here"
         raise typer.BadParameter(f"{why}: say --yes, or --dry-run to see what would be removed")
-    with opened(configured()) as database:
+    settings = configured()
+    with opened(settings) as database:
         pruner = Pruner(database)
         with counting("calls looked at", visible=not json) as progress:
             found = pruner.survey(keep, progress)
@@ -52,7 +53,7 @@ def prune(
             print_json({**found.document(), "bytes": found.size, "dry_run": True})
             return
         if not json:
-            for sentence in _sentences(found):
+            for sentence in _sentences(found, harmless(settings.database_place)):
                 typer.echo(sentence)
         if dry_run or not (found.rows or json):
             return
@@ -68,15 +69,15 @@ def prune(
     typer.echo(f"Removed: {rows or 'nothing'}.{shorter}")
 
 
-def _sentences(found: Pruned) -> list[str]:
+def _sentences(found: Pruned, place: str) -> list[str]:
     from tracker.cli.moments import short_time
     from tracker.cli.sizes import in_words
     from tracker.domain.events import iso
 
     if not found.rows:
-        return ["Nothing is that old and over."]
+        return [f"Nothing is that old and over in {place}."]
     rows = ", ".join(f"{n:,} {name}" for name, n in sorted(found.rows.items()))
-    sentences = [f"That old and over: {rows}; about {in_words(found.size)}."]
+    sentences = [f"That old and over in {place}: {rows}; about {in_words(found.size)}."]
     if found.oldest and found.newest:
         span = f"{short_time(iso(found.oldest))} and {short_time(iso(found.newest))}"
         sentences.append(f"The calls changed last between {span}.")

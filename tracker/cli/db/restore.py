@@ -67,7 +67,7 @@ def restore(
     if done.kept:
         typer.echo(f"What was there before is {harmless(str(done.kept.absolute()))}.")
     typer.echo()
-    _tell(done.aftermath)
+    _tell(done.aftermath, settings.database_place)
 
 
 @db.command("after-restore")
@@ -111,17 +111,18 @@ def after_restore(
     if json:
         print_json(done.document())
         return
-    _tell(done)
+    _tell(done, settings.database_place)
 
 
-def _tell(done: Aftermath) -> None:
+def _tell(done: Aftermath, place: str) -> None:
     from tracker.cli.myself import as_called
+    from tracker.cli.terminal import harmless
 
-    for sentence in _sentences(done):
+    for sentence in _sentences(done, harmless(place)):
         typer.echo(as_called(sentence))
 
 
-def _sentences(done: Aftermath) -> Iterator[str]:
+def _sentences(done: Aftermath, place: str) -> Iterator[str]:
     from tracker.cli.moments import short_time
     from tracker.domain.events import iso
 
@@ -130,7 +131,7 @@ def _sentences(done: Aftermath) -> Iterator[str]:
         if done.known_until
         else ""
     )
-    yield f"Dialling is paused, on all workers.{until}"
+    yield f"Dialling is paused in {place}, on all workers.{until}"
     if done.unconfirmed:
         first = ", ".join(done.calls[:3])
         more = " and others" if done.unconfirmed > len(done.calls[:3]) else ""

@@ -19,12 +19,13 @@ def upgrade(
     so: callbacks are answered 503 for the seconds that it takes, and nothing is lost; then replace them one by one.
     Otherwise, and on SQLite, stop them first.
     """
-    from tracker.cli.context import configured, located
+    from tracker.cli.context import configured, located, tell_unnamed
     from tracker.cli.terminal import print_json
     from tracker.store import schema
     from tracker.store.database import Database
 
     settings = configured()
+    tell_unnamed(settings)
     with located(settings):
         database = Database(settings.database_url)
         try:
@@ -47,13 +48,14 @@ def check(json: Annotated[bool, typer.Option("--json", help="Print the result as
 
     Reads all of an SQLite file. Exit status 1 where something is wrong.
     """
-    from tracker.cli.context import configured, located
+    from tracker.cli.context import configured, located, tell_unnamed
     from tracker.cli.myself import as_called
     from tracker.cli.terminal import print_json
     from tracker.store import schema
     from tracker.store.database import Database
 
     settings = configured()
+    tell_unnamed(settings)
     with located(settings):
         database = Database(settings.database_url)
         try:
