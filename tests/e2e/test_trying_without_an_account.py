@@ -1,4 +1,4 @@
-"""What docs/how-to/try-without-account.md says of each fault, played with its own configuration, simulator and calls."""
+"""What docs/how-to/try-without-account.md says of each fault, played with its own configuration and simulator."""
 
 from __future__ import annotations
 
