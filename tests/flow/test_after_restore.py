@@ -185,6 +185,40 @@ def test_a_retry_does_not_hide_what_the_first_attempt_came_to(house: House) -> N
     assert house.timeline(call).status == "completed"
 
 
+def test_it_can_be_given_up_without_a_phone_ringing(house: House, provider: RecordingProvider) -> None:
+    """Else whoever knows that it was dialled after the backup would have to dial again to see the end of it."""
+    call = house.place(send=False)
+    made_safe(house)
+    house.program.pauser.resume()
+    operator = house.program.operator
+    assert operator.cancel(call) is False
+    assert house.timeline(call).status == "unconfirmed"
+
+    assert operator.cancel(call, force=True) is True
+    timeline = house.timeline(call)
+    assert (timeline.status, timeline.outcome, timeline.reason) == ("unknown", "unknown", "restored")
+    assert timeline.settled
+    assert (provider.sent, due(house, jobs.SEND)) == ([], [])
+    with pytest.raises(Conflict, match="settled"):
+        operator.cancel(call, force=True)
+    made_safe(house)
+    assert house.timeline(call).status == "unknown"
+
+
+def test_what_was_given_up_is_still_told_by_its_callback(house: House) -> None:
+    call = house.place(NUMBER, send=False)
+    made_safe(house)
+    house.program.operator.cancel(call, force=True)
+    house.receive({"to": NUMBER.lstrip("+"), "status": "ANSWER", "duration": "5"})
+    assert house.timeline(call).outcome == "completed"
+
+
+def test_only_what_was_lost_by_restoring_can_be_given_up(house: House, provider: RecordingProvider) -> None:
+    call = house.place()
+    assert house.program.operator.cancel(call, force=True) is False
+    assert (house.timeline(call).outcome, house.timeline(call).settled) == (None, False)
+
+
 def test_secret_variables_are_not_kept_for_what_may_have_been_said(database_url: str) -> None:
     house = House(database_url, "http://127.0.0.1:9/", secret_variables=("otp",))
     call = house.place(send=False, variables={"otp": "123456"})

@@ -325,6 +325,9 @@ def test_canceling_later_is_202_and_the_outcome_stands(serving: Serving, provide
     response = serving.api("POST", f"/calls/{call}/cancel", {})
 
     assert (response.status_code, response.json()["cancel_requested"]) == (202, True)
+    # to give up is for what was lost by restoring a backup
+    assert serving.api("POST", f"/calls/{call}/cancel", {"force": True}).status_code == 202
+    assert is_problem(serving.api("POST", f"/calls/{call}/cancel", {"force": "yes"}), 422, "force")
     serving.callback({"id": PROVIDERS_ID, "status": "ANSWER"})
     assert serving.settled(call)["status"] == "completed"
     assert is_problem(serving.api("POST", f"/calls/{call}/cancel"), 409)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import structlog
 
 from tracker.domain.accounts import LACKS_CREDENTIALS, Account
-from tracker.domain.calls import CallStatus, Reason, Trigger
-from tracker.domain.events import Source
+from tracker.domain.calls import CallStatus, Reason, Submission, Trigger
+from tracker.domain.events import Event, Source
 from tracker.domain.matching import Submitted, base_key, id_key
 from tracker.domain.timeline import Decided, Timeline
 from tracker.errors import Conflict, NotFound
@@ -33,10 +34,13 @@ class Operator:
     ) -> None:
         self._database, self._accounts, self._joiner, self._clock = database, accounts, joiner, clock
 
-    def cancel(self, call_id: str) -> bool:
+    def cancel(self, call_id: str, *, force: bool = False) -> bool:
         """No (further) attempt. True where no request had left, and the call is canceled; False where the provider has
-        one, whose outcome stands. Raises NotFound; Conflict where the call is settled."""
-        return self._database.write(lambda c: self._cancel(c, call_id))
+        one, whose outcome stands. Raises NotFound; Conflict where the call is settled.
+
+        force: an attempt of which nobody can tell since a backup was restored ends as `unknown` (True, too).
+        """
+        return self._database.write(lambda c: self._cancel(c, call_id, force))
 
     def retry(self, call_id: str, *, force: bool = False, scope: str = "", key: str | None = None) -> Placed:
         """Another attempt by hand; gives the new submission, pending and due now. The gate still applies to it.
@@ -65,7 +69,7 @@ class Operator:
         """
         self._database.write(lambda c: self._ignore(c, callback_id))
 
-    def _cancel(self, c: Connection, call_id: str) -> bool:
+    def _cancel(self, c: Connection, call_id: str, force: bool) -> bool:
         now = self._clock()
         calls = records.lock_calls(c, [call_id])
         if not calls:
@@ -86,6 +90,10 @@ class Operator:
             canceled = say.status(CallStatus.canceled, Reason.operator, key="canceled-by-operator")
             record(c, calls, add=[stop, canceled], now=now)
             log.info("call.canceled", call=call_id)
+            return all(s.outcome is not None for s in earlier)
+        if force and _lost_by_restoring(timeline):
+            record(c, calls, add=[stop, _over(latest, now)], now=now)
+            log.info("call.given_up", call=call_id)
             return all(s.outcome is not None for s in earlier)
         record(c, calls, add=[stop], now=now)
         log.info("call.cancel_requested", call=call_id)
@@ -121,9 +129,8 @@ class Operator:
         if account is not None and not account.access_token:
             raise Conflict(f"accounts.{account.name}.{LACKS_CREDENTIALS}.")
         jobs.drop(c, jobs.RESEND, submissions[-1].id)
-        if open_ones:  # nobody waits for it any more; a callback that comes all the same still counts
-            over = Teller(submissions[-1], now, Source.inferred).status(CallStatus.unknown, Reason.restored)
-            record(c, calls, add=[over], now=now)
+        if open_ones:
+            record(c, calls, add=[_over(submissions[-1], now)], now=now)
         new = new_submission(
             c, call, number=submissions[-1].number + 1, trigger=Trigger.operator, now=now, due_at=now
         )
@@ -233,3 +240,8 @@ class Operator:
 def _lost_by_restoring(timeline: Timeline) -> bool:
     latest = timeline.submissions[-1]
     return latest.status is CallStatus.unconfirmed and latest.reason == Reason.restored
+
+
+def _over(lost: Submission, now: datetime) -> Event:
+    """Nobody waits any more for what was lost by restoring; a callback that comes all the same still counts."""
+    return Teller(lost, now, Source.inferred).status(CallStatus.unknown, Reason.restored)

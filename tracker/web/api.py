@@ -107,11 +107,12 @@ async def get_evidence(request: AppRequest) -> Response:
 
 
 async def cancel_call(request: AppRequest) -> Response:
-    """POST /calls/{id}/cancel: 200 where nothing had left, 202 where the provider's outcome stands."""
+    """POST /calls/{id}/cancel: 200 where nothing had left or it is given up, 202 where the outcome to come stands."""
     Parameters(request).done()
-    only(await json_object(request, may_be_empty=True), {})
-    id, program = path_id(request), request.state["program"]
-    canceled = await asyncio.to_thread(program.operator.cancel, id)
+    fields = await json_object(request, may_be_empty=True)
+    only(fields, {"force": bool})
+    id, program, force = path_id(request), request.state["program"], bool(fields.get("force"))
+    canceled = await asyncio.to_thread(lambda: program.operator.cancel(id, force=force))
     return _json(await _read(request, lambda c: queries.get_call(c, id)), 200 if canceled else 202)
 
 
