@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -10,12 +11,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from tests import oracle
 from tests.flow.house import House
 from tests.flow.test_straight import during, events, row, told
-from tests.recording_provider import RecordingProvider, callstatus
+from tests.processes import eventually
+from tests.recording_provider import RecordingProvider, accepted, callstatus
+from tracker.domain.calls import Submission
 from tracker.flow import joining, recording, straight
-from tracker.store import holding, inbox, pruning
+from tracker.providers.base import Reply
+from tracker.store import holding, inbox, pruning, records
 from tracker.store import tables as t
+from tracker.store.database import Connection
 
 FIRST = {"status": "BUSY", "start_at": "2026-01-05 10:00:00", "end_at": "2026-01-05 10:00:09"}
 OTHER = {
@@ -24,6 +30,9 @@ OTHER = {
     "end_at": "2026-01-05 10:05:09",
     "duration": "9",
 }
+JSON = ((b"content-type", b"application/json"),)
+#: of a call's second attempt
+SECOND_ID = "0123dd3a-4d9f-46a4-8a3c-30d3b1c3f2ba:1"
 #: what may be heard behind the first, and whether it says what was said
 HEARD: dict[str, tuple[dict[str, str], bool]] = {
     "the same again": (FIRST, True),
@@ -366,3 +375,62 @@ def test_it_is_worked_out_by_indexes(house: House, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(holding, "known", known)
     house.join()
     assert set(seen) == (set() if house.database.is_sqlite else {"off"})
+
+
+def test_what_moves_between_two_attempts_of_a_call_is_noticed(
+    house: House, provider: RecordingProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may change no event of the call, but what the next callback of the first attempt repeats."""
+    call = house.place()
+    first = house.submissions(call)[0]
+    provider.polls.append(callstatus({"id": first.submission_id, "status": "BUSY"}))
+    asyncio.run(house.program.asker.ask(first.id))
+    second = house.program.operator.retry(call, force=True).submission
+    claim = house.program.sender.claim(second)
+    assert claim is not None
+    said = house.receive({"custom": second, "status": "BUSY"})
+    moves = house.receive({"id": SECOND_ID, "parent_id": first.submission_id, "status": "BUSY"})
+    assert house.standing(moves).submission == first.id
+    again = house.receive({"id": first.submission_id, "status": "BUSY"}, join=False)
+    looks: list[Submission] = []
+    look_for = house.program.joiner.look_for
+    monkeypatch.setattr(house.program.joiner, "look_for", lambda s, **_: looks.append(s))
+    answer = Reply(status=200, headers=JSON, body=accepted(SECOND_ID).body)
+    house.program.sender.answered(claim, answer, house.clock())
+    during(monkeypatch, house, lambda: look_for(looks[0]))
+    house.join()
+    assert house.standing(moves).submission == second
+    assert repeats(house, [moves, again]) == [said, None]
+    assert oracle.differences(house.database, house.program.accounts) == []
+
+
+@pytest.mark.parametrize("straightly", [True, False], ids=["straight", "weighed"])
+def test_what_waits_for_a_lock_is_dated_behind_it(
+    postgres_database: str, provider: RecordingProvider, monkeypatch: pytest.MonkeyPatch, straightly: bool
+) -> None:
+    """One call of a batch is locked by somebody; another of it must not be dated before what was seen meanwhile."""
+    house = House(postgres_database, provider.base_url)
+    held, waits, seen = (house.place(f"+91891952522{n}", interval=15) for n in range(3))
+    if not straightly:
+        weighs_everything(monkeypatch)
+    for call in (held, waits):
+        house.receive({**FIRST, "id": house.provider_id(call)}, join=False)
+    joining_thread = threading.Thread(target=house.join)
+
+    def hold(c: Connection) -> None:
+        records.lock_calls(c, [held])
+        joining_thread.start()
+        eventually(lambda: waiting_for_locks(house) > 0, "the joiner waits for the call")
+        house.program.operator.cancel(seen)
+
+    house.database.write(hold)
+    joining_thread.join()
+    assert house.timeline(waits).status == "busy"
+    assert updated_at(house, waits) >= updated_at(house, seen)
+    house.close()
+
+
+def waiting_for_locks(house: House) -> int:
+    with house.database.engine.connect() as c:
+        asked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        return int(c.scalar(sa.text(asked)) or 0)

@@ -11,9 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from tests.flow.house import NUMBER, House
-from tests.recording_provider import RecordingProvider, error
+from tests.recording_provider import RecordingProvider, accepted, error
 from tracker.errors import Conflict, InvalidInput, NotFound
+from tracker.flow import sending
 from tracker.flow.program import assemble
+from tracker.providers.base import Reply
 from tracker.store import records, tables
 
 
@@ -212,9 +214,6 @@ def test_every_wrong_field_is_named_and_nothing_is_stored(
 
 
 def test_an_answer_that_comes_after_the_lease_is_still_recorded(house: House) -> None:
-    from tests.recording_provider import accepted
-    from tracker.providers.base import Reply
-
     call = house.place(send=False)
     claim = house.program.sender.claim(house.submissions(call)[0].id)
     assert claim is not None
@@ -246,3 +245,26 @@ def test_the_name_of_a_sender_can_stand_in_a_log(house: House) -> None:
     for _ in range(50):
         owner = assemble(house.database, house.program.accounts).sender.owner
         assert owner.rpartition("-")[2].isalpha()
+
+
+def test_an_answer_is_dated_when_it_is_written(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when it came: it may wait for its turn, and whoever asks what changed has seen later ones by then."""
+    call = house.place(send=False)
+    claim = house.program.sender.claim(house.submissions(call)[0].id)
+    assert claim is not None
+    locked_submission = sending.locked_submission
+
+    def after_a_minute(c: Any, id: str) -> Any:
+        found = locked_submission(c, id)
+        house.clock.forward(seconds=60)
+        return found
+
+    monkeypatch.setattr(sending, "locked_submission", after_a_minute)
+    came_at = house.clock()
+    reply = Reply(status=200, headers=(), body=accepted("an-id").body)
+    house.program.sender.answered(claim, reply, came_at)
+    with house.database.engine.connect() as c:
+        changed_at = c.scalar(sa.select(tables.calls.c.updated_at).where(tables.calls.c.id == call))
+    assert changed_at is not None
+    assert changed_at - came_at >= timedelta(seconds=60)
+    assert house.events(call)[-1].at < changed_at - timedelta(seconds=50)

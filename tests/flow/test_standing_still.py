@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 
 from tests.flow.house import House
 from tests.recording_provider import RecordingProvider, accepted
 from tracker.errors import StorageUnavailable
+from tracker.flow import joining, standstill
+from tracker.flow.program import assemble
 from tracker.store import inbox, jobs
 from tracker.store.database import Connection, Database
 
@@ -83,3 +88,45 @@ def test_placing_a_call_does_not_wait_for_who_joins_and_stands_still(
     assert house.timeline(call).status == "busy"
     other.close()
     house.close()
+
+
+def test_who_takes_long_is_not_taken_for_frozen_for_ever(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call of which some hundred thousand callbacks came: Python works on it for longer than a joiner may say
+    nothing. It must not keep those that are joined with it waiting for ever."""
+    call = house.place()
+    # without an id, so that it is weighed
+    callback = house.receive({"to": "918919525224", "status": "BUSY"}, join=False)
+    weigh = joining.weigh
+
+    def weigh_long(c: Connection, *given: Any, **named: Any) -> None:
+        weigh(c, *given, **named)
+        time.sleep(0.5)
+        c.execute(sa.text("SELECT 1"))
+
+    monkeypatch.setattr(joining, "weigh", weigh_long)
+    monkeypatch.setattr(standstill, "RESTS_S", 0.1)
+    house.program = assemble(house.database, house.program.accounts, house.clock)
+    ended = 0
+    while house.standing(callback).state == "pending":
+        try:
+            house.join()
+        except StorageUnavailable:
+            ended += 1
+    assert ended > 0
+    assert house.standing(callback).call == call
+    house.close()
+
+
+def test_the_limit_grows_while_it_is_reached_and_goes_back() -> None:
+    limit = standstill.Standstill()
+    least = limit.limit_s
+    for _ in range(20):
+        before = limit.limit_s
+        limit.reached()
+        assert before < limit.limit_s or limit.limit_s == 300
+    limit.went_well(10.0)
+    assert least < limit.limit_s < 300
+    limit.went_well(0.1)
+    assert limit.limit_s == least

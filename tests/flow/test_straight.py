@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import sqlalchemy as sa
 
 from tests.flow.house import House
 from tracker.flow import joining, straight
+from tracker.flow.clock import Clock
 from tracker.store import tables as t
 
 RECORD = {"status": "BUSY", "start_at": "2026-01-05 10:00:00", "end_at": "2026-01-05 10:00:09"}
@@ -34,8 +34,8 @@ def during(monkeypatch: pytest.MonkeyPatch, house: House, meanwhile: Callable[[]
     written: list[set[str]] = []
     real_write = straight.write
 
-    def write(c: Any, prepared: straight.Prepared, now: datetime) -> set[str]:
-        fallen = real_write(c, prepared, now)
+    def write(c: Any, prepared: straight.Prepared, clock: Clock) -> set[str]:
+        fallen = real_write(c, prepared, clock)
         written.append({claim.receipt for claim in prepared.claims} - fallen)
         return fallen
 

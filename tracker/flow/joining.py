@@ -29,9 +29,10 @@ from tracker.flow import reading, straight
 from tracker.flow.clock import Clock, system_clock
 from tracker.flow.pipeline import Pipeline
 from tracker.flow.reading import Said
+from tracker.flow.standstill import Standstill
 from tracker.flow.weighing import FIRST_LOOK, weigh
 from tracker.store import evidence, inbox, jobs, records
-from tracker.store.database import Connection, Database
+from tracker.store.database import Connection, Database, stood_still
 
 log = structlog.get_logger()
 
@@ -97,6 +98,7 @@ class Joiner:
         self._one_costs_s = HOLDING_S / _MOST
         #: when it had the turn to write; others' waiting for it is not its work
         self._turn_at = 0.0
+        self._standstill = Standstill()
 
     @property
     def can_join(self) -> float:
@@ -130,8 +132,12 @@ class Joiner:
         try:
             # without it they are pending still
             left = self._database.write(lambda c: self._take(c, piece), lasting=False)
-            holds.took(monotonic() - self._turn_at, len(piece))
-        except StorageUnavailable:
+            took_s = monotonic() - self._turn_at
+            holds.took(took_s, len(piece))
+            self._standstill.went_well(took_s)
+        except StorageUnavailable as error:
+            if stood_still(error):
+                self._standstill.reached()
             raise
         except (
             Exception
@@ -169,7 +175,7 @@ class Joiner:
             keys |= {id_key(submission.submission_id), base_key(submission.submission_id)}
 
         def work(c: Connection) -> None:
-            inbox.lock_joining(c, patience_s=patience_s)
+            self._lock(c, patience_s)
             ids = set(inbox.waiting_for(c, submission.account, keys))
             if submission.submission_id is not None:
                 ids |= evidence.of_one_id(c, submission.account, id_key(submission.submission_id))
@@ -181,7 +187,7 @@ class Joiner:
                         c, submission.account, [submission.to], submission.requested_at, until
                     )
                 }
-            weigh(c, submission.account, evidence.receipts(c, ids), self._clock())
+            weigh(c, submission.account, evidence.receipts(c, ids), self._clock)
             jobs.drop(c, jobs.LOOK, submission.id)
 
         self._database.write(work)
@@ -222,24 +228,27 @@ class Joiner:
 
     def weigh_again(self, connection: Connection, account: str, ids: Collection[str]) -> None:
         """Match these callbacks anew, in the caller's transaction, and write what changed."""
-        inbox.lock_joining(connection)
-        weigh(connection, account, evidence.receipts(connection, ids), self._clock())
+        self._lock(connection)
+        weigh(connection, account, evidence.receipts(connection, ids), self._clock)
 
     def weigh_number(self, connection: Connection, submission: Submission) -> None:
         """Match anew what came for the number of a submission whose evidence changed, in the caller's transaction."""
-        inbox.lock_joining(connection)
+        self._lock(connection)
         since = submission.requested_at or submission.created_at
         found = evidence.loose_receipts(
             connection, submission.account, [submission.to], since, since + GIVE_UP_AFTER
         )
-        weigh(connection, submission.account, found, self._clock())
+        weigh(connection, submission.account, found, self._clock)
+
+    def _lock(self, c: Connection, patience_s: float | None = None) -> None:
+        inbox.lock_joining(c, patience_s=patience_s, rests_s=self._standstill.limit_s)
 
     def _take(self, c: Connection, piece: straight.Prepared | Sequence[Said]) -> int:
         """Write what follows from it; gives how many are pending still."""
-        inbox.lock_joining(c)
+        self._lock(c)
         self._turn_at = monotonic()
         if isinstance(piece, straight.Prepared):
-            fallen = inbox.still_pending(c, straight.write(c, piece, self._clock()))
+            fallen = inbox.still_pending(c, straight.write(c, piece, self._clock))
             # where they are many, the rest is worked out anew some time
             some = sorted(fallen)[: self._others_hold.fitting(HOLDING_S)]
             said: Sequence[Said] = reading.read(self._accounts, inbox.requests(c, some))
@@ -251,7 +260,7 @@ class Joiner:
         return left
 
     def _take_anew(self, c: Connection, ids: Sequence[str]) -> None:
-        inbox.lock_joining(c)
+        self._lock(c)
         self._weigh(c, reading.read(self._accounts, inbox.requests(c, ids)))
 
     def _weigh(self, c: Connection, said: Sequence[Said]) -> None:
@@ -269,18 +278,18 @@ class Joiner:
         if closed:
             log.info("callbacks.closed", count=len(closed))
         for account, group in reading.receipts(said).items():
-            weigh(c, account, group, self._clock(), fresh=True)
+            weigh(c, account, group, self._clock, fresh=True)
 
     def _look_again(self, c: Connection, due: Iterable[tuple[str, str]]) -> None:
+        self._lock(c)
         now = self._clock()
-        inbox.lock_joining(c)
         by_account: dict[str, list[str]] = {}
         for account, id in due:
             by_account.setdefault(account, []).append(id)
         for account, ids in by_account.items():
             looks = inbox.looked(c, ids)
             receipts = evidence.receipts(c, ids)
-            weigh(c, account, receipts, self._clock())
+            weigh(c, account, receipts, self._clock)
             left = inbox.standings(c, ids)
             readings = {r.id: r.reading for r in receipts}
             inbox.write(

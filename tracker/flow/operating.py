@@ -192,6 +192,10 @@ class Operator:
             old = records.find_submission(c, standing.submission)
             if old is not None:
                 self._joiner.weigh_number(c, old)
+        if twin := evidence.twin_text(receipt.reading):
+            # what was joined for being equal to it has to be joined by something else now
+            alike = [r.id for r in evidence.twin_receipts(c, receipt.account, {twin}) if r.id != callback_id]
+            self._joiner.weigh_again(c, receipt.account, alike)
         log.info("callback.ignored_by_hand", callback=callback_id)
 
     def _ignore_unread(self, c: Connection, standing: inbox.Standing) -> None:

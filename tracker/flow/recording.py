@@ -31,6 +31,7 @@ def record(
     add: Sequence[Event] = (),
     rederive: Collection[str] = (),
     read: Mapping[str, Reading] = _NOTHING_READ,
+    redate: Collection[str] = (),
     now: datetime,
 ) -> dict[str, Timeline]:
     """Write events of locked calls and what follows from them; gives their timelines.
@@ -39,9 +40,11 @@ def record(
     add: new facts of ours; one whose key is known already is the same fact, and is not added again.
     rederive: submissions whose evidence changed; their callbacks' and polls' events are made anew from all of it.
     read: readings of callbacks that are known already, by their ids.
+    redate: those of these calls that count as changed, whatever follows.
+    now: read behind the locks, so that no call is dated before another one that was seen while this one waited.
     """
     stored = records.events_of(connection, calls.keys())
-    changed: set[str] = set()
+    changed = set(redate)
     fresh: list[Event] = []
 
     if add:

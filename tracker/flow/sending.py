@@ -158,7 +158,9 @@ class Sender:
             return submission
         calls = {call.id: call}
         sending.insert_exchange(c, kept)
-        before = record(c, calls, now=now)[call.id]
+        # the answer came at one moment, and is written at a later one, behind its turn and its locks
+        written_at = self._clock()
+        before = record(c, calls, now=written_at)[call.id]
         at = Standing(
             call=call, submission=submission, timeline=before, now=now,
             series=_series(records.submissions_of(c, [call.id])), erased=erased(c, call),
@@ -174,7 +176,7 @@ class Sender:
         if answer.submission_id is not None:
             # whoever commits an id looks for what was earlier; this is for when he dies in between
             jobs.plan(c, jobs.LOOK, submission.id, call.account, now + LOOK_GRACE)
-        record(c, calls, add=follows.events, now=now)
+        record(c, calls, add=follows.events, now=written_at)
         if answer.kind in NO_PHONE:
             # what came meanwhile and was taken for its record is another call's
             self._joiner.weigh_number(c, claim.submission)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple
 
 import structlog
@@ -18,6 +17,7 @@ import structlog
 from tracker.domain.events import MatchedBy, Source
 from tracker.domain.matching import Receipt, Submitted, id_key
 from tracker.domain.records import Evidence
+from tracker.flow.clock import Clock
 from tracker.flow.gathering import numbers_waited_for
 from tracker.flow.recording import Followed, follow, follow_first
 from tracker.flow.weighing import named_joins
@@ -183,14 +183,15 @@ def _straight(c: Connection, account: str, receipts: Sequence[Receipt]) -> Itera
         yield _Named(r, s)
 
 
-def write(c: Connection, prepared: Prepared, now: datetime) -> set[str]:
-    """Write what still holds, as of now; gives the receipts of which nothing is written. The joining lock is held."""
+def write(c: Connection, prepared: Prepared, clock: Clock) -> set[str]:
+    """Write what still holds; gives the receipts of which nothing is written. The joining lock is held."""
     lost = holding.fallen(c, prepared.question)
     # what was heard of one call was worked out together
     calls = lost.calls | {claim.call for claim in prepared.claims if claim.receipt in lost.receipts}
     fallen = {claim.receipt for claim in prepared.claims if claim.call in calls}
     of_calls = {id for call in calls for id in prepared.submissions.get(call, ())}
-    bulk.run(c, prepared.plan, at=now, but=fallen | calls | of_calls)
+    # dated behind all waiting for locks: who asks what changed since the latest that he has seen is to see it
+    bulk.run(c, prepared.plan, at=clock(), but=fallen | calls | of_calls)
     log.info(
         "callbacks.joined",
         account=prepared.account,

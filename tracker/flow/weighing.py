@@ -16,6 +16,7 @@ from tracker.domain.events import MatchedBy
 from tracker.domain.matching import Join, Receipt, Submitted, Verdict, base_key, id_key, names
 from tracker.domain.readings import Reading
 from tracker.domain.timeline import Timeline
+from tracker.flow.clock import Clock
 from tracker.flow.gathering import gather, worth_asking
 from tracker.flow.recording import record
 from tracker.store import inbox, jobs, records
@@ -34,13 +35,14 @@ _SURER_THAN_A_MESSAGE_ID: Final = (
 _NAMED: Final = 20
 
 
-def weigh(c: Connection, account: str, targets: list[Receipt], now: datetime, *, fresh: bool = False) -> None:
+def weigh(c: Connection, account: str, targets: list[Receipt], clock: Clock, *, fresh: bool = False) -> None:
     """Match these receipts, and all others whose match they may change; write what changed. The lock is held.
 
     fresh: they were pending until this transaction.
     """
     if not targets:
         return
+    now = clock()
     if fresh:
         before = {r.id: inbox.Standing(id=r.id, state=inbox.PENDING) for r in targets}
     else:
@@ -65,7 +67,9 @@ def weigh(c: Connection, account: str, targets: list[Receipt], now: datetime, *,
         c, account, {id: _keys(gathered.receipts[id].reading, s) for id, s in changed.items()}, waited
     )
     read = {id: gathered.receipts[id].reading for id in changed}
-    timelines = record(c, calls, rederive=touched, read=read, now=now)
+    # what moved from one attempt of a call to another may change no event, but what is known of the call
+    within = {s.call for id, s in moved.items() if s.call is not None and s.call == before[id].call}
+    timelines = record(c, calls, rederive=touched, read=read, redate=within, now=clock())
     ambiguous = [id for id, s in changed.items() if s.reason == "ambiguous" != before[id].reason]
     jobs.plan_all(c, jobs.ASK, worth_asking(gathered, ambiguous), account, now)
     log.info(

@@ -31,6 +31,8 @@ THREADS: Final = 24
 #: SQLSTATEs after which the same transaction may succeed: serialisation failure, deadlock
 _REPEAT: Final = {"40001", "40P01"}
 _REPEATS: Final = 5
+#: and that of a connection that was ended because nothing was said on it in a transaction
+_STOOD_STILL: Final = "25P03"
 #: of the connection that writes on SQLite
 _WRITER_CACHE_KIB: Final = 32 * 1024
 #: the length of SQLite's log at which it is worth emptying it beside the commits, in bytes
@@ -272,6 +274,11 @@ def _is_not_now(error: exc.DatabaseError | exc.TimeoutError) -> bool:
     if isinstance(error, exc.OperationalError):
         return bool(name != "SQLITE_ERROR")
     return str(name).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
+
+def stood_still(error: StorageUnavailable) -> bool:
+    """Whether PostgreSQL ended the connection because nothing was said on it for too long in a transaction."""
+    return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) == _STOOD_STILL
 
 
 def _first_line(error: Exception) -> str:

@@ -31,7 +31,7 @@ _JOINING_LOCK: Final = 0x7472_6B72_6A6F
 
 #: seconds; whoever joins says nothing to PostgreSQL for so long only when it stands still: what Python has to do
 #: between two statements of a batch takes a fraction of one. What a statement takes, or a lock, is not counted
-_JOINER_RESTS_S: Final = 5.0
+RESTS_S: Final = 5.0
 
 #: of the bodies that are read at once
 _MOST_BYTES: Final = 8 * 1024 * 1024
@@ -87,13 +87,16 @@ def unpack_headers(packed: bytes) -> Headers:
     return tuple((name, value) for name, _, value in pairs)
 
 
-def lock_joining(connection: Connection, *, patience_s: float | None = None) -> None:
+def lock_joining(
+    connection: Connection, *, patience_s: float | None = None, rests_s: float = RESTS_S
+) -> None:
     """One joiner at a time, in whatever process, until the transaction ends. On SQLite the transaction is the lock.
 
     patience_s: on PostgreSQL wait so long for it and no longer than that; None: as long as for any other lock.
+    rests_s: who says nothing for so long loses the lock, and the connection.
     """
     # a process that stands still in this transaction keeps all others from joining; PostgreSQL ends it
-    settings = [f"set_config('idle_in_transaction_session_timeout', '{round(_JOINER_RESTS_S * 1000)}', true)"]
+    settings = [f"set_config('idle_in_transaction_session_timeout', '{round(rests_s * 1000)}', true)"]
     if patience_s is not None:
         settings.append(f"set_config('lock_timeout', '{round(patience_s * 1000)}', true)")
     bulk.go_by_indexes(connection, also=", ".join((*settings, f"pg_advisory_xact_lock({_JOINING_LOCK})")))
