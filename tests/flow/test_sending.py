@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from tests.flow.house import NUMBER, House
 from tests.recording_provider import RecordingProvider, accepted, error
 from tracker.errors import Conflict, InvalidInput, NotFound
-from tracker.flow import sending
+from tracker.flow import claiming
 from tracker.flow.program import assemble
 from tracker.providers.base import Reply
 from tracker.store import records, tables
@@ -252,14 +252,14 @@ def test_an_answer_is_dated_when_it_is_written(house: House, monkeypatch: pytest
     call = house.place(send=False)
     claim = house.program.sender.claim(house.submissions(call)[0].id)
     assert claim is not None
-    locked_submission = sending.locked_submission
+    locked_submission = claiming.locked_submission
 
     def after_a_minute(c: Any, id: str) -> Any:
         found = locked_submission(c, id)
         house.clock.forward(seconds=60)
         return found
 
-    monkeypatch.setattr(sending, "locked_submission", after_a_minute)
+    monkeypatch.setattr("tracker.flow.sending.locked_submission", after_a_minute)
     came_at = house.clock()
     reply = Reply(status=200, headers=(), body=accepted("an-id").body)
     house.program.sender.answered(claim, reply, came_at)

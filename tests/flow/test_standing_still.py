@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tests.flow.house import House
 from tests.recording_provider import RecordingProvider, accepted
 from tracker.errors import StorageUnavailable
-from tracker.flow import joining, standstill
+from tracker.flow import standstill, weighing
 from tracker.flow.program import assemble
 from tracker.store import inbox, jobs
 from tracker.store.database import Connection, Database
@@ -98,14 +98,14 @@ def test_who_takes_long_is_not_taken_for_frozen_for_ever(
     call = house.place()
     # without an id, so that it is weighed
     callback = house.receive({"to": "918919525224", "status": "BUSY"}, join=False)
-    weigh = joining.weigh
+    weigh = weighing.weigh
 
     def weigh_long(c: Connection, *given: Any, **named: Any) -> None:
         weigh(c, *given, **named)
         time.sleep(0.5)
         c.execute(sa.text("SELECT 1"))
 
-    monkeypatch.setattr(joining, "weigh", weigh_long)
+    monkeypatch.setattr("tracker.flow.joining.weigh", weigh_long)
     monkeypatch.setattr(standstill, "RESTS_S", 0.1)
     house.program = assemble(house.database, house.program.accounts, house.clock)
     ended = 0
