@@ -271,7 +271,7 @@ def refused_backups(folder: Path) -> dict[str, str]:
         "empty.db": "empty",
         "foreign.db": "not tracker's",
         "newer.db": "older than the database",
-        "half.db": "",
+        "half.db": "is damaged or cut off",
         "nothing.db": "no file",
     }
 
@@ -285,7 +285,7 @@ def test_what_is_no_backup_changes_nothing(used: Cli) -> None:
         assert refused.exit_code == 1, name
         assert words in refused.stderr
         assert len(refused.stderr.splitlines()) == 1
-        if name in ("text.db", "empty.db", "foreign.db", "nothing.db"):
+        if name != "newer.db":
             assert name in refused.stderr
             assert "tracker.toml" not in refused.stderr, "the configuration has nothing to do with it"
     assert names(used.folder) == before

@@ -15,6 +15,7 @@ from tempfile import TemporaryFile
 from typing import Final
 from urllib.parse import urlencode
 
+from tracker.cli.remedies import remedy
 from tracker.domain.accounts import Account, Dialling
 from tracker.errors import ConfigurationError, ProviderError, StorageUnavailable, TrackerError
 from tracker.providers.base import Failure, Outgoing, Reply
@@ -108,10 +109,9 @@ def check_database(settings: Settings) -> Iterator[Check]:
             return
         problems = schema.check(database)
         has = None if problems else schema.current(database)
-        database.write(lambda _: None)
     except StorageUnavailable as error:
-        todo = "may you write this file and its directory?" if database.is_sqlite else "does its server run?"
-        problems = [f"{error}; {todo}"]
+        todo = remedy(error.__cause__, database.path)
+        problems = [f"{error}; {todo}" if todo else str(error)]
     except TrackerError as error:
         problems = [str(error)]
     finally:

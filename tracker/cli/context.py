@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.errors import StorageUnavailable
@@ -84,6 +85,7 @@ def tell_unnamed(settings: Settings) -> None:
 @contextmanager
 def located(settings: Settings) -> Iterator[None]:
     """What goes wrong with the database then says which one it is, which configuration names it, and what to do."""
+    from tracker.cli.remedies import remedy
     from tracker.errors import SchemaMismatch
 
     read = f"configuration: {settings.config_file.absolute()}" if settings.config_file else settings.no_file()
@@ -97,12 +99,9 @@ def located(settings: Settings) -> Iterator[None]:
     except LocatedAlready:
         raise
     except StorageUnavailable as error:
-        todo = (
-            "does its directory exist, and may you write there?"
-            if settings.is_sqlite
-            else "start its server, or check database.url."
-        )
-        raise StorageUnavailable(f"{error}. Database: {settings.database_place}; {read}; {todo}") from error
+        todo = remedy(error.__cause__, Path(settings.database_place) if settings.is_sqlite else None)
+        hint = f"; {todo}" if todo else ""
+        raise StorageUnavailable(f"{error}. Database: {settings.database_place}; {read}{hint}") from error
 
 
 @contextmanager

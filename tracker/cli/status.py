@@ -43,11 +43,14 @@ def status(
     from tracker.cli.standing import notes, problems
     from tracker.cli.terminal import print_json, show
     from tracker.domain.events import iso
+    from tracker.store.rights import obstacles
 
     settings = configured()
     with opened(settings) as database:
         found = database.read(lambda c: facts(c, settings.accounts, datetime.now(UTC)))
-    wrong, noted = list(problems(found)), list(notes(found))
+        # of who asks here, and not of the processes that work: so it is no problem of theirs
+        shut = [f"{settings.database_place}: {told}" for told in obstacles(database)]
+    wrong, noted = list(problems(found)), [*notes(found), *shut]
     if json:
         waiting = {"calls": found.waiting, "next_at": iso(found.next_at) if found.next_at else None}
         print_json({"ok": not wrong, "problems": wrong, "notes": noted, "waiting": waiting, **found.standing})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tracker.cli.context import LocatedAlready
+from tracker.cli.remedies import remedy
 from tracker.redaction import mask_url_password
 from tracker.store.database import Database
 
@@ -15,11 +16,8 @@ class Target(Database):
         #: where it is, for people: SQLite's file with its whole path, or the URL with its password masked
         self.place = str(self.path.absolute()) if self.path is not None else mask_url_password(url)
 
-    def unavailable(self, told: str) -> LocatedAlready:
+    def unavailable(self, told: str, why: Exception) -> LocatedAlready:
         """Said of the target."""
-        todo = (
-            "does its directory exist, and may you write there?"
-            if self.is_sqlite
-            else "start its server, or correct --to."
-        )
-        return LocatedAlready(f"The copy: {told[0].lower()}{told[1:]}. Target (--to): {self.place}; {todo}")
+        todo = remedy(why, self.path, named="--to")
+        hint = f"; {todo}" if todo else ""
+        return LocatedAlready(f"The copy: {told[0].lower()}{told[1:]}. Target (--to): {self.place}{hint}")

@@ -37,7 +37,7 @@ def restore(
     """Put the backup `source` in the place of the database at `path`, with dialling paused.
 
     Raises NotFound where there is no such file, Conflict while another process has the database open, where the backup
-    is none of tracker's or is newer than this version, StorageUnavailable where it is damaged, or something cannot be
+    is damaged, none of tracker's or newer than this version, StorageUnavailable where something cannot be read or
     written. Whatever is raised, the database is as it was.
     """
     if kind := kind_of(source):
@@ -51,12 +51,23 @@ def restore(
     if path.exists() and source.samefile(path):
         raise Conflict(f"{source} is the database itself; name a backup of it.")
     with replacing.alone_with(path), backup.beside(path) as copy:
-        backup.copy(source, copy, in_use=False)
-        contents = backup.look_into(copy)
+        contents = _taken(source, copy)
         after, aftermath = _made_safe(copy, source, clock, progress)
         replacing.owned_like(copy, path)
         kept = replacing.replace(path, copy, clock())
     return Restored(contents=contents, schema=after, kept=kept, aftermath=aftermath)
+
+
+def _taken(source: Path, copy: Path) -> Contents:
+    """What is in the backup, when all of it was copied and looked at."""
+    try:
+        backup.copy(source, copy, in_use=False)
+        return backup.look_into(copy)
+    except backup.Damaged as error:  # whatever database is configured
+        why = str(error).partition(" is damaged: ")[2]
+        raise Conflict(
+            f"{source} is damaged or cut off ({why}): restore another backup. Nothing was changed."
+        ) from error
 
 
 def _made_safe(

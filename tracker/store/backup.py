@@ -29,6 +29,10 @@ _BUSY_S: Final = 5.0
 COUNTED: Final = ("calls", "submissions", "events", "callbacks")
 
 
+class Damaged(StorageUnavailable):
+    """The file is damaged, or only a part of it is there; restore it from a backup."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Contents:
     """What is in a database file."""
@@ -130,7 +134,7 @@ def _mark_of(partial: Path) -> Path:
 def copy(source: Path, target: Path, *, in_use: bool) -> None:
     """Copy all pages as they are at one moment, with what is in the write-ahead log, into one file on the disk.
 
-    in_use: other processes may write meanwhile; else the file may lie where nobody can write. Raises
+    in_use: other processes may write meanwhile; else the file may lie where nobody can write. Raises Damaged and
     StorageUnavailable.
     """
     with (
@@ -160,17 +164,15 @@ def is_sqlite(path: Path) -> bool:
 
 
 def look_into(path: Path) -> Contents:
-    """Read all of a database file that nobody uses, and say what is in it. Raises StorageUnavailable where it is none,
-    or is damaged."""
+    """Read all of a database file that nobody uses, and say what is in it. Raises Damaged where it is none, or is
+    damaged, and StorageUnavailable."""
     address = f"file:{_quoted(path)}?mode=ro&immutable=1"
     with _told(path, path), closing(sqlite3.connect(address, uri=True)) as database:
         found = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":
-            raise StorageUnavailable(f"{path} is damaged: {found}")
+            raise Damaged(f"{path} is damaged: {found}")
         if dangling := database.execute("PRAGMA foreign_key_check").fetchone():
-            raise StorageUnavailable(
-                f"{path} is damaged: a row of {dangling[0]} refers to one that is not there"
-            )
+            raise Damaged(f"{path} is damaged: a row of {dangling[0]} refers to one that is not there")
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         schema = None
         if "alembic_version" in tables:
@@ -288,6 +290,8 @@ def _told(source: Path, target: Path) -> Iterator[None]:
         name = str(getattr(error, "sqlite_errorname", ""))
         # what cannot be written is the copy, and all else is about the original
         which = target if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE")) else source
+        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            raise Damaged(f"{which} is damaged: {error}") from error
         raise StorageUnavailable(f"{which}: {error}") from error
     except OSError as error:
         raise StorageUnavailable(f"{error.filename or target}: {error.strerror or error}") from error

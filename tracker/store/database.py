@@ -244,10 +244,10 @@ class Database:
         except (exc.DatabaseError, exc.TimeoutError) as error:
             if not _is_not_now(error):
                 raise
-            raise self.unavailable(f"The database cannot be used now: {_first_line(error)}") from error
+            raise self.unavailable(f"The database cannot be used now: {_first_line(error)}", error) from error
 
-    def unavailable(self, told: str) -> StorageUnavailable:
-        """The error that says so; who knows more about this database can say more in it."""
+    def unavailable(self, told: str, why: Exception) -> StorageUnavailable:
+        """The error that says so, and what the database said; who knows more about this one can say more in it."""
         return StorageUnavailable(told)
 
     def close(self) -> None:

@@ -94,8 +94,11 @@ def check(database: Database) -> list[str]:
 
     Raises StorageUnavailable.
     """
-    from tracker.store import health
+    from tracker.store import health, rights
 
+    shut = rights.obstacles(database)
+    if shut and not database.is_sqlite:  # nor may it be read, perhaps
+        return shut
     try:
         found = current(database)
     except SchemaMismatch as mismatch:
@@ -104,7 +107,7 @@ def check(database: Database) -> list[str]:
         return [_nothing_in(database)]
     if damage := health.damage(database):
         return damage
-    problems = database.read(health.problems)
+    problems = shut + database.read(health.problems)
     if found == head():
         return problems + database.read(health.schema_problems)
     # what a newer schema should have, only a newer version knows

@@ -15,6 +15,7 @@ import uvicorn
 from tracker import interpreter
 from tracker.errors import ConfigurationError
 from tracker.settings import Settings
+from tracker.store import rights
 from tracker.store.database import Database
 from tracker.store.schema import prepare
 from tracker.web.app import REQUESTS_GRACE_S, create_app
@@ -91,6 +92,9 @@ def _prepare(url: str) -> None:
     database = Database(url)
     try:
         prepare(database, create=True)
+        # it may become writable while we run; until then /readyz and every callback are answered 503
+        for problem in rights.obstacles(database):
+            log.error("database.not_writable", problem=problem)
     finally:
         database.close()
 
