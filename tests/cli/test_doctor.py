@@ -111,6 +111,15 @@ def test_a_token_that_the_provider_refuses(cli: Cli, base_url: str) -> None:
     assert "another-token" not in message
 
 
+def test_a_path_that_is_not_the_api_is_not_to_be_tried_again_later(cli: Cli, base_url: str) -> None:
+    configure(cli, base_url.replace("/v2/", "/v9/"), None)
+    state, message = checks(cli, code=1)["provider thundersms"]
+    assert state == "fail"
+    for words in ("/v9/ answered", "404", "check base_url"):
+        assert words in message
+    assert "later" not in message
+
+
 def test_a_provider_that_cannot_be_reached(cli: Cli) -> None:
     configure(cli, "http://127.0.0.1:9/api/v2/", None)
     state, message = checks(cli, code=1)["provider thundersms"]

@@ -7,7 +7,7 @@ queued is not documented: no row, a 404 and the word `queued` all mean "not yet 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from tracker.domain.accounts import Account
 from tracker.domain.calls import CallStatus, Reason
@@ -20,6 +20,8 @@ from tracker.providers.thundersms.records import BRIDGE_OF_A_POLL, ID, read_reco
 from tracker.providers.thundersms.replies import Document, document_of, is_page, message_of, reason_of
 
 _SUFFIX = re.compile(r":[0-9]{1,9}", re.ASCII)
+#: what a path gets that is none of the API's; of a poll the 404 was taken for "not yet known" before
+_NOT_THERE: Final = (404, 405, 410)
 
 
 def read_poll(account: Account, submission_id: str, reply: Reply) -> Poll:
@@ -75,7 +77,16 @@ def _error(account: Account, reply: Reply, document: Document | None) -> Provide
     said = message_of(account, reply, document)
     if document and not document.success and reason_of(reply.status, document) is Reason.bad_credentials:
         return ProviderRefused(f"The provider refused the access token of account {account.name} ({said}).")
-    return ProviderError(f"The provider did not answer for account {account.name} ({said}); try again later.")
+    if reply.broken or reply.status == 429 or reply.status >= 500:
+        return ProviderError(
+            f"The provider gave no usable answer for account {account.name} ({said}); try again later."
+        )
+    if document is None or reply.status in _NOT_THERE:
+        return ProviderError(
+            f"{account.base_url} answered for account {account.name} as the provider's API does not ({said}); check "
+            "base_url, above all its path."
+        )
+    return ProviderError(f"The provider answered for account {account.name} with an error ({said}).")
 
 
 def _is_about(submission_id: str, row: Lookup, *, alone: bool) -> bool:
