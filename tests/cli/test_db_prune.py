@@ -33,7 +33,10 @@ def test_a_dry_run_changes_nothing(used: Cli) -> None:
     assert told["oldest"] == told["newest"] == "2020-01-01T00:00:00Z"
     assert told["bytes"] > 1000
     assert told["dry_run"] is True
-    assert "1 calls" in used("db", "prune", "--older-than", "400d", "--dry-run").stdout
+    assert (
+        ": 1 call, 3 events, 1 exchange with the provider, "
+        in used("db", "prune", "--older-than", "400d", "--dry-run").stdout
+    )
     assert sorted(calls(used)) == ["queued", "rejected"]
 
 

@@ -64,7 +64,22 @@ def test_a_scope(cli: Cli, provider: RecordingProvider) -> None:
     for campaign in ("", " ", "a" * 201, "a\x00"):
         wrong = cli("pause", "--campaign", campaign)
         assert (wrong.exit_code, wrong.stdout) == (2, "")
-        assert wrong.stderr.startswith("campaign: must ")
+        assert wrong.stderr.startswith("--campaign: must ")
     wrong = cli("pause", "--account", "nobody")
     assert wrong.exit_code == 2
-    assert "configured: thundersms" in wrong.stderr
+    assert wrong.stderr == "--account: is not configured; configured: thundersms\n"
+    wrong = cli("pause", "--account", "thundersms", "--campaign", "spring")
+    assert wrong.stderr.startswith("--campaign: cannot stand beside --account: ")
+
+
+def test_a_campaign_of_no_call_is_taken_and_said(cli: Cli, provider: RecordingProvider) -> None:
+    """Its calls may be to come; or it is a typing error, and all others go on."""
+    cli.configure(provider.base_url)
+    cli("db", "upgrade")
+    first = cli("pause", "--campaign", "spring")
+    assert first.exit_code == 0
+    assert first.stderr == "No call has the campaign spring yet; those to come will wait.\n"
+    assert "campaign spring" in first.stdout
+    cli("call", NUMBER, "--flow", "24", "--campaign", "spring")
+    assert cli("pause", "--campaign", "spring").stderr == ""
+    assert cli("pause", "--campaign", "spring", "--resume").stderr == ""

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tracker.cli import app
+from tracker.errors import FieldError, InvalidInput
 
 
 @app.command()
@@ -30,13 +31,23 @@ def pause(
     from tracker.domain.documents import pause_document
     from tracker.domain.events import iso
     from tracker.flow.program import assemble
+    from tracker.store.queries import CallFilter, list_calls
 
     settings = configured()
     with opened(settings) as database:
-        program = assemble(database, settings.account_values())
-        resumed = program.pauser.resume(account=account, campaign=campaign, force=force) if resume else None
-        standing = (
-            program.pauser.standing() if resume else program.pauser.pause(account=account, campaign=campaign)
+        pauser = assemble(database, settings.account_values()).pauser
+        try:
+            resumed = pauser.resume(account=account, campaign=campaign, force=force) if resume else None
+            standing = pauser.standing() if resume else pauser.pause(account=account, campaign=campaign)
+        except InvalidInput as error:
+            raise InvalidInput([_of_option(each) for each in error.errors]) from None
+        unheard = False
+        if campaign is not None and not resume:
+            which = CallFilter(campaign=campaign)
+            unheard = not database.read(lambda c: list_calls(c, which, limit=1)).data
+    if unheard:
+        typer.echo(
+            f"No call has the campaign {harmless(campaign or '')} yet; those to come will wait.", err=True
         )
     scope = f"account {account}" if account else f"campaign {campaign}" if campaign else "all"
     if json:
@@ -54,3 +65,9 @@ def pause(
         why = "" if p.why == "operator" else f" ({p.why})"
         typer.echo(f"Dialling is paused: {harmless(p.scope)}, since {short_time(iso(p.since))}{why}.")
     typer.echo(f"Database: {harmless(settings.database_place)}")
+
+
+def _of_option(wrong: FieldError) -> FieldError:
+    """What is wrong with a field, said of the option that gives it."""
+    message = wrong.message.replace("beside account", "beside --account")
+    return FieldError(field=f"--{wrong.field}", message=message)

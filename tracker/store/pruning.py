@@ -162,19 +162,29 @@ def weigh(connection: Connection, calls: Sequence[str], callbacks: Sequence[str]
     rows: Counter[str] = Counter()
     size = 0
     x, c, e = t.exchanges.c, t.callbacks.c, t.events.c
+    submissions_of, callbacks_of = (t.submissions.c.id, t.submissions.c.call_id), (c.id, c.call_id)
     callback_bytes = c.headers, c.body, c.path, c.query, sa.cast(c.reading, sa.Text)
-    for table, column, values, measured in (
-        (t.calls, t.calls.c.id, calls, ()),
-        (t.submissions, t.submissions.c.call_id, calls, ()),
-        (t.events, e.call_id, calls, (sa.cast(e.detail, sa.Text),)),
-        (t.exchanges, x.call_id, calls, (x.request_headers, x.request_body, x.reply_headers, x.reply_body)),
-        (t.callbacks, c.call_id, calls, callback_bytes),
-        (t.callbacks, c.id, callbacks, callback_bytes),
-        (t.waiting_keys, t.waiting_keys.c.callback_id, callbacks, ()),
-    ):
+    waiting = t.waiting_keys.c.callback_id
+    for table, column, values, through, measured in (
+        (t.calls, t.calls.c.id, calls, None, ()),
+        (t.submissions, t.submissions.c.call_id, calls, None, ()),
+        (t.events, e.call_id, calls, None, (sa.cast(e.detail, sa.Text),)),
+        (
+            t.exchanges, x.call_id, calls, None,
+            (x.request_headers, x.request_body, x.reply_headers, x.reply_body),
+        ),
+        (t.call_secrets, t.call_secrets.c.call_id, calls, None, ()),
+        (t.idempotency_keys, t.idempotency_keys.c.call_id, calls, None, ()),
+        (t.jobs, t.jobs.c.subject, calls, submissions_of, ()),
+        (t.callbacks, c.call_id, calls, None, callback_bytes),
+        (t.waiting_keys, waiting, calls, callbacks_of, ()),
+        (t.callbacks, c.id, callbacks, None, callback_bytes),
+        (t.waiting_keys, waiting, callbacks, None, ()),
+    ):  # fmt: skip
         for part in parts(values):
             lengths = [sa.func.coalesce(sa.func.sum(sa.func.length(m)), 0) for m in measured]
-            query = sa.select(sa.func.count(), *lengths).where(column.in_(part))
+            meant = sa.select(through[0]).where(through[1].in_(part)) if through else part
+            query = sa.select(sa.func.count(), *lengths).where(column.in_(meant))
             count, *bytes_ = connection.execute(query.select_from(table)).one()
             if count:
                 rows[table.name] += count

@@ -29,7 +29,9 @@ def copy(
     and the copy dials nobody before it is complete.
     """
     from tracker.cli.context import configured, opened
+    from tracker.cli.myself import as_called
     from tracker.cli.progress import counting
+    from tracker.cli.rows import told
     from tracker.cli.target import Target
     from tracker.cli.terminal import harmless, print_json
     from tracker.errors import ConfigurationError, Conflict
@@ -65,13 +67,14 @@ def copy(
         print_json(done.document())
         return
     place = harmless(target.place)
-    rows = ", ".join(f"{n:,} {name}" for name, n in sorted(done.rows.items()) if n)
+    rows = told(done.rows)
     changes = f"{done.written:,} row{'' if done.written == 1 else 's'} written, {done.removed:,} removed"
     if done.complete:
         typer.echo(f"{place} is equal to {settings.database_place}: {rows or 'no rows'} ({changes}).")
-        typer.echo(
+        start = (
             "Set database.url to it, and start `tracker serve` and `tracker worker` there, and there only."
         )
+        typer.echo(as_called(start))
     else:
         left = f", {done.left:,} left to the last pass" if done.left else ""
         typer.echo(

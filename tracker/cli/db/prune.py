@@ -32,6 +32,7 @@ def prune(
     """
     from tracker.cli.context import configured, opened
     from tracker.cli.progress import counting
+    from tracker.cli.rows import told
     from tracker.cli.sizes import in_words
     from tracker.cli.terminal import harmless, print_json
     from tracker.domain.ages import parse_age
@@ -64,20 +65,19 @@ def prune(
     if json:
         print_json({**done.document(), "bytes_given_back": done.given_back, "dry_run": False})
         return
-    rows = ", ".join(f"{n:,} {name}" for name, n in sorted(done.rows.items()))
     shorter = f" The file is {in_words(done.given_back)} shorter." if done.given_back else ""
-    typer.echo(f"Removed: {rows or 'nothing'}.{shorter}")
+    typer.echo(f"Removed: {told(done.rows) or 'nothing'}.{shorter}")
 
 
 def _sentences(found: Pruned, place: str) -> list[str]:
     from tracker.cli.moments import short_time
+    from tracker.cli.rows import told
     from tracker.cli.sizes import in_words
     from tracker.domain.events import iso
 
     if not found.rows:
         return [f"Nothing is that old and over in {place}."]
-    rows = ", ".join(f"{n:,} {name}" for name, n in sorted(found.rows.items()))
-    sentences = [f"That old and over in {place}: {rows}; about {in_words(found.size)}."]
+    sentences = [f"That old and over in {place}: {told(found.rows)}; about {in_words(found.size)}."]
     if found.oldest and found.newest:
         span = f"{short_time(iso(found.oldest))} and {short_time(iso(found.newest))}"
         sentences.append(f"The calls changed last between {span}.")

@@ -1,0 +1,21 @@
+"""Rows of the database, in people's words."""
+
+from __future__ import annotations
+
+from tracker.cli.rows import told
+from tracker.store import copying
+
+
+def test_there_is_one_and_there_are_several() -> None:
+    assert (
+        told({"events": 1, "calls": 2_000, "jobs": 1, "pace": 0})
+        == "2,000 calls, 1 event, 1 piece of due work"
+    )
+    assert told({}) == ""
+
+
+def test_no_name_of_a_table_is_left_that_is_no_word() -> None:
+    several = told({table.name: 2 for table in copying.everything()})
+    assert "_" not in several
+    assert "pace," not in several
+    assert told({"settings": 2}) == "2 notes of the database's own"
