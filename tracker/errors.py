@@ -8,7 +8,8 @@
     │   └── AccountUnready          it is well formed, but the account's configuration lacks what it takes
     ├── NotFound                    no call, submission or callback with that id
     ├── Conflict                    well formed, but not possible in the present state
-    │   └── IdempotencyConflict     the same Idempotency-Key with another request
+    │   ├── IdempotencyConflict     the same Idempotency-Key with another request
+    │   └── IncompleteCopy          the database is a copy that `tracker db copy` has not completed
     ├── StorageUnavailable          the database cannot take it now; trying again later may help
     │   └── InboxFull               more callbacks are waiting than the queue may hold
     ├── SchemaMismatch              the database has a schema that this version cannot work with
@@ -20,7 +21,6 @@ The docstring of a class is its default message.
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 
 
@@ -28,7 +28,7 @@ class TrackerError(Exception):
     """Something went wrong; the log has the details."""
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or inspect.cleandoc(type(self).__doc__ or ""))
+        super().__init__(message or " ".join((type(self).__doc__ or "").split()))
 
 
 class ConfigurationError(TrackerError):
@@ -65,6 +65,11 @@ class Conflict(TrackerError):
 
 class IdempotencyConflict(Conflict):
     """This Idempotency-Key was used for another request; use a new key for a new one."""
+
+
+class IncompleteCopy(Conflict):
+    """This database is a copy that is not complete: stop every process and run `tracker db copy` again, which completes
+    it; to work in it as it is, say `tracker pause --resume --force` (then no more can be copied into it)."""
 
 
 class StorageUnavailable(TrackerError):

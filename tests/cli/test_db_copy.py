@@ -48,10 +48,13 @@ def test_an_incomplete_copy_is_opened_by_force_alone(
     """Work would go on in it, and the last pass of the copy would be refused."""
     assert used.json("db", "copy", "--to", "sqlite:///copy.db", "--while-running")["complete"] is False
     monkeypatch.setenv("TRACKER_DATABASE__URL", "sqlite:///copy.db")
-    refused = used("pause", "--resume")
-    assert (refused.exit_code, refused.stdout) == (1, "")
-    assert "tracker db copy" in refused.stderr
-    assert "--force" in refused.stderr
+    for command in (["pause", "--resume"], ["call", NUMBER, "--flow", "24"]):
+        refused = used(*command)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert "tracker db copy` again" in refused.stderr
+        assert "--force" in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+    assert len(used.json("calls")["data"]) == 1
     assert [p["why"] for p in used.json("status", code=1)["paused"]] == ["copying"]
     assert used.json("status", code=1)["incomplete_copy"] is True
     assert len([p for p in used.json("status", code=1)["problems"] if "copy" in p]) == 1

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from tests.flow.house import House
 from tests.recording_provider import RecordingProvider, callstatus, error
-from tracker.errors import Conflict
+from tracker.errors import Conflict, IncompleteCopy
 from tracker.flow.moving import Moved, Mover
 from tracker.flow.pruning import Pruner
 from tracker.store import copying, jobs, queries, records, schema, workers
@@ -80,6 +80,10 @@ def contents(database: Database) -> dict[str, list[Any]]:
         }
 
     return database.read(work)
+
+
+def inbox_ids(c: Any) -> list[str]:
+    return list(c.scalars(sa.select(t.callbacks.c.id).order_by(t.callbacks.c.id)))
 
 
 def settings(database: Database) -> dict[str, str]:
@@ -277,6 +281,68 @@ def test_a_copy_that_somebody_works_on_is_left_alone(
     copy.write(lambda c: workers.heartbeat(c, "a-worker", house.clock()))
     with pytest.raises(Conflict, match="A worker works on the target"):
         move(house, copy)
+    copy.close()
+    moved.close()
+
+
+def test_nobody_works_in_a_copy_that_is_not_complete(
+    house: House, provider: RecordingProvider, database_url: str
+) -> None:
+    """What came into being in it would be lost by the last pass, which therefore refuses; so nothing does."""
+    told_to_come_again, answered, *_ = live(house, provider)
+    copy = Database(database_url)
+    move(house, copy, while_running=True)
+    moved = House(database_url, provider.base_url)
+    operator, callback = moved.program.operator, copy.read(lambda c: inbox_ids(c))[0]
+    # a request that was seen before the copy is answered, for nothing comes into being by it
+    again = moved.program.placer.place({"to": NUMBERS[2], "flow_id": "24"}, scope="me", key="K-1")
+    assert again.replayed
+    for act in (
+        lambda: moved.place(NUMBERS[8]),
+        lambda: operator.retry(answered, force=True),
+        lambda: operator.cancel(told_to_come_again),
+        lambda: operator.join(callback, submission=moved.submissions(answered)[0].id),
+        lambda: operator.ignore(callback),
+    ):
+        with pytest.raises(IncompleteCopy, match="tracker db copy"):
+            act()
+    assert move(house, copy).complete
+    assert contents(copy) == contents(house.database)
+    assert moved.timeline(moved.place(NUMBERS[8])).status == "queued"
+    copy.close()
+    moved.close()
+
+
+def test_who_forces_a_copy_open_works_in_it(
+    house: House, provider: RecordingProvider, database_url: str
+) -> None:
+    live(house, provider)
+    copy = Database(database_url)
+    move(house, copy, while_running=True)
+    moved = House(database_url, provider.base_url)
+    moved.program.pauser.resume(force=True)
+    assert moved.timeline(moved.place(NUMBERS[8])).status == "queued"
+    with pytest.raises(Conflict, match="worked on the target"):
+        move(house, copy)
+    copy.close()
+    moved.close()
+
+
+def test_a_callback_that_comes_into_an_incomplete_copy_is_stored_and_never_lost(
+    house: House, provider: RecordingProvider, database_url: str
+) -> None:
+    """Answered means stored: no pass of the copy removes it."""
+    call = live(house, provider)[2]
+    copy = Database(database_url)
+    move(house, copy, while_running=True)
+    moved = House(database_url, provider.base_url)
+    moved.receive({"id": moved.provider_id(call), "status": "BUSY"})
+    assert moved.timeline(call).outcome == "busy"
+    before = contents(copy)
+    for running in (True, False):
+        with pytest.raises(Conflict, match="keep that one"):
+            move(house, copy, while_running=running)
+    assert contents(copy) == before
     copy.close()
     moved.close()
 

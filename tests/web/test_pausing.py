@@ -40,6 +40,10 @@ def test_an_incomplete_copy_is_opened_by_force_alone(serving: Serving) -> None:
 
     serving.database.write(hold)
     assert is_problem(serving.api("POST", "/resume"), 409)
+    answer = serving.api("POST", "/calls", {"to": "+918919525224", "flow_id": "24"})
+    assert is_problem(answer, 409)
+    assert "`tracker db copy`" in answer.json()["detail"]
+    assert serving.api("GET", "/calls").json()["data"] == []
     assert is_problem(serving.api("POST", "/resume", {"force": 1}), 422, "force")
     assert is_problem(serving.api("POST", "/pause", {"force": True}), 422, "force")
     assert serving.api("POST", "/resume", {"force": True}).json() == {"paused": [], "released": 0}

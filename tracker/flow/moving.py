@@ -131,7 +131,7 @@ class Mover:
         if stranger is not None:
             raise Conflict(
                 f"Somebody has worked on the target since it was copied: it has {stranger}, which this database does "
-                "not have and which would be lost; name an empty database."
+                "not have and which would be lost; name an empty database, and keep that one for what it alone has."
             )
 
     def _known(self, table: Any, ids: list[str]) -> set[str]:

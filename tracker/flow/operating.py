@@ -15,6 +15,7 @@ from tracker.domain.timeline import Decided, Timeline
 from tracker.errors import Conflict, NotFound
 from tracker.flow.clock import Clock, system_clock
 from tracker.flow.joining import Joiner
+from tracker.flow.pausing import refuse_in_a_copy
 from tracker.flow.placing import new_submission
 from tracker.flow.recording import record
 from tracker.flow.repeating import Asked, Placed, bind, canonical, once, seen
@@ -27,7 +28,7 @@ log = structlog.get_logger()
 
 
 class Operator:
-    """The acts of people."""
+    """The acts of people. Each of them raises IncompleteCopy in a copy that is not complete."""
 
     def __init__(
         self, database: Database, accounts: Mapping[str, Account], joiner: Joiner, clock: Clock = system_clock
@@ -70,6 +71,7 @@ class Operator:
         self._database.write(lambda c: self._ignore(c, callback_id))
 
     def _cancel(self, c: Connection, call_id: str, force: bool) -> bool:
+        refuse_in_a_copy(c)
         now = self._clock()
         calls = records.lock_calls(c, [call_id])
         if not calls:
@@ -100,6 +102,7 @@ class Operator:
         return False
 
     def _retry(self, c: Connection, call_id: str, force: bool, asked: Asked) -> Placed:
+        refuse_in_a_copy(c)
         now = self._clock()
         calls = records.lock_calls(c, [call_id])
         if not calls:
@@ -144,6 +147,7 @@ class Operator:
     def _join(
         self, c: Connection, callback_id: str, submission: str | None, submission_id: str | None
     ) -> None:
+        refuse_in_a_copy(c)
         inbox.lock_joining(c)
         standing = self._readable(c, callback_id)
         account = evidence.receipts_any(c, [callback_id])[0].account
@@ -173,6 +177,7 @@ class Operator:
         )
 
     def _ignore(self, c: Connection, callback_id: str) -> None:
+        refuse_in_a_copy(c)
         inbox.lock_joining(c)
         standing = self._standing(c, callback_id)
         receipt = next(iter(evidence.receipts_any(c, [callback_id])), None)

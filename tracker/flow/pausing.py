@@ -10,7 +10,7 @@ import structlog
 
 from tracker.domain.accounts import Account
 from tracker.domain.pausing import Pause, WhyPaused
-from tracker.errors import Conflict, FieldError, InvalidInput
+from tracker.errors import FieldError, IncompleteCopy, InvalidInput
 from tracker.flow.clock import Clock, system_clock
 from tracker.flow.requests import a_campaign
 from tracker.store import pauses
@@ -61,7 +61,7 @@ class Pauser:
     ) -> Resumed:
         """Lift the pause of exactly this scope, and have what it held be due; other pauses go on holding.
 
-        Raises InvalidInput, StorageUnavailable; Conflict where a copy that is not complete pauses (unless `force`).
+        Raises InvalidInput, StorageUnavailable; IncompleteCopy where such a one pauses (unless `force`).
         """
         self._check(account, campaign, resuming=True)
         lifted = self._database.write(lambda c: _end(c, account, campaign, force=force))
@@ -113,8 +113,12 @@ class Pauser:
 def _end(c: Connection, account: str | None, campaign: str | None, *, force: bool) -> Pause | None:
     lifted = pauses.end(c, account, campaign)
     if lifted is not None and lifted.why is WhyPaused.copying and not force:
-        raise Conflict(
-            "This database is a copy that is not complete: stop every process and run `tracker db copy` again, which "
-            "lets dialling go on; to work in it as it is, resume with --force (then no more can be copied into it)."
-        )
+        raise IncompleteCopy
     return lifted
+
+
+def refuse_in_a_copy(c: Connection) -> None:
+    """What people do waits until a copy is complete, or somebody has forced it open: else it never could be, for what
+    came into being in it would be lost. Raises IncompleteCopy."""
+    if any(p.why is WhyPaused.copying for p in pauses.standing(c)):
+        raise IncompleteCopy

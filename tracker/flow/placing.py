@@ -12,6 +12,7 @@ from tracker.domain.accounts import Account
 from tracker.domain.calls import Call, CallStatus, Submission, Trigger
 from tracker.domain.timeline import fold
 from tracker.flow.clock import Clock, system_clock
+from tracker.flow.pausing import refuse_in_a_copy
 from tracker.flow.repeating import Asked, Placed, bind, canonical, once, seen
 from tracker.flow.requests import NewCall, read_request
 from tracker.flow.secrecy import masked
@@ -40,7 +41,7 @@ class Placer:
 
         scope, key: who asks, and their Idempotency-Key; the same key again gives the same call. Raises InvalidInput
         (which no key remembers; AccountUnready where the account has no token), IdempotencyConflict for the same key
-        with other fields, StorageUnavailable.
+        with other fields, IncompleteCopy, StorageUnavailable.
         """
         wish = read_request(fields, self._accounts)
         asked = Asked(scope=scope, key=key, content=canonical(fields))
@@ -55,6 +56,7 @@ class Placer:
     def _place(self, c: Connection, wish: NewCall, asked: Asked) -> Placed:
         if before := seen(c, asked):
             return before
+        refuse_in_a_copy(c)
         now = self._clock()
         secret = {n: v for n, v in wish.variables.items() if n in wish.account.secret_variables}
         call = Call(
