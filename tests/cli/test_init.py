@@ -30,6 +30,14 @@ def test_what_it_writes_loads_and_dials_nobody_but_its_owner(cli: Cli) -> None:
     load_settings().require_receivable()
 
 
+def test_who_gives_no_number_is_told_that_no_phone_can_ring(cli: Cli) -> None:
+    told = cli("init", "--no-check", "--yes").stdout
+    assert "no phone can ring before your number is entered in " in told
+    assert load_settings().account_values()["thundersms"].allow_to == frozenset()
+    given = cli("init", "--no-check", "--yes", "--force", "--my-number", NUMBER).stdout
+    assert "only your own phone can ring" in given
+
+
 def test_the_database_is_the_same_one_wherever_a_command_is_started(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,8 +69,8 @@ def init(
     """Write tracker.toml with fresh secrets, and say what to enter at the provider.
 
     On a terminal it asks for what no flag says; elsewhere, and with --yes or --json, that stays open. It tries whether
-    the provider answers to https, without the token, unless --no-check. Until you change it, only your own number can
-    be dialled.
+    the provider answers to https, without the token, unless --no-check. Until you change allow_to or dialling, only
+    your own number can be dialled, and none where it was not given.
     """
     from tracker.cli import config_file, provider_steps
     from tracker.cli.call import understood

@@ -47,8 +47,11 @@ def steps(wanted: Wanted, config: Path, program: str) -> str:
     number = wanted.my_number or "+91…"
     enter_id = "" if wanted.webhook_id else f", and enter its id as webhook_id in {config}"
     bridge = "" if wanted.bridge else " --bridge YOUR-BRIDGE-NUMBER"
+    ringing = "only your own phone can ring"
+    if wanted.my_number is None:
+        ringing = f"no phone can ring before your number is entered in {config} as allow_to"
     return f"""\
-A first call needs no webhook; with it only your own phone can ring:
+A first call needs no webhook, and {ringing}:
     {program} call {number} --flow FLOW-ID{bridge} --wait
 
 For callbacks to come in:
