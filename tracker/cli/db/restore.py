@@ -155,7 +155,8 @@ def _sentences(done: Aftermath, place: str) -> Iterator[str]:
     )
     yield (
         "2. Look at `tracker calls --status unconfirmed`, and compare with the provider's own list. What was not "
-        'dialled is dialled by POST /api/v1/calls/{id}/retry with {"force": true}, one by one.'
+        'dialled is dialled by POST /api/v1/calls/{id}/retry with {"force": true}, one by one; what was is given up by '
+        "POST /api/v1/calls/{id}/cancel with the same."
     )
     yield (
         "3. Idempotency-Keys used after the backup are unknown, and so are the calls that they placed: a program that "
