@@ -222,15 +222,23 @@ def test_an_entry_is_one_line_with_its_fields(lines: Callable[[], list[dict[str,
 
 
 def test_entries_of_libraries_have_the_same_form(lines: Callable[[], list[dict[str, object]]]) -> None:
-    logging.getLogger("alembic.runtime.migration").info("Running upgrade %s -> %s", "", "0001")
+    logging.getLogger("uvicorn.error").info("Started server process [%d]", 7)
 
     (entry,) = lines()
     assert entry | {"timestamp": ""} == {
-        "event": "Running upgrade  -> 0001",
+        "event": "Started server process [7]",
         "level": "info",
-        "logger": "alembic.runtime.migration",
+        "logger": "uvicorn.error",
         "timestamp": "",
     }
+
+
+def test_what_a_library_says_of_its_own_making_is_no_entry(
+    lines: Callable[[], list[dict[str, object]]],
+) -> None:
+    for name in ("alembic.runtime.migration", "alembic.runtime.plugins", "httpx"):
+        logging.getLogger(name).info("Context impl SQLiteImpl.")
+    assert lines() == []
 
 
 def test_an_exception_is_told_without_local_variables(lines: Callable[[], list[dict[str, object]]]) -> None:

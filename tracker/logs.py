@@ -36,6 +36,7 @@ _CHATTY = (
     "httpcore.connection",
     "httpcore.http11",
     "asyncio",
+    "alembic.runtime.migration",
     "alembic.runtime.plugins",
 )
 

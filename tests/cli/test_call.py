@@ -89,7 +89,8 @@ def test_an_account_without_a_token_places_nothing_and_says_what_to_set(
     "wrong",
     [
         ["--var", "no-value"],
-        ["--timeout", "soon"],
+        ["--wait", "--timeout", "soon"],
+        ["--timeout", "10s"],
         ["--not-after", "tomorrow"],
         ["--not-before", "+10"],
         ["--var", "a=1", "--var", "a=2"],
@@ -101,7 +102,7 @@ def test_wrong_usage_is_said_before_anything_is_stored(
     cli.configure(provider.base_url)
     result = cli("call", NUMBER, "--flow", "24", *wrong)
     assert result.exit_code == 2
-    assert f"{wrong[0]}: " in result.stderr
+    assert f"{wrong[-2]}: " in result.stderr
     assert not (cli.folder / "tracker.db").exists()
 
 
@@ -145,6 +146,23 @@ def test_the_same_key_again_dials_nobody(cli: Cli, provider: RecordingProvider) 
     other = cli("call", NUMBER, "--flow", "25", "--idempotency-key", "k")
     assert other.exit_code == 1
     assert "Idempotency-Key" in other.stderr
+
+
+def test_a_timeout_without_waiting_is_refused_and_nothing_is_sent(
+    cli: Cli, provider: RecordingProvider
+) -> None:
+    cli.configure(provider.base_url)
+    refused = cli("call", NUMBER, "--flow", "24", "--timeout", "10s")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "--wait as well" in " ".join(refused.stderr.split())
+    assert provider.sent == []
+    assert not (cli.folder / "tracker.db").exists()
+
+
+def test_a_planned_time_is_told_in_utc_where_that_is_wanted(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url)
+    planned = cli("call", NUMBER, "--flow", "24", "--not-before", "2999-01-31T09:00:00Z", "--utc")
+    assert "09:00" in planned.stdout
 
 
 def waited(cli: Cli, *, patience_s: float = 60.0) -> bool:

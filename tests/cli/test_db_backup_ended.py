@@ -96,6 +96,15 @@ def test_told_to_end_it_leaves_nothing(folder: Path, begin: Begin, number: signa
     assert left(folder) == []
 
 
+def test_ctrl_c_says_how_things_are_as_well(folder: Path, begin: Begin) -> None:
+    begun = begin()
+    begun.tell(signal.SIGINT)
+    code, told = begun.ends()
+    assert code != 0
+    assert told.startswith("Ended by SIGINT. There is no backup.\n")
+    assert left(folder) == []
+
+
 def test_what_a_killed_one_left_goes_with_the_next_and_what_is_being_written_stays(
     folder: Path, processes: Processes, begin: Begin
 ) -> None:

@@ -81,3 +81,16 @@ def test_whoever_reads_is_told_as_well(cli: Cli) -> None:
     for command in (["calls"], ["status"], ["inbox", "list"]):
         assert f"this is about {cli.folder / 'tracker.db'}" in cli(*command).stderr
     assert "No configuration was found" in cli("call", NUMBER, "--flow", "24").stderr
+
+
+def test_what_is_not_there_is_said_with_the_place_and_a_way_on(cli: Cli) -> None:
+    cli.configure("http://127.0.0.1:9/")
+    cli("db", "upgrade")
+    for command in (["show", "nope"], ["inbox", "show", "nope"]):
+        refused = cli(*command)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        for words in ("nope", "tracker calls`", "tracker inbox list`", str(cli.folder / "tracker.db")):
+            assert words in refused.stderr
+    refused = cli("db", "restore", "nofile.db")
+    assert str(cli.folder / "nofile.db") in refused.stderr
+    assert "`tracker db backup` wrote" in refused.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import sqlite3
@@ -27,7 +28,9 @@ def refused(processes: Processes, *flags: str) -> str:
     )  # fmt: skip
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    return done.stderr.strip().splitlines()[-1]
+    *_, last = map(json.loads, done.stderr.splitlines())
+    assert (last["event"], last["level"]) == ("process.refused", "error")
+    return str(last["error"])
 
 
 def test_a_port_that_is_taken_is_noticed_before_the_database_is_touched(processes: Processes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -12,6 +12,9 @@ from tracker.errors import FieldError
 
 if TYPE_CHECKING:
     from tracker.domain.pausing import Pause
+
+#: of --wait, where --timeout says nothing
+_TIMEOUT: Final = "2m"
 
 
 @app.command()
@@ -54,8 +57,9 @@ def call(
         bool, typer.Option("--wait", help="Show the timeline as it grows, until the call is settled.")
     ] = False,
     timeout: Annotated[
-        str, typer.Option(metavar="TIME", help="How long --wait waits, such as 90s or 5m.")
-    ] = "2m",
+        str | None,
+        typer.Option(metavar="TIME", help=f"How long --wait waits, such as 90s or 5m; else {_TIMEOUT}."),
+    ] = None,
     utc: Annotated[bool, typer.Option("--utc", help="Show times in UTC.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the call as JSON.")] = False,
 ) -> None:
@@ -74,8 +78,10 @@ def call(
     from tracker.errors import AccountUnready, InvalidInput
     from tracker.store import queries
 
+    if timeout is not None and not wait:
+        raise typer.BadParameter("--timeout: says how long --wait waits; say --wait as well, or leave it out")
     try:
-        patience_s = given.in_option("--timeout", given.seconds, timeout)
+        patience_s = given.in_option("--timeout", given.seconds, timeout or _TIMEOUT)
         fields = {
             "to": to, "flow_id": flow, "audio": audio, "bridge": bridge, "name": name, "interval": interval,
             "webhook_id": webhook_id, "account": account, "campaign": campaign, "reference": reference,
@@ -113,7 +119,7 @@ def call(
         pause = _pause_that_holds(document, program.pauser.standing())
     if json:
         print_json({**document, "timeline": events} if wait else document)
-    sentence, was_placed = what_happened(document, pause)
+    sentence, was_placed = what_happened(document, pause, utc=utc)
     if not json:
         typer.echo(as_called(sentence), err=not was_placed)
     if not settled:
@@ -164,10 +170,12 @@ def why_it_waits(pause: Mapping[str, Any]) -> str:
     return f"{told}: `{lifting(pause)}` lets it go on."
 
 
-def what_happened(call: Mapping[str, Any], pause: Mapping[str, Any] | None = None) -> tuple[str, bool]:
+def what_happened(
+    call: Mapping[str, Any], pause: Mapping[str, Any] | None = None, *, utc: bool = False
+) -> tuple[str, bool]:
     """One sentence about where a call stands that was just placed, and whether its request is or may be on its way.
 
-    pause: the one for which it waits.
+    pause: the one for which it waits. utc: a time is told in UTC.
     """
     from tracker.cli.moments import length, short_time
     from tracker.cli.terminal import harmless
@@ -180,7 +188,7 @@ def what_happened(call: Mapping[str, Any], pause: Mapping[str, Any] | None = Non
         )
         sentence += "`tracker worker` sends it."
     elif call.get("next_attempt_at") and not call["settled"]:
-        when = short_time(call["next_attempt_at"])
+        when = short_time(call["next_attempt_at"], utc=utc)
         sentence = (
             f"{id} is {status}{why}; a running `tracker serve` or `tracker worker` sends it from {when} on."
         )

@@ -43,9 +43,9 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
 
     create: an SQLite file that does not exist is made; a server's empty database never is, for that is the work of
     `tracker db upgrade` or `tracker serve`. Where nothing says which database is meant, that is told. Raises
-    SchemaMismatch, StorageUnavailable, ConfigurationError.
+    SchemaMismatch, StorageUnavailable, ConfigurationError; NotFound that is raised inside then says where.
     """
-    from tracker.errors import ConfigurationError
+    from tracker.errors import ConfigurationError, NotFound
     from tracker.store.database import Database
     from tracker.store.schema import prepare
 
@@ -61,7 +61,13 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
             prepare(database, create=create and database.is_sqlite)
             if not create:  # who creates wants accounts, which nobody configures without a thought
                 tell_unnamed(settings)
-            yield database
+            try:
+                yield database
+            except NotFound as error:
+                raise NotFound(
+                    f"{error} Look at `tracker calls` and `tracker inbox list`, or into another database: this was "
+                    f"{settings.database_place}."
+                ) from error
         finally:
             database.close()
 

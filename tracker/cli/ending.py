@@ -19,9 +19,11 @@ class _Ended(BaseException):
 
 @contextmanager
 def clearing_away(left: str) -> Iterator[None]:
-    """SIGTERM and SIGHUP end what is inside by way of every `finally`, and then the command, with exit status 1.
+    """SIGTERM and SIGHUP end what is inside by way of every `finally`, and then the command, with exit status 1; Ctrl-C
+    does so anyhow.
 
-    left: the sentence that says how things are then. What SQLite does in one step is ended after that step.
+    left: the sentence that says how things are then, after each of them. What SQLite does in one step is ended after
+    that step.
     """
     # who is run by nohup is not to hear of the end of the session
     heard = [number for number in _SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
@@ -38,6 +40,9 @@ def clearing_away(left: str) -> Iterator[None]:
     except _Ended as ended:
         typer.echo(f"Ended by {ended}. {left}", err=True)
         raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo(f"Ended by SIGINT. {left}", err=True)
+        raise
     finally:
         for number in heard:
             signal.signal(number, signal.SIG_DFL)

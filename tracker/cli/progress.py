@@ -10,8 +10,9 @@ from typing import Final
 
 import typer
 
-#: seconds between two lines, where there is no terminal
+#: seconds between two lines, where there is no terminal, and before the first one
 _LINES_S: Final = 10.0
+_FIRST_S: Final = 2.0
 
 
 @contextmanager
@@ -23,12 +24,12 @@ def counting(what: str, *, visible: bool = True, total: int | None = None) -> It
         with _bar(what, total) as update:
             yield update
     else:
-        last = monotonic()
+        due = monotonic() + _FIRST_S
 
         def say(done: int) -> None:
-            nonlocal last
-            if monotonic() - last >= _LINES_S:
-                last = monotonic()
+            nonlocal due
+            if monotonic() >= due:
+                due = monotonic() + _LINES_S
                 of = f" of {total:,}" if total is not None else ""
                 typer.echo(f"{done:,}{of} {what}", err=True)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -37,11 +40,11 @@ def serve(
 ) -> None:
     """Take callbacks in, answer the API, and do the work that is due. Ends cleanly on SIGTERM and Ctrl-C."""
     settings = _started(log_format, log_level, host=host, port=port)
-    settings.require_receivable()
     from tracker.cli.context import located
     from tracker.web.server import run
 
-    with located(settings):
+    with _refusals_logged(log_format), located(settings):
+        settings.require_receivable()
         run(settings, host=settings.server.host, port=settings.server.port, run_worker=worker)
 
 
@@ -71,7 +74,7 @@ def worker(log_format: LogFormat = "auto", log_level: LogLevel = "info") -> None
             loop.add_signal_handler(sign, working.stop)
         await working.run()
 
-    with opened(settings, create=True) as database:
+    with _refusals_logged(log_format), opened(settings, create=True) as database:
         interpreter.tune()
         asyncio.run(run())
 
@@ -92,10 +95,30 @@ def _started(
     settings = load_settings()
     settings.require_accounts()
     settings = settings.listening(host=host, port=port)
-    json = None if log_format == "auto" else log_format == "json"
-    configure_logs(secrets=settings.secrets(), json=json, level=log_level)
+    configure_logs(secrets=settings.secrets(), json=_is_json(log_format), level=log_level)
     log = structlog.get_logger()
     log.info("process.started", version=__version__, settings=settings.summary())
     for warning in [*settings.lacks(), *settings.warnings()]:
         log.warning("settings.warning", warning=warning)
     return settings
+
+
+@contextmanager
+def _refusals_logged(log_format: str) -> Iterator[None]:
+    """A log of JSON lines stays one: why we end, which people read as a sentence, is an entry there."""
+    import structlog
+
+    from tracker.cli.myself import as_called
+    from tracker.errors import TrackerError
+
+    try:
+        yield
+    except TrackerError as error:
+        if not _is_json(log_format):
+            raise
+        structlog.get_logger().error("process.refused", error=as_called(str(error)))
+        raise typer.Exit(1) from None
+
+
+def _is_json(log_format: str) -> bool:
+    return log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())

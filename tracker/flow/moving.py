@@ -150,6 +150,7 @@ class Mover:
                     self._target.write(lambda c: copying.remove(c, table, gone))  # noqa: B023
                     done.removed += len(gone)
                 last = there[-1]
+                self._progress(self._looked_at)  # no further, but at it
 
     def _copy(self, table: Copied, done: Moved) -> Sum:
         total = Sum()

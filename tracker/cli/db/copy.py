@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from tracker.cli.db import db
+
+_LEFT: Final = (
+    "The copy is not complete, and nobody is dialled from it; the original is as it was. Run this again: what is there "
+    "is compared, and it goes on."
+)
 
 
 @db.command()
@@ -29,6 +34,7 @@ def copy(
     and the copy dials nobody before it is complete.
     """
     from tracker.cli.context import configured, opened
+    from tracker.cli.ending import clearing_away
     from tracker.cli.myself import as_called
     from tracker.cli.progress import counting
     from tracker.cli.rows import told
@@ -55,7 +61,7 @@ def copy(
                 f"{source_path.absolute()} is in use: stop `tracker serve`, `tracker worker` and whatever else has it "
                 "open, or make a first pass beside them with --while-running."
             )
-        with opened(settings) as source:
+        with clearing_away(_LEFT), opened(settings) as source:
             mover = Mover(source, target, while_running=while_running)
             total = None if json else mover.total()
             with counting("rows", visible=not json, total=total) as progress:
