@@ -127,6 +127,20 @@ def test_restoring_brings_the_backup_back_and_keeps_what_was_there(used: Cli) ->
     assert stat.S_IMODE((used.folder / "tracker.db").stat().st_mode) == 0o600
 
 
+def test_a_link_to_the_database_stays_one(used: Cli) -> None:
+    """The data may lie on another disk; restoring must not bring them home without a word."""
+    used("db", "backup", "backup.db")
+    used("call", "+918867130003", "--flow", "24")
+    name, disk = used.folder / "tracker.db", used.folder / "disk"
+    disk.mkdir()
+    name.rename(disk / "real.db")
+    name.symlink_to(disk / "real.db")
+    told = used.json("db", "restore", "backup.db")
+    assert name.readlink() == disk / "real.db"
+    assert Path(told["kept"]).parent == disk
+    assert [call["to"] for call in used.json("calls")["data"]] == [NUMBER]
+
+
 def test_it_says_what_to_do_next(used: Cli) -> None:
     used("db", "backup", "backup.db")
     out = used("db", "restore", "backup.db").stdout

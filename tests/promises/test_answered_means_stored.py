@@ -223,6 +223,32 @@ def test_a_small_file_system_that_is_full(tmp_path: Path) -> None:
     nothing_is_lost(f"sqlite:///{copy / 'tracker.db'}", running)
 
 
+@pytest.mark.parametrize("moved", ["replaced", "removed"])
+def test_a_file_that_is_moved_away(tmp_path: Path, moved: str) -> None:
+    """Somebody moves the database away while it is served, or a copy of it over it, and puts it back a while later."""
+    path, aside = tmp_path / "t.db", tmp_path / "aside.db"
+    with Processes(tmp_path, f"sqlite:///{path}", "http://127.0.0.1:9/") as processes:
+        server = processes.serve()
+        with burst(server) as running:
+            running.more(20)
+            if moved == "replaced":
+                aside.hardlink_to(path)
+                shutil.copy(path, tmp_path / "copy.db")
+                (tmp_path / "copy.db").replace(path)
+            else:
+                path.rename(aside)
+            eventually(lambda: post(server, "refused").status_code == 503, "it should notice")
+            with server.client() as client:
+                ready = client.get("/readyz")
+                assert (ready.status_code, moved in ready.text) == (503, True)
+            assert {post(server, f"refused-{n}").status_code for n in range(20)} == {503}
+            aside.replace(path)
+            running.more(20)
+        assert f"{path} was {moved}" in server.output()
+        assert server.terminate() == 0
+    nothing_is_lost(f"sqlite:///{path}", running)
+
+
 def test_connections_that_the_database_server_ends(
     postgres_server: PostgresServer, postgres_database: str, tmp_path: Path
 ) -> None:

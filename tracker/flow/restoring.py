@@ -6,6 +6,7 @@ marked. Only then does it take the place of the database, in one step.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,8 @@ def restore(
         raise Conflict(f"{source} is no SQLite database; name a file that `tracker db backup` wrote.")
     if path.exists() and source.samefile(path):
         raise Conflict(f"{source} is the database itself; name a backup of it.")
+    # a link goes on leading to the database, wherever that lies
+    path = Path(os.path.realpath(path))
     with replacing.alone_with(path), backup.beside(path) as copy:
         contents = _taken(source, copy)
         after, aftermath = _made_safe(copy, source, clock, progress)

@@ -21,6 +21,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from tracker.errors import ConfigurationError, StorageUnavailable
 from tracker.store import engines
+from tracker.store.moved import OpenFile
 from tracker.store.special import kind_of
 
 T = TypeVar("T")
@@ -94,6 +95,9 @@ class Database:
             if self.is_sqlite
             else engines.postgresql(self.url, looking=True)
         )
+        self._file = OpenFile(self.path) if self.path is not None else None
+        if self._file is not None:
+            engines.on_connecting(self.engine, self._file.exists, self._file.connected)
         self._turn = FairLock()
         #: SQLite's one writer keeps its connection, under its turn: what it has read stays good, for nobody else writes
         self._kept: Connection | None = None
@@ -148,10 +152,12 @@ class Database:
         kept = self._keeping()
         try:
             with kept.begin():
-                return work(kept)
+                done = work(kept)
         except exc.SQLAlchemyError:
             self._give_up_kept()
             raise
+        self._check_file()
+        return done
 
     def _write_soon(self, work: Callable[[Connection], T]) -> T:
         kept = self._keeping()
@@ -166,13 +172,16 @@ class Database:
     def _keeping(self) -> Connection:
         if self._kept is None:
             self._kept = self._writer.connect()
+            if self._file is not None:
+                mode = _driver(self._kept).execute("PRAGMA journal_mode").fetchone()[0]
+                self._file.writes_anew(with_log=mode == "wal")
             _driver(self._kept).execute(f"PRAGMA cache_size=-{_WRITER_CACHE_KIB}")
         return self._kept
 
     def checkpoint(self) -> None:
         """Move what SQLite's log holds into the file, beside whoever writes; otherwise a commit has to, when the log is
         long. Raises StorageUnavailable."""
-        log = Path(f"{self.path}-wal") if self.path is not None else None
+        log = self._file.log if self._file is not None else None
         if log is None or not log.exists() or log.stat().st_size < _WORTH_A_CHECKPOINT:
             return
         with self.translated(), self.engine.connect() as connection:
@@ -192,7 +201,9 @@ class Database:
         with self.translated(), self._turn.held() if self.is_sqlite else self._own_lock:
             for attempt in range(_REPEATS):
                 try:
-                    return work(self._at_once_connection())
+                    done = work(self._at_once_connection())
+                    self._check_file()
+                    return done
                 except (dbapi.IntegrityError, dbapi.DataError) as error:
                     raise self._as_sqlalchemys(error) from error
                 except dbapi.Error as error:
@@ -209,6 +220,17 @@ class Database:
         if self._own is None:
             self._own = self.engine.raw_connection()
         return self._own.driver_connection
+
+    def exists(self) -> bool:
+        """Whether there is something under its name: to read a SQLite database that is not there would make it.
+
+        Raises StorageUnavailable where it was there.
+        """
+        return self._file is None or self._file.exists()
+
+    def _check_file(self) -> None:
+        if self._file is not None:
+            self._file.check()
 
     def _give_up_own(self) -> bool:
         """Whatever is wrong with the connection, the next one has another. Whether it was lost."""

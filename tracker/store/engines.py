@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -95,6 +96,22 @@ def sqlite(url: URL) -> Engine:
             connection.exec_driver_sql(f"BEGIN {how}")
 
     return engine
+
+
+def on_connecting(engine: Engine, before: Callable[[], object], behind: Callable[[], None]) -> None:
+    """Have these called before each connecting, and behind it; where one raises, nobody gets a connection."""
+
+    @event.listens_for(engine, "do_connect")
+    def _look_before(*_: object) -> None:
+        before()
+
+    @event.listens_for(engine, "connect")
+    def _look_behind(connection: Any, _record: object) -> None:
+        try:
+            behind()
+        except BaseException:
+            connection.close()
+            raise
 
 
 def _lay_out(connection: sqlite3.Connection) -> None:

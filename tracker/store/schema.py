@@ -83,8 +83,7 @@ def current(database: Database) -> str | None:
 
     Raises SchemaMismatch where the tables are somebody else's, and StorageUnavailable.
     """
-    path = database.path
-    if path is not None and not path.exists():  # reading it would make it
+    if not database.exists():
         return None
     return database.read(_current)
 
@@ -115,7 +114,7 @@ def check(database: Database) -> list[str]:
 
 
 def _nothing_in(database: Database) -> str:
-    return _EMPTY if database.path is None or database.path.exists() else _MISSING
+    return _EMPTY if database.exists() else _MISSING
 
 
 def head() -> str:
