@@ -360,7 +360,17 @@ def test_a_commit_is_on_disk_whatever_the_server_is_configured_for(
 
 
 def test_a_check_names_the_command_for_an_empty_database(database: Database) -> None:
+    database.write(lambda c: None)  # so that a file is there
     assert schema.check(database) == ["The database is empty; run `tracker db upgrade`"]
+
+
+def test_a_check_of_a_file_that_is_not_there_says_so_and_makes_none(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    database = Database(f"sqlite:///{path}")
+    (told,) = schema.check(database)
+    assert told.startswith("The database does not exist yet; run `tracker db upgrade`")
+    assert not path.exists()
+    database.close()
 
 
 def test_a_check_finds_what_is_missing_and_lets_additions_be(database: Database) -> None:
