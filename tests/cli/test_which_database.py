@@ -76,6 +76,14 @@ def test_that_there_is_no_database_is_not_said_as_if_it_were_empty(cli: Cli) -> 
     assert list(cli.folder.iterdir()) == []
 
 
+def test_a_restore_into_what_nothing_names_is_told_as_well(cli: Cli) -> None:
+    cli("db", "upgrade")
+    cli("db", "backup", "b.db")
+    done = cli("db", "restore", "b.db")
+    assert done.exit_code == 0
+    assert f"this is about {cli.folder / 'tracker.db'}." in done.stderr
+
+
 def test_whoever_reads_is_told_as_well(cli: Cli) -> None:
     cli("db", "upgrade")
     for command in (["calls"], ["status"], ["inbox", "list"]):

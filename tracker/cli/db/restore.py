@@ -25,7 +25,7 @@ def restore(
     Stop everything that uses the database first; it refuses otherwise. The backup is checked and made ready beside the
     database, and takes its place in one step; the database that was there stays beside it under a dated name.
     """
-    from tracker.cli.context import configured, located
+    from tracker.cli.context import configured, located, tell_unnamed
     from tracker.cli.ending import clearing_away
     from tracker.cli.progress import counting
     from tracker.cli.terminal import harmless, print_json
@@ -44,6 +44,7 @@ def restore(
     database.close()
     if path is None:
         raise ConfigurationError("database.url is one of SQLite's own forms (file:…); name the file plainly.")
+    tell_unnamed(settings)
     with (
         clearing_away("The database is either as it was or the whole backup; run it again."),
         located(settings),
