@@ -399,3 +399,19 @@ def test_there_and_back_again(
     assert Counter(len(rows) for rows in contents(back).values())
     there.close()
     back.close()
+
+
+def test_two_who_copy_at_once_are_told_so(
+    house: House, provider: RecordingProvider, postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one wrote what was not there a moment ago. (On SQLite that is no contradiction: the rows are equal.)"""
+    target = Database(postgres_database)
+    live(house, provider)
+    move(house, target, while_running=True)
+    monkeypatch.setattr(copying, "keys", lambda *_: [])
+    move(house, target, while_running=True)
+    with pytest.raises(Conflict, match="another `tracker db copy`"):
+        move(house, target)
+    monkeypatch.undo()
+    assert move(house, target).complete
+    target.close()

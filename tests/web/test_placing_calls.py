@@ -177,6 +177,28 @@ def test_json_that_is_no_object_is_422(serving: Serving, body: bytes) -> None:
     assert is_problem(serving.api("POST", "/calls", body), 422, "body")
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"to": "+918919525224", "flow_id": "24", "to": "+918919525225"}', "to"),
+        (b'{"to": "+918919525224", "flow_id": "24", "variables": {"a": "1", "a": "1"}}', "a"),
+        (b'{"to": "+918919525224", "flow_id": "24", "metadata": {"a": [{"n": 1, "n": 2}]}}', "n"),
+    ],
+)
+def test_a_name_that_stands_twice_is_no_choice_of_ours(
+    serving: Serving, provider: RecordingProvider, body: bytes, field: str
+) -> None:
+    """Of two numbers, nobody knows which one was meant."""
+    assert is_problem(serving.api("POST", "/calls", body), 422, field)
+    assert provider.sent == []
+
+
+@pytest.mark.parametrize("value", [b"9" * 5000, b"[" * 900 + b"]" * 900, b"1e-9999"])
+def test_no_value_of_json_is_too_much(serving: Serving, value: bytes) -> None:
+    body = b'{"to": "+918919525224", "flow_id": "24", "metadata": {"a": %s}}' % value
+    assert serving.api("POST", "/calls", body).status_code < 500
+
+
 def test_a_huge_body_is_413(serving: Serving) -> None:
     assert is_problem(serving.api("POST", "/calls", b" " * ((1 << 20) + 1)), 413)
 

@@ -160,9 +160,12 @@ class Mover:
             wanted = rows if empty else self._missing(table, rows)
             try:
                 written = self._target.write(lambda c: self._write(c, table, wanted, new=empty))  # noqa: B023
-            except Contradicts:
+            except Contradicts as error:
                 if not self._running:
-                    raise
+                    raise Conflict(
+                        f"The rows of {table.name} cannot stand beside what is in the target by now: see that nobody "
+                        "else writes to it, another `tracker db copy` for one, and run this again."
+                    ) from error
                 written = 0
             done.written += written
             done.left += len(wanted) - written

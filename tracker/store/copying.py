@@ -178,7 +178,8 @@ def write(connection: Connection, copied: Copied, rows: Sequence[Row], *, new: b
             _write_to_postgresql(connection, copied.table, rows, new=new)
         else:
             _write_to_sqlite(connection, copied.table, rows)
-    except exc.IntegrityError as error:
+    except (exc.IntegrityError, connection.dialect.loaded_dbapi.IntegrityError) as error:
+        # COPY goes by the driver's own cursor
         raise Contradicts(copied.name) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
@@ -31,6 +32,10 @@ class Unparsable(TrackerError):
     """The body is no JSON; send a JSON object."""
 
 
+class _Repeated(Exception):
+    """A name that stands twice in one object; of its values JSON's readers take one or the other."""
+
+
 async def json_object(request: AppRequest, *, may_be_empty: bool = False) -> dict[str, Any]:
     """The body as a JSON object. Raises Unparsable, InvalidInput, TooLarge."""
     body = await bodies.read(request)
@@ -42,7 +47,22 @@ async def json_object(request: AppRequest, *, may_be_empty: bool = False) -> dic
         raise Unparsable(f"The body is no JSON: {error}.") from None
     if not isinstance(value, dict):
         raise InvalidInput([FieldError(field="body", message="must be a JSON object")])
+    try:
+        # again, by a reader that tells: whoever writes `to` twice must not have the one dialled that he did not mean
+        json.loads(body, object_pairs_hook=_once_each, parse_int=str, parse_float=str)
+    except _Repeated as repeated:
+        raise InvalidInput([FieldError(field=str(repeated), message="stands there twice")]) from None
+    except RecursionError:
+        raise Unparsable("The body is nested too deeply.") from None
     return value
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> None:
+    names: set[str] = set()
+    for name, _ in pairs:
+        if name in names:
+            raise _Repeated(name)
+        names.add(name)
 
 
 def idempotency_key(request: AppRequest) -> str | None:
