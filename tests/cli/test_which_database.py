@@ -53,10 +53,10 @@ def test_the_environment_alone_is_a_configuration(cli: Cli, monkeypatch: pytest.
     assert done.stdout.endswith(f"Database: {cli.folder / 'another.db'}\n")
 
 
-def test_the_password_is_never_shown(cli: Cli, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if database_url.startswith("sqlite"):
-        pytest.skip("SQLite has none")
-    name, _, rest = database_url.partition("://")[2].partition("@")
+def test_the_password_is_never_shown(
+    cli: Cli, postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, _, rest = postgres_database.partition("://")[2].partition("@")
     monkeypatch.setenv("TRACKER_DATABASE__URL", f"postgresql://{name.partition(':')[0]}:a-password@{rest}")
     cli("db", "upgrade")
     for command in CHANGING[:-1]:
