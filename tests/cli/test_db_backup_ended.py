@@ -92,7 +92,7 @@ def test_told_to_end_it_leaves_nothing(folder: Path, begin: Begin, number: signa
     begun = begin()
     begun.tell(number)
     code, told = begun.ends()
-    assert (code, told) == (1, f"Ended by {number.name}. There is no backup.\n")
+    assert (code, told) == (1, f"Ended by {number.name}. Nothing half done is left; run it again.\n")
     assert left(folder) == []
 
 
@@ -101,7 +101,7 @@ def test_ctrl_c_says_how_things_are_as_well(folder: Path, begin: Begin) -> None:
     begun.tell(signal.SIGINT)
     code, told = begun.ends()
     assert code != 0
-    assert told.startswith("Ended by SIGINT. There is no backup.\n")
+    assert told.startswith("Ended by SIGINT. Nothing half done is left; run it again.\n")
     assert left(folder) == []
 
 

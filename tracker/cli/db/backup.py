@@ -52,7 +52,7 @@ def backup(
             database.close()
     if path is None:
         raise ConfigurationError("database.url is one of SQLite's own forms (file:…); name the file plainly.")
-    with clearing_away("There is no backup."):
+    with clearing_away("Nothing half done is left; run it again."):
         found = back_up(path, file, force=force)
     if json:
         document = {
