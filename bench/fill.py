@@ -23,8 +23,8 @@ from psycopg import sql
 from bench.copying import Copier
 from bench.plan import Plan
 from bench.stories import QUEUED, REJECTED, STORIES, TABLES, play, quieten
-from tracker.store import schema
-from tracker.store.database import Database
+from tracker.store.engine.database import Database
+from tracker.store.schema import upgrade
 
 #: calls that are written together
 _CHUNK: Final = 5_000
@@ -45,7 +45,7 @@ def fill(
     """
     database = Database(url)
     try:
-        schema.prepare(database, create=True)
+        upgrade.prepare(database, create=True)
         copiers = {name: Copier(play(name)) for name in STORIES}
         first_open = 0 if open_calls is None else plan.count - open_calls
         numbers = iter(range(plan.count))

@@ -23,12 +23,13 @@ import structlog
 
 from bench.plan import BRIDGE, FLOW, WORDS, PlannedCall, callback_body, provider_uuid
 from tracker.domain.accounts import Account
-from tracker.flow.program import Program, assemble
+from tracker.lifecycle.services import Services, build_services
 from tracker.providers.base import Reply
-from tracker.store import receipts, schema
-from tracker.store import tables as t
-from tracker.store.database import Database
+from tracker.store.engine.database import Database
 from tracker.store.ids import new_id
+from tracker.store.inbox import log
+from tracker.store.schema import tables as t
+from tracker.store.schema import upgrade
 
 ACCOUNT: Final = "thundersms"
 #: the stories beside one for each word of the provider: accepted and nothing heard yet; refused
@@ -105,7 +106,7 @@ def play(name: str) -> Story:
         path = Path(folder) / "story.db"
         database = Database(f"sqlite:///{path}")
         try:
-            schema.prepare(database, create=True)
+            upgrade.prepare(database, create=True)
             perform(database, PLAYED, name)
         finally:
             database.close()
@@ -115,7 +116,7 @@ def play(name: str) -> Story:
 def perform(database: Database, call: PlannedCall, name: str) -> str:
     """Have the program do all of a story for this call in this database; gives the call's id."""
     clock = _Clock(call.at)
-    program = assemble(database, {ACCOUNT: account()}, clock)
+    program = build_services(database, {ACCOUNT: account()}, clock)
     fields = {"to": call.to, "flow_id": FLOW, "campaign": call.campaign, "reference": call.reference}
     placed = program.placer.place(fields)
     claim = program.sender.claim(placed.submission)
@@ -132,17 +133,17 @@ def perform(database: Database, call: PlannedCall, name: str) -> str:
 def receive(database: Database, bodies: Sequence[bytes], at: datetime) -> None:
     """Callbacks with these bodies arrive; nobody has read them yet."""
     new = [
-        receipts.NewCallback(
+        log.NewCallback(
             id=new_id("cb"), account=ACCOUNT, lane=None, received_at=at, method="POST", path=b"/callbacks/thundersms",
             query=b"", headers=_HEADERS + b"content-length: %d\r\n" % len(body), body=body, size=len(body),
             remote="127.0.0.1",
         )
         for body in bodies
     ]  # fmt: skip
-    database.write(lambda c: receipts.insert(c, new))
+    database.write(lambda c: log.insert(c, new))
 
 
-def join(program: Program) -> None:
+def join(program: Services) -> None:
     """All that arrived is read."""
     while program.joiner.join_pending():
         pass

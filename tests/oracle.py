@@ -10,21 +10,22 @@ from typing import Any
 import sqlalchemy as sa
 
 from tracker.domain.accounts import Account
+from tracker.domain.call_reports import CallReport, NotACall, UnreadableCallback
 from tracker.domain.calls import Submission
-from tracker.domain.events import MatchedBy, Source
-from tracker.domain.matching import Join, Receipt, Submitted, match
-from tracker.domain.readings import NotACall, Reading, Unreadable
-from tracker.domain.records import Derived, Evidence, derive
+from tracker.domain.event_derivation import DerivedEvents, Evidence, derive_events
+from tracker.domain.events import EventSource, MatchedBy
+from tracker.domain.matching.match import Join, Receipt, SubmissionFacts, match
 from tracker.domain.timeline import Timeline, fold
 from tracker.providers.base import Incoming, Reply
 from tracker.providers.registry import provider_named
-from tracker.store import inbox, records
-from tracker.store import tables as t
-from tracker.store.database import Connection, Database
+from tracker.store.calls import records
+from tracker.store.engine.database import Connection, Database
+from tracker.store.inbox import states as inbox
+from tracker.store.schema import tables as t
 
 #: of what one callback names, as the joiner weighs it
 _MOST_IDS = 20
-_SAID_BY_THE_PROVIDER = (Source.callback, Source.poll)
+_SAID_BY_THE_PROVIDER = (EventSource.callback, EventSource.poll)
 _CACHED = (
     "status", "outcome", "reason", "settled", "disputed", "answered", "attempts", "duration_s", "started_at",
     "ended_at", "next_attempt_at", "cancel_requested", "recording_url", "dtmf", "charges",
@@ -55,7 +56,7 @@ def _says(c: Connection, accounts: Mapping[str, Account]) -> tuple[Said, Said]:
         have[row.id] = (row.state, row.reason, row.matched_by, row.submission_id, row.repeat_of)
         account = accounts[row.account]
         said = _read(account, row)
-        if isinstance(said, Unreadable):
+        if isinstance(said, UnreadableCallback):
             want[row.id] = ("unreadable", said.reason, None, None, None)
         elif isinstance(said, NotACall):
             want[row.id] = ("ignored", said.reason, None, None, None)
@@ -75,20 +76,20 @@ def _says(c: Connection, accounts: Mapping[str, Account]) -> tuple[Said, Said]:
     polls = _polls(c, accounts, submissions)
     for poll in polls:
         assert poll.asked_for is not None
-        said_of[poll.asked_for].append(_evidence(poll, Source.poll, MatchedBy.submission_id))
+        said_of[poll.asked_for].append(_evidence(poll, EventSource.poll, MatchedBy.submission_id))
     came = {r.id: r for r in receipts}
     for id, verdict in match([*receipts, *polls], [_submitted(s) for s in submissions.values()]).items():
         if id not in came:
             continue
         if isinstance(verdict, Join):
-            said_of[verdict.submission].append(_evidence(came[id], Source.callback, verdict.matched_by))
+            said_of[verdict.submission].append(_evidence(came[id], EventSource.callback, verdict.matched_by))
             want[id] = ("joined", None, verdict.matched_by.value, verdict.submission, None)
         else:
             want[id] = ("ignored" if verdict.ignored else "orphaned", verdict.reason, None, None, None)
 
-    derived: dict[str, list[Derived]] = {id: [] for id in calls}
+    derived: dict[str, list[DerivedEvents]] = {id: [] for id in calls}
     for s in submissions.values():
-        followed = derive(
+        followed = derive_events(
             call=s.call, submission=s.id, attempt=s.number, interval=s.interval, evidence=said_of[s.id]
         )
         derived[s.call].append(followed)
@@ -120,7 +121,7 @@ def _says(c: Connection, accounts: Mapping[str, Account]) -> tuple[Said, Said]:
     return have, want
 
 
-def _read(account: Account, row: Any) -> Reading | NotACall | Unreadable:
+def _read(account: Account, row: Any) -> CallReport | NotACall | UnreadableCallback:
     incoming = Incoming(
         method=row.method,
         path=row.path,
@@ -129,7 +130,7 @@ def _read(account: Account, row: Any) -> Reading | NotACall | Unreadable:
         body=row.body,
     )
     said = provider_named(account.provider).read_callback(account, incoming)
-    if isinstance(said, Reading):
+    if isinstance(said, CallReport):
         return replace(said, ids=said.ids[:_MOST_IDS], references=said.references[:_MOST_IDS])
     return said
 
@@ -157,20 +158,20 @@ def _polls(
     return found
 
 
-def _evidence(r: Receipt, source: Source, matched_by: MatchedBy) -> Evidence:
+def _evidence(r: Receipt, source: EventSource, matched_by: MatchedBy) -> Evidence:
     return Evidence(
         id=r.id, source=source, received_at=r.received_at, reading=r.reading, matched_by=matched_by
     )
 
 
-def _submitted(s: Submission) -> Submitted:
-    return Submitted(
+def _submitted(s: Submission) -> SubmissionFacts:
+    return SubmissionFacts(
         id=s.id, call=s.call, account=s.account, to=s.to, bridge=s.bridge, flow_id=s.flow_id, interval=s.interval,
         lane=s.lane, provider_id=s.submission_id, requested_at=s.requested_at, refused=s.refused,
     )  # fmt: skip
 
 
-def _repeats(d: Derived) -> dict[str, str | None]:
+def _repeats(d: DerivedEvents) -> dict[str, str | None]:
     """Which callback repeats which; where a poll said it first, the first callback stands for it."""
     groups: dict[str, list[str]] = {}
     for id, of in d.repeat_of.items():

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from tests.flow.house import House, SettableClock
+from tests.lifecycle.house import House, SettableClock
 from tests.recording_provider import RecordingProvider, accepted, callstatus
 from tracker.cli import rendering
 from tracker.cli.reading import call_and_timeline, callbacks_of

@@ -15,7 +15,7 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from tracker.store.database import Database
+from tracker.store.engine.database import Database
 
 #: a net under what hangs
 _HANGS_S = 30.0

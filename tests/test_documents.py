@@ -20,17 +20,18 @@ from tracker.cli import app
 from tracker.cli.reference import commands, reference
 from tracker.domain.accounts import Account
 from tracker.domain.calls import CallStatus
-from tracker.domain.events import EventType, MatchedBy, Source
+from tracker.domain.events import EventSource, EventType, MatchedBy
 from tracker.errors import InvalidInput
-from tracker.flow import receiving
-from tracker.flow.requests import read_request
-from tracker.providers.thundersms.words import STATUSES, normalised
+from tracker.lifecycle.placing.validation import validate_call_request
+from tracker.lifecycle.receiving import inbox_writer
+from tracker.providers.thundersms.statuses import STATUSES, normalised
 from tracker.settings import load_settings
 from tracker.settings.sources import all_keys
-from tracker.store.inbox import STATES
-from tracker.web import bodies, callbacks, limits, problems, queueing
+from tracker.store.inbox.states import STATES
 from tracker.web.app import create_app
-from tracker.web.problems import of_tracker
+from tracker.web.callbacks import endpoint
+from tracker.web.http import body, limits, pipelining, problems
+from tracker.web.http.problems import of_tracker
 
 README = ROOT / "README.md"
 DOCUMENTS = [README, *sorted((ROOT / "docs").rglob("*.md"))]
@@ -241,7 +242,7 @@ def test_the_endpoints_described_are_those_that_are_there(tmp_path: Path) -> Non
     ("heading", "words"),
     [
         ("## Statuses", set(CallStatus)),
-        ("## Events and their sources", set(Source)),
+        ("## Events and their sources", set(EventSource)),
         ("## Matching: from sure to unsure", {*MatchedBy, *STATES}),
     ],
 )
@@ -280,7 +281,7 @@ def test_the_error_shown_is_the_one_that_is_answered() -> None:
     )
     wish = {"to": "12", "flow_id": "24", "bridge": "918068280000"}
     with pytest.raises(InvalidInput) as raised:
-        read_request(wish, {"thundersms": Account(name="thundersms")})
+        validate_call_request(wish, {"thundersms": Account(name="thundersms")})
     answer = of_tracker(Request({"type": "http"}), raised.value)
     assert json.loads(bytes(answer.body)) == shown
 
@@ -297,20 +298,20 @@ def test_the_limits_are_those_of_the_code() -> None:
         (limits.HEAD_BYTES // kib, "headers | {} KiB; 100 |", "may have {} KiB together"),
         (limits.HEADERS, "| 32 KiB; {} |", None),
         (limits.HEAD_S, "from their first byte on | {} s |", "have {} seconds for address and headers"),
-        (bodies.MOST_BYTES // mib, "| a body | {} MiB |", "A body may have {} MiB"),
+        (body.MOST_BYTES // mib, "| a body | {} MiB |", "A body may have {} MiB"),
         (limits.BODY_S, "| time for a body | {} s, and", "and {} for a body"),
         (limits.BODIES_BYTES // mib, "of all requests together | {} MiB |", None),
         (limits.HEADS_BYTES // mib, "earlier ones of their connection | {} MiB |", None),
         (limits.HEAD_BYTES // kib, "they are not kept | {} KiB |", None),
         (limits.ANSWER_S, "are not taken | {} s for each 16 KiB", "16 KiB of them in {} seconds"),
         (limits.ANSWER_BYTES // kib, "20 s for each {} KiB of them", "taken**, {} KiB of them in"),
-        (queueing.MOST, "| some {};", "some {} of a connection wait"),
-        (receiving.QUEUE_ROWS, "wait for their commit | {:,}, and", "{:,} callbacks, and"),
-        (receiving.QUEUE_BYTES // mib, "5,000, and {} MiB of them", "and {} MiB of them, may wait"),
+        (pipelining.MOST, "| some {};", "some {} of a connection wait"),
+        (inbox_writer.QUEUE_ROWS, "wait for their commit | {:,}, and", "{:,} callbacks, and"),
+        (inbox_writer.QUEUE_BYTES // mib, "5,000, and {} MiB of them", "and {} MiB of them, may wait"),
         (limits.IDLE_S, "| an idle connection | {} s |", "is closed after {} seconds"),
         (limits.CONNECTIONS, "| connections | {:,}, or", "**{:,} connections**"),
         (problems.RETRY_AFTER_S, None, "`Retry-After: {}`"),
-        (callbacks.STORE_WITHIN_S, None, "within {} seconds"),
+        (endpoint.STORE_WITHIN_S, None, "within {} seconds"),
     ):
         whole = int(figure) if figure == int(figure) else figure
         if in_reference:

@@ -11,24 +11,24 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "tracker"
 
-CORE = {"store", "providers", "redaction", "domain", "errors"}
+CORE = {"store", "providers", "logs", "domain", "errors"}
 EDGES = {"cli", "worker", "web", "simulator"}
 
 #: What each layer may import of the others; itself always.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "interpreter": set(),
+    "clock": set(),
+    "runtime": set(),
     "domain": {"errors"},
-    "redaction": {"errors"},
+    "logs": {"domain", "errors"},
     "store": {"domain", "errors"},
-    "providers": {"redaction", "domain", "errors"},
-    "flow": {"interpreter"} | CORE,
-    "logs": {"redaction", "domain", "errors"},
-    "settings": {"redaction", "domain", "errors"},
-    "simulator": {"logs", "flow"} | CORE,
-    "worker": {"settings", "logs", "flow"} | CORE,
-    "web": {"interpreter", "worker", "settings", "logs", "flow"} | CORE,
-    "cli": EDGES | {"interpreter", "settings", "logs", "flow"} | CORE,
+    "providers": {"logs", "domain", "errors"},
+    "lifecycle": {"clock", "runtime"} | CORE,
+    "settings": {"logs", "domain", "errors"},
+    "simulator": set(),
+    "worker": {"clock", "lifecycle"} | CORE,
+    "web": {"clock", "runtime", "worker", "settings", "lifecycle"} | CORE,
+    "cli": EDGES | {"clock", "runtime", "settings", "lifecycle"} | CORE,
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -92,7 +92,7 @@ def violations(module: str, source: str, *, is_package: bool = False) -> list[st
         elif top in ONLY_IN and layer not in ONLY_IN[top]:
             found.append(f"{module} imports {name}, which belongs to {', '.join(sorted(ONLY_IN[top]))}")
         elif layer in {"domain", "errors"}:
-            phone_numbers = top == "phonenumbers" and module == "tracker.domain.numbers"
+            phone_numbers = top == "phonenumbers" and module == "tracker.domain.phone_numbers"
             if top in NOT_IN_DOMAIN or (top not in sys.stdlib_module_names and not phone_numbers):
                 found.append(f"{module} imports {name}, but the domain is pure and knows no libraries")
     if layer == "domain":
@@ -136,16 +136,16 @@ def test_every_module_belongs_to_a_layer() -> None:
         ("tracker.domain.calls", "from tracker.store import inbox"),
         ("tracker.domain.calls", "from tracker import store"),
         ("tracker.domain.calls", "from ..store import inbox"),
-        ("tracker.domain.calls", "from .. import flow"),
+        ("tracker.domain.calls", "from .. import lifecycle"),
         ("tracker.domain.calls", "import phonenumbers"),
         ("tracker.domain.calls", "import time"),
         ("tracker.domain.calls", "from datetime import UTC, datetime\nt = datetime.now(UTC)"),
-        ("tracker.store.inbox", "import tracker.providers.base"),
+        ("tracker.store.inbox.states", "import tracker.providers.base"),
         ("tracker.providers.base", "def f():\n    from tracker.store import inbox"),
-        ("tracker.providers.base", "if TYPE_CHECKING:\n    from tracker.flow import sending"),
-        ("tracker.flow.sending", "from tracker.settings import Settings"),
-        ("tracker.flow.sending", "import sqlalchemy.orm"),
-        ("tracker.flow.sending", "from starlette.requests import Request"),
+        ("tracker.providers.base", "if TYPE_CHECKING:\n    from tracker.lifecycle.sending import send"),
+        ("tracker.lifecycle.sending.send", "from tracker.settings import Settings"),
+        ("tracker.lifecycle.sending.send", "import sqlalchemy.orm"),
+        ("tracker.lifecycle.sending.send", "from starlette.requests import Request"),
         ("tracker.simulator", "from tracker.settings import Settings"),
         ("tracker.errors", "from tracker.domain import calls"),
     ],
@@ -157,11 +157,14 @@ def test_a_forbidden_import_is_noticed(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("tracker.domain.numbers", "import phonenumbers"),
+        ("tracker.domain.phone_numbers", "import phonenumbers"),
         ("tracker.domain.calls", "from tracker.errors import InvalidInput\nfrom . import events"),
-        ("tracker.flow.sending", "from tracker.store import records\nfrom tracker import __version__"),
+        (
+            "tracker.lifecycle.sending.send",
+            "from tracker.store import records\nfrom tracker import __version__",
+        ),
         ("tracker.cli.serving", "def serve():\n    from tracker.web import app"),
-        ("tracker.store.inbox", "import sqlmodel"),
+        ("tracker.store.inbox.states", "import sqlmodel"),
     ],
 )
 def test_a_downward_import_is_allowed(module: str, source: str) -> None:

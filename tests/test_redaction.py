@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.redaction import Redactor, mask_number, mask_url_password, redact_text
+from tracker.logs.redaction import Redactor, mask_number, mask_url_password, redact_text
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from tests.flow.house import House
+from tests.lifecycle.house import House
 from tracker import worker as working
-from tracker.flow.program import assemble
-from tracker.store import jobs
-from tracker.store import tables as t
+from tracker.lifecycle.services import build_services
+from tracker.store.queue import jobs
+from tracker.store.schema import tables as t
 from tracker.worker import Worker
 
 LEASE = timedelta(seconds=15)
@@ -29,13 +29,13 @@ def house(database_url: str) -> Iterator[House]:
 
 
 def plan(house: House, subject: str = "sub_1") -> None:
-    house.database.write(lambda c: jobs.plan(c, jobs.ASK, subject, "thundersms", house.clock()))
+    house.database.write(lambda c: jobs.plan(c, jobs.POLL, subject, "thundersms", house.clock()))
 
 
 def claim(house: House, owner: str) -> list[jobs.Job]:
     return house.database.write(
         lambda c: jobs.claim(
-            c, jobs.ASK, ["thundersms"], owner=owner, now=house.clock(), lease=LEASE, limit=10
+            c, jobs.POLL, ["thundersms"], owner=owner, now=house.clock(), lease=LEASE, limit=10
         )
     )
 
@@ -73,7 +73,7 @@ def test_many_who_claim_at_once_never_claim_the_same(house: House) -> None:
     """Each as much as it asked for at most, and in the end everything is somebody's."""
     subjects = {f"sub_{n:03}" for n in range(120)}
     house.database.write(
-        lambda c: jobs.plan_all(c, jobs.ASK, subjects, "thundersms", house.clock() - timedelta(seconds=1))
+        lambda c: jobs.plan_all(c, jobs.POLL, subjects, "thundersms", house.clock() - timedelta(seconds=1))
     )
     start = threading.Barrier(6)
 
@@ -93,7 +93,7 @@ def test_many_who_claim_at_once_never_claim_the_same(house: House) -> None:
 @asynccontextmanager
 async def running(house: House) -> AsyncIterator[Worker]:
     """A worker of a process of its own, as far as the database can tell."""
-    worker = Worker(assemble(house.database, house.program.accounts, house.clock))
+    worker = Worker(build_services(house.database, house.program.accounts, house.clock))
     task = asyncio.create_task(worker.run())
     yield worker
     worker.stop()

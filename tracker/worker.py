@@ -16,11 +16,11 @@ from typing import Any, Final
 import structlog
 
 from tracker.errors import StorageUnavailable
-from tracker.flow.courtesy import LOOK_S, Courtesy, LettingIn
-from tracker.flow.joining import HOLDING_ALONE_S, HOLDING_S
-from tracker.flow.program import Program
-from tracker.store import jobs, workers
-from tracker.store.database import Connection
+from tracker.lifecycle.joining.joiner import HOLDING_ALONE_S, HOLDING_S
+from tracker.lifecycle.joining.throttle import LOOK_S, Courtesy, LettingIn
+from tracker.lifecycle.services import Services
+from tracker.store.engine.database import Connection
+from tracker.store.queue import heartbeats, jobs
 
 log = structlog.get_logger()
 
@@ -43,7 +43,7 @@ _ASKS_AT_ONCE: Final = 5
 class Worker:
     """Runs one program's due steps; `run` returns after `stop`, with everything that was under way recorded."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Services) -> None:
         self._program = program
         self._stopping = asyncio.Event()
         self._inbox = asyncio.Event()
@@ -95,7 +95,7 @@ class Worker:
             beating.cancel()
         await asyncio.to_thread(self._program.joiner.close)
         try:
-            await asyncio.to_thread(database.write, lambda c: workers.goodbye(c, self.id))
+            await asyncio.to_thread(database.write, lambda c: heartbeats.deregister(c, self.id))
         except StorageUnavailable as error:
             log.warning("worker.no_goodbye", error=str(error))
         log.info("worker.stopped", worker=self.id)
@@ -169,7 +169,7 @@ class Worker:
         held, now = list(self._held.values()), self._program.clock()
 
         def work(c: Connection) -> None:
-            workers.heartbeat(c, self.id, now)
+            heartbeats.heartbeat(c, self.id, now)
             jobs.renew(c, held, now + _JOB_LEASE)
 
         self._program.database.write(work)
@@ -185,9 +185,9 @@ class Worker:
         """Begin what is due and there is room for; gives the pause until more is due."""
         room = {
             jobs.RESEND: 20,
-            jobs.LOOK: 20,
+            jobs.MATCH_EARLY: 20,
             jobs.SEND: min(20, _SENDS_AT_ONCE - len(self._under_way)),
-            jobs.ASK: _ASKS_AT_ONCE - len(self._asks),
+            jobs.POLL: _ASKS_AT_ONCE - len(self._asks),
         }
         possible = [kind for kind, most in room.items() if most > 0]
         wait_s = await self._until_due(possible)
@@ -196,7 +196,7 @@ class Worker:
                 match kind:
                     case jobs.RESEND:
                         await self._do(job, self._program.sender.resend)
-                    case jobs.LOOK:
+                    case jobs.MATCH_EARLY:
                         await self._do(job, self._program.joiner.look_for_early)
                     case jobs.SEND:
                         self._begin(self._under_way, self._program.sender.submit(job.subject), job)

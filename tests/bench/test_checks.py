@@ -17,8 +17,8 @@ from bench.phases import _waits
 from bench.plan import Plan
 from bench.profiling import summed
 from bench.report import crowded, medians, verdicts
-from tracker.flow.program import assemble
-from tracker.store.database import Database
+from tracker.lifecycle.services import build_services
+from tracker.store.engine.database import Database
 
 PLAN = Plan(12, until=datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC))
 IDS = [PLAN.call(n).provider_id for n in range(PLAN.count)]
@@ -85,7 +85,7 @@ def receive(database: Database, numbers: Sequence[int]) -> None:
 
 
 def read(database: Database) -> None:
-    stories.join(assemble(database, {stories.ACCOUNT: stories.account()}))
+    stories.join(build_services(database, {stories.ACCOUNT: stories.account()}))
 
 
 def found(database_url: str, answered: Sequence[str]) -> list[str]:

@@ -15,9 +15,11 @@ from bench.fill import fill, story_of
 from bench.plan import Plan
 from bench.stories import ACCOUNT, STORIES, TABLES, account, join, perform, receive
 from tracker.domain.timeline import fold
-from tracker.flow.program import assemble
-from tracker.store import inbox, records, schema
-from tracker.store.database import Connection, Database
+from tracker.lifecycle.services import build_services
+from tracker.store.calls import records
+from tracker.store.engine.database import Connection, Database
+from tracker.store.inbox import states
+from tracker.store.schema import upgrade
 
 ID = re.compile(r"\b(call|sub|ev|cb|send|ask)_[0-9a-z]{26}\b")
 UNTIL = datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC)
@@ -38,7 +40,7 @@ def filled(database_url: str) -> Iterator[Database]:
 def performed(tmp_path: Path) -> Iterator[Database]:
     """The same calls by the program itself, one after the other."""
     database = Database(f"sqlite:///{tmp_path / 'performed.db'}")
-    schema.prepare(database, create=True)
+    upgrade.prepare(database, create=True)
     for n in range(PLAN.count):
         perform(database, PLAN.call(n), story_of(PLAN, n, PLAN.count - OPEN))
     yield database
@@ -105,8 +107,8 @@ def test_the_planned_callbacks_join_what_was_filled(filled: Database) -> None:
         [PLAN.callback(n) for n in PLAN.order("shuffled") if n >= PLAN.count - OPEN],
         datetime.now(UTC),
     )
-    join(assemble(filled, {ACCOUNT: account()}))
-    standings = filled.read(lambda c: inbox.standings(c, _latest(c)))
+    join(build_services(filled, {ACCOUNT: account()}))
+    standings = filled.read(lambda c: states.match_states(c, _latest(c)))
     assert {(s.state, s.matched_by) for s in standings.values()} == {("joined", "submission-id")}
     assert len({s.call for s in standings.values()}) == OPEN
 

@@ -13,7 +13,7 @@ from bench import servers
 from bench.fill import fill
 from bench.plan import Plan
 from bench.reading import OPEN, SPAN, Case, Reader, cases, together, verdict
-from tracker.store.queries import CallFilter
+from tracker.store.read.calls import CallFilter
 
 PLAN = Plan(OPEN + 50, span=SPAN)
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from tests import oracle
 from tests.chaos.callers import Callers
 from tests.chaos.provider import Exchange, Postman
-from tests.flow.house import House
+from tests.lifecycle.house import House
 from tests.recording_provider import RecordingProvider
 from tracker.worker import Worker
 

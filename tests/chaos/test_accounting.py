@@ -15,7 +15,7 @@ from tests.chaos.accounting import reckon
 from tests.chaos.callers import Callers
 from tests.chaos.provider import Exchange, Letter, Postman, chaotic
 from tests.chaos.run import ACCOUNT
-from tests.flow.house import House
+from tests.lifecycle.house import House
 from tests.recording_provider import RecordingProvider
 
 SEED = 7

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.cli.conftest import Cli
-from tracker.store import schema
+from tracker.store.schema import upgrade
 
 
 @pytest.fixture
@@ -17,8 +17,8 @@ def configured(cli: Cli, database_url: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_upgrade_makes_the_schema_once(configured: Cli) -> None:
-    assert configured.json("db", "upgrade") == {"before": None, "after": schema.head()}
-    assert configured.json("db", "upgrade") == {"before": schema.head(), "after": schema.head()}
+    assert configured.json("db", "upgrade") == {"before": None, "after": upgrade.head()}
+    assert configured.json("db", "upgrade") == {"before": upgrade.head(), "after": upgrade.head()}
     assert "nothing was to be done" in configured("db", "upgrade").stdout
 
 

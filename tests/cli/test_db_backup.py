@@ -17,8 +17,10 @@ from alembic import command
 from tests.cli.conftest import NUMBER, Cli
 from tests.processes import Processes, eventually
 from tests.recording_provider import RecordingProvider
-from tracker.store import alone, replacing, schema, workers
-from tracker.store.database import Database
+from tracker.store.engine.database import Database
+from tracker.store.maintenance import file_swap
+from tracker.store.queue import heartbeats
+from tracker.store.schema import migration_lock, upgrade
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def test_a_backup_is_one_whole_file_for_its_owner_alone(used: Cli) -> None:
     file = used.folder / "backup.db"
     assert told["file"] == str(file)
     assert told["bytes"] == file.stat().st_size
-    assert told["schema"] == schema.head()
+    assert told["schema"] == upgrade.head()
     assert told["rows"]["calls"] == 1
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert names(used.folder) == {"tracker.db", "backup.db"}
@@ -94,8 +96,8 @@ def test_without_a_database_there_is_nothing_to_copy(cli: Cli) -> None:
 
 def test_a_database_that_is_to_be_upgraded_can_be_copied_before(cli: Cli) -> None:
     old = Database(f"sqlite:///{cli.folder / 'tracker.db'}")
-    with schema._alembic, alone._alone(old) as connection:
-        command.upgrade(schema.alembic_config(connection), "0001")
+    with upgrade._alembic, migration_lock._alone(old) as connection:
+        command.upgrade(upgrade.alembic_config(connection), "0001")
     old.close()
     assert cli.json("db", "backup", "before.db")["schema"] == "0001"
 
@@ -181,9 +183,9 @@ def test_a_database_that_was_never_restored_is_asked_about_at_a_terminal(
 def test_a_worker_that_was_heard_of_lately_is_warned_of(used: Cli) -> None:
     database = Database(f"sqlite:///{used.folder / 'tracker.db'}")
     try:
-        database.write(lambda c: workers.heartbeat(c, "vm-abc", datetime.now(UTC)))
+        database.write(lambda c: heartbeats.heartbeat(c, "vm-abc", datetime.now(UTC)))
         for option in ([], ["--json"]):
-            database.write(lambda c: workers.heartbeat(c, "vm-abc", datetime.now(UTC)))
+            database.write(lambda c: heartbeats.heartbeat(c, "vm-abc", datetime.now(UTC)))
             done = used("db", "after-restore", *option)
             assert done.exit_code == 0
             assert "A worker was heard of" in done.stderr
@@ -242,13 +244,13 @@ def test_who_opens_the_database_while_it_is_replaced_does_not_work_on_what_was_t
     new = used.folder / "new.db"
     used("db", "backup", "new.db")
     environ = os.environ | {"TRACKER_CONFIG": str(used.folder / "tracker.toml")}
-    with replacing.alone_with(path):
+    with file_swap.alone_with(path):
         opening = subprocess.Popen(
             [sys.executable, "-m", "tracker", "calls"],
             cwd=used.folder, env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         eventually(lambda: has_open(opening.pid, path), "it should open the database")
-        kept = replacing.replace(path, new, datetime.now(UTC))
+        kept = file_swap.replace(path, new, datetime.now(UTC))
     out, err = opening.communicate(timeout=60)
     assert (opening.returncode, out) == (1, "")
     assert "replaced" in err
@@ -318,10 +320,10 @@ def test_a_newer_backup_that_this_version_can_work_with_stays_newer(used: Cli) -
 
 def test_an_older_backup_is_brought_up_to_date(used: Cli) -> None:
     old = Database(f"sqlite:///{used.folder / 'old.db'}")
-    with schema._alembic, alone._alone(old) as connection:
-        command.upgrade(schema.alembic_config(connection), "0001")
+    with upgrade._alembic, migration_lock._alone(old) as connection:
+        command.upgrade(upgrade.alembic_config(connection), "0001")
     old.close()
     told = used.json("db", "restore", "old.db")
-    assert told["schema"] == schema.head()
+    assert told["schema"] == upgrade.head()
     assert used.json("calls")["data"] == []
     assert used("db", "check").exit_code == 0

@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 
 from tests.processes import Processes, eventually
-from tracker.store import schema
-from tracker.store.database import Database
+from tracker.store.engine.database import Database
+from tracker.store.schema import upgrade
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """With a database that takes a moment to copy, and a folder for backups of it."""
     database = Database(f"sqlite:///{tmp_path / 'tracker.db'}")
-    schema.prepare(database, create=True)
+    upgrade.prepare(database, create=True)
     database.close()
     with closing(sqlite3.connect(tmp_path / "tracker.db", isolation_level=None)) as filled:
         filled.execute("CREATE TABLE much AS SELECT zeroblob(64 * 1024 * 1024) AS of_it")

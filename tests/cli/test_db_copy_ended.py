@@ -10,8 +10,8 @@ import pytest
 from tests.cli.conftest import NUMBER, Cli
 from tests.recording_provider import RecordingProvider
 from tracker.cli import progress
-from tracker.flow.moving import Moved, Mover
-from tracker.store.copying import Copied, Sum
+from tracker.lifecycle.maintenance.copy_database import CopyReport, DatabaseCopier
+from tracker.store.maintenance.copy_rows import Copied, Sum
 
 
 @pytest.fixture
@@ -31,12 +31,12 @@ def test_told_to_end_it_says_that_it_can_be_run_again(
     cli.configure(provider.base_url)
     assert cli("call", NUMBER, "--flow", "24").exit_code == 0
 
-    def ended(self: Mover, table: Copied, done: Moved) -> Sum:
+    def ended(self: DatabaseCopier, table: Copied, done: CopyReport) -> Sum:
         signal.raise_signal(number)
         raise AssertionError("it went on")
 
     with monkeypatch.context() as slow:
-        slow.setattr(Mover, "_copy", ended)
+        slow.setattr(DatabaseCopier, "_copy", ended)
         told = cli("db", "copy", "--to", "sqlite:///copy.db")
     assert told.exit_code != 0
     assert told.stderr.startswith(

@@ -14,7 +14,7 @@ import pytest
 from tests.cli.conftest import NUMBER, Cli, simulated
 from tests.recording_provider import RecordingProvider
 from tracker.settings import load_settings
-from tracker.store.database import Database
+from tracker.store.engine.database import Database
 
 
 def test_what_it_writes_loads_and_dials_nobody_but_its_owner(cli: Cli) -> None:

@@ -14,24 +14,24 @@ import pytest
 from tests.cli.conftest import NUMBER, Cli
 from tests.recording_provider import RecordingProvider, accepted
 from tracker.cli.context import assembled, configured, opened
-from tracker.store import inbox, receipts
 from tracker.store.ids import new_id
+from tracker.store.inbox import log, states
 
 ID = "70fa87e0-9df9-4327-bc80-a561c48703d8:1"
 
 
-def receive(body: bytes, *, state: str = inbox.PENDING, times: int = 1) -> list[str]:
+def receive(body: bytes, *, state: str = states.PENDING, times: int = 1) -> list[str]:
     """Callbacks arrive, and are joined unless they are in quarantine; their ids."""
     with assembled() as program:
         news = [
-            receipts.NewCallback(
+            log.NewCallback(
                 id=new_id("cb"), account="thundersms", lane=None, received_at=datetime.now(UTC), method="POST",
                 path=b"/callbacks/thundersms", query=b"a=\x1b[31m", headers=b"X-Odd: \x9b\x00\r\n", body=body,
                 size=len(body), remote="127.0.0.1", state=state,
             )
             for _ in range(times)
         ]  # fmt: skip
-        program.database.write(lambda c: receipts.insert(c, news))
+        program.database.write(lambda c: log.insert(c, news))
         while program.joiner.join_pending():
             pass
     return [n.id for n in news]

@@ -18,8 +18,8 @@ from sqlalchemy.exc import ProgrammingError
 
 from tests.cli.conftest import NUMBER, Cli
 from tests.recording_provider import RecordingProvider
-from tracker.store import rights
-from tracker.store.database import Database
+from tracker.store.engine import file_rights
+from tracker.store.engine.database import Database
 
 _PR_CAPBSET_DROP = 24
 #: what lets root write what modes forbid (CAP_DAC_OVERRIDE), and read it (CAP_DAC_READ_SEARCH)
@@ -100,10 +100,10 @@ def test_a_file_on_which_somebody_works_is_no_obstacle_and_is_not_waited_for(use
     database = Database(f"sqlite:///{file}")
     with closing(database), closing(sqlite3.connect(file, isolation_level=None)) as busy:
         before = file.read_bytes()
-        assert rights.obstacles(database) == []
+        assert file_rights.obstacles(database) == []
         assert file.read_bytes() == before
         busy.execute("BEGIN IMMEDIATE")
-        assert rights.obstacles(database) == []
+        assert file_rights.obstacles(database) == []
         assert used.json("db", "check")["ok"] is True
 
 
@@ -134,7 +134,7 @@ def test_a_role_that_may_not_write_is_noticed(
     owner, role, url = reader
     monkeypatch.setenv("TRACKER_DATABASE__URL", postgres_database)
     cli("db", "upgrade")
-    assert rights.obstacles(owner) == []
+    assert file_rights.obstacles(owner) == []
     monkeypatch.setenv("TRACKER_DATABASE__URL", url)
     for granted in (
         f"GRANT USAGE ON SCHEMA public TO {role}",

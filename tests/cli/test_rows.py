@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracker.cli.rows import told
-from tracker.store import copying
+from tracker.store.maintenance import copy_rows
 
 
 def test_there_is_one_and_there_are_several() -> None:
@@ -15,7 +15,7 @@ def test_there_is_one_and_there_are_several() -> None:
 
 
 def test_no_name_of_a_table_is_left_that_is_no_word() -> None:
-    several = told({table.name: 2 for table in copying.everything()})
+    several = told({table.name: 2 for table in copy_rows.everything()})
     assert "_" not in several
     assert "pace," not in several
     assert told({"settings": 2}) == "2 notes of the database's own"

@@ -14,8 +14,9 @@ from tests.documents import statusz_shown
 from tests.recording_provider import RecordingProvider, error
 from tracker.cli.context import configured, opened
 from tracker.cli.standing import Facts, notes, problems
-from tracker.store import counts, inbox, receipts, workers
 from tracker.store.ids import new_id
+from tracker.store.inbox import log, states
+from tracker.store.queue import counters, heartbeats
 
 NOW = datetime(2026, 11, 23, 13, 30, tzinfo=UTC)
 
@@ -180,18 +181,18 @@ def test_it_sees_the_worker_and_what_is_not_believed(cli: Cli, provider: Recordi
     cli.configure(provider.base_url)
     now = datetime.now(UTC)
     with opened(configured(), create=True) as database:
-        database.write(lambda c: workers.heartbeat(c, "a-worker", now))
+        database.write(lambda c: heartbeats.heartbeat(c, "a-worker", now))
     assert cli.json("status")["ok"] is True
     assert cli("status").stdout.startswith("All is well.")
     cli("call", NUMBER, "--flow", "24")
     assert cli.json("status")["ok"] is True
     now = datetime.now(UTC)
     with opened(configured()) as database:
-        stranger = receipts.NewCallback(
+        stranger = log.NewCallback(
             id=new_id("cb"), account="thundersms", lane=None, received_at=now, method="POST", path=b"/", query=b"",
-            headers=b"", body=b"", size=0, remote=None, state=inbox.QUARANTINED,
+            headers=b"", body=b"", size=0, remote=None, state=states.QUARANTINED,
         )  # fmt: skip
-        database.write(lambda c: receipts.insert(c, [stranger]))
+        database.write(lambda c: log.insert(c, [stranger]))
     [problem] = cli.json("status", code=1)["problems"]
     assert "secret" in problem
     assert cli.json("inbox", "ignore", stranger.id)["state"] == "ignored"
@@ -205,9 +206,9 @@ def test_a_note_is_not_taken_for_a_problem_and_what_was_only_counted_for_what_is
     cli.configure(provider.base_url)
     now = datetime.now(UTC)
     with opened(configured(), create=True) as database:
-        database.write(lambda c: workers.heartbeat(c, "a-worker", now))
+        database.write(lambda c: heartbeats.heartbeat(c, "a-worker", now))
         database.write(
-            lambda c: counts.count(c, {("quarantined", "thundersms"): 1, ("too-large", ""): 2}, now)
+            lambda c: counters.add_counts(c, {("quarantined", "thundersms"): 1, ("too-large", ""): 2}, now)
         )
     cli("pause", "--campaign", "spring")
     told = cli("status")

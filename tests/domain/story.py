@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import CallStatus, Reason
-from tracker.domain.events import AtSource, Event, EventType, MatchedBy, Source, iso
-from tracker.domain.readings import Reading
-from tracker.domain.records import Derived, Evidence, derive
+from tracker.domain.event_derivation import DerivedEvents, Evidence, derive_events
+from tracker.domain.events import AtSource, Event, EventSource, EventType, MatchedBy, iso
 from tracker.domain.timeline import Timeline, fold
 
 T0 = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
@@ -36,10 +36,12 @@ def at(seconds: float) -> datetime:
     return T0 + timedelta(seconds=seconds)
 
 
-def reading(word: str | None, start: float | None = None, end: float | None = None, **fields: Any) -> Reading:
+def reading(
+    word: str | None, start: float | None = None, end: float | None = None, **fields: Any
+) -> CallReport:
     """What an adapter reads from a callback with this word and these times."""
     status, reason = WORDS[word] if word else (None, None)
-    return Reading(
+    return CallReport(
         word=word,
         status=status,
         reason=reason,
@@ -58,7 +60,7 @@ def callback(
     *,
     came: float,
     id: str = "",
-    source: Source = Source.callback,
+    source: EventSource = EventSource.callback,
     **fields: Any,
 ) -> Evidence:
     """A joined callback; `came`: seconds after the call was placed. Its id rises with its receipt."""
@@ -74,7 +76,7 @@ def callback(
 def poll(
     word: str | None, start: float | None = None, end: float | None = None, *, came: float, **fields: Any
 ) -> Evidence:
-    return callback(word, start, end, came=came, id=f"ask_{came:012.3f}/0", source=Source.poll, **fields)
+    return callback(word, start, end, came=came, id=f"ask_{came:012.3f}/0", source=EventSource.poll, **fields)
 
 
 def ours(
@@ -82,7 +84,7 @@ def ours(
     when: float,
     *,
     submission: int = 1,
-    source: Source = Source.sender,
+    source: EventSource = EventSource.sender,
     reason: Reason | None = None,
     key: str = "",
     **detail: Any,
@@ -96,7 +98,7 @@ def submitting(when: float, number: int = 1, *, submission: int = 1) -> Event:
     detail = {"try": number}
     status = CallStatus.submitting
     return _event(
-        f"submitting/{number}", when, submission, Source.sender, EventType.status, None, status, detail
+        f"submitting/{number}", when, submission, EventSource.sender, EventType.status, None, status, detail
     )
 
 
@@ -106,7 +108,7 @@ def decided(
     *,
     submission: int = 1,
     until: float | None = None,
-    source: Source = Source.sender,
+    source: EventSource = EventSource.sender,
 ) -> Event:
     detail = {"decision": decision} | ({} if until is None else {"until": iso(at(until))})
     return _event(f"{decision}/{when}", when, submission, source, EventType.decision, None, None, detail)
@@ -116,14 +118,16 @@ def never_left(when: float, number: int, *, until: float) -> Event:
     """The owner's finding that try `number` never left."""
     detail = {"try": number, "until": iso(at(until))}
     reason = Reason.provider_unreachable
-    return _event(f"never-left/{number}", when, 1, Source.sender, EventType.warning, reason, None, detail)
+    return _event(
+        f"never-left/{number}", when, 1, EventSource.sender, EventType.warning, reason, None, detail
+    )
 
 
 def _event(
     key: str,
     when: float,
     submission: int,
-    source: Source,
+    source: EventSource,
     type: EventType,
     reason: Reason | None,
     status: CallStatus | None,
@@ -153,8 +157,8 @@ def accepted(submission: int = 1, when: float = 0) -> list[Event]:
     ]
 
 
-def derived(evidence: Iterable[Evidence], *, submission: int = 1, interval: int = 0) -> Derived:
-    return derive(
+def derived(evidence: Iterable[Evidence], *, submission: int = 1, interval: int = 0) -> DerivedEvents:
+    return derive_events(
         call="call_1",
         submission=f"sub_{submission}",
         attempt=submission,

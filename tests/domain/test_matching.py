@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 
 from tests.domain.story import HOUR, INDIA, MINUTE, at, reading
+from tracker.domain.call_reports import CallReport
 from tracker.domain.events import MatchedBy
-from tracker.domain.matching import (
+from tracker.domain.matching.match import (
     Join,
     Receipt,
-    Submitted,
+    SubmissionFacts,
     Unjoined,
     Verdict,
     base_key,
+    duplicate_key,
     id_key,
     match,
-    twin_key,
 )
-from tracker.domain.readings import Reading
 
 NUMBER, BRIDGE = "+918867130003", "918068280001"
 UUID = "70fa87e0-9df9-4327-bc80-a561c48703d8"
@@ -31,26 +31,28 @@ DAY = 24 * HOUR
 
 def submitted(
     n: int = 1, *, requested: float | None = 0, provider_id: str | None = None, **fields: Any
-) -> Submitted:
+) -> SubmissionFacts:
     usual: dict[str, Any] = {
         "account": "a", "to": NUMBER, "bridge": BRIDGE, "flow_id": "24", "interval": 0, "lane": None,
     }  # fmt: skip
     requested_at = None if requested is None else at(requested)
-    return Submitted(id=f"sub_{n}", provider_id=provider_id, requested_at=requested_at, **{**usual, **fields})
+    return SubmissionFacts(
+        id=f"sub_{n}", provider_id=provider_id, requested_at=requested_at, **{**usual, **fields}
+    )
 
 
 def said(
     word: str | None = "BUSY", start: float | None = None, end: float | None = None, **fields: Any
-) -> Reading:
+) -> CallReport:
     return reading(word, start, end, **{"to": NUMBER, "bridge": BRIDGE, "flow_id": "24", **fields})
 
 
-def receipt(came: float, what: Reading | None = None, *, id: str = "", **fields: Any) -> Receipt:
+def receipt(came: float, what: CallReport | None = None, *, id: str = "", **fields: Any) -> Receipt:
     received = {"account": "a", "lane": None, **fields}
     return Receipt(id=id or f"cb_{came:012.3f}", received_at=at(came), reading=what or said(), **received)
 
 
-def verdict(r: Receipt, submissions: Iterable[Submitted], *others: Receipt) -> Verdict:
+def verdict(r: Receipt, submissions: Iterable[SubmissionFacts], *others: Receipt) -> Verdict:
     """The verdict on r; the same in whatever order the evidence is given."""
     submissions = list(submissions)
     found = [
@@ -170,7 +172,7 @@ def test_what_equals_a_joined_callback_follows_it() -> None:
         replace(RECORD, ended_at=at(10)),
     ],
 )
-def test_twins_are_equal_in_id_mid_number_word_start_and_end(other: Reading) -> None:
+def test_twins_are_equal_in_id_mid_number_word_start_and_end(other: CallReport) -> None:
     ss = [submitted(), submitted(2, requested=600)]
     found = verdict(receipt(700, other), ss, receipt(10, RECORD))
     assert isinstance(found, Unjoined)
@@ -187,11 +189,11 @@ def test_twins_may_differ_in_everything_else() -> None:
 
 def test_what_has_neither_start_nor_id_has_no_twin() -> None:
     timeless = said("BUSY", None, 9)
-    assert twin_key(timeless) is None
+    assert duplicate_key(timeless) is None
     again = verdict(receipt(700, timeless), [submitted(), submitted(2, requested=600)], receipt(10, timeless))
     assert again == orphan("ambiguous", 1, 2)
-    assert twin_key(replace(timeless, ids=("x",))) is not None
-    assert twin_key(said("BUSY", 5)) is not None
+    assert duplicate_key(replace(timeless, ids=("x",))) is not None
+    assert duplicate_key(said("BUSY", 5)) is not None
 
 
 def test_a_twin_follows_by_whatever_lane_it_came() -> None:
@@ -333,7 +335,7 @@ def test_a_candidate_was_requested_before_the_receipt_and_at_most_a_day_earlier(
         (said(to="+911234567890"), False),
     ],
 )
-def test_number_bridge_and_flow_are_equal_where_both_are_known(what: Reading, fits: bool) -> None:
+def test_number_bridge_and_flow_are_equal_where_both_are_known(what: CallReport, fits: bool) -> None:
     assert isinstance(verdict(receipt(10, what), [submitted()]), Join) is fits
 
 
@@ -363,7 +365,7 @@ SECOND = submitted(2, requested=600)
         said("BUSY", 605, 609),
     ],
 )
-def test_a_candidate_that_an_exact_record_contradicts_is_excluded(what: Reading) -> None:
+def test_a_candidate_that_an_exact_record_contradicts_is_excluded(what: CallReport) -> None:
     assert verdict(receipt(700, what), [FIRST, SECOND], EXACT) == joined(2, BY_TIME)
     assert verdict(receipt(700, what), [FIRST], EXACT) == orphan("contradicted", 1)
 
@@ -378,7 +380,7 @@ def test_a_candidate_that_an_exact_record_contradicts_is_excluded(what: Reading)
         said("BUSY", 5 + INDIA, 9 + INDIA),
     ],
 )
-def test_what_an_exact_record_does_not_contradict_leaves_it_ambiguous(what: Reading) -> None:
+def test_what_an_exact_record_does_not_contradict_leaves_it_ambiguous(what: CallReport) -> None:
     """The same record, in another zone or with less said, may be of either."""
     assert verdict(receipt(700, what), [FIRST, SECOND], EXACT) == orphan("ambiguous", 1, 2)
 
@@ -496,6 +498,6 @@ def test_keys_of_ids() -> None:
 
 
 def test_a_twin_key_fits_an_index() -> None:
-    key = twin_key(said(ids=("x" * 10_000,), mid="y" * 10_000))
+    key = duplicate_key(said(ids=("x" * 10_000,), mid="y" * 10_000))
     assert key is not None
     assert all(len(part) < 200 for part in key)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.domain.numbers import (
+from tracker.domain.phone_numbers import (
     InvalidNumber,
     _mobiles_of,
     digits,

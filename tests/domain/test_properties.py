@@ -24,11 +24,19 @@ from tests.domain.story import (
     reading,
     submitting,
 )
+from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import CallStatus, Reason
-from tracker.domain.events import Event, EventType, MatchedBy, Source
-from tracker.domain.matching import Join, Receipt, Submitted, Unjoined, Verdict, match, twin_key
-from tracker.domain.readings import Reading
-from tracker.domain.records import Evidence, same_moments, word_key
+from tracker.domain.event_derivation import Evidence, same_moments, word_key
+from tracker.domain.events import Event, EventSource, EventType, MatchedBy
+from tracker.domain.matching.match import (
+    Join,
+    Receipt,
+    SubmissionFacts,
+    Unjoined,
+    Verdict,
+    duplicate_key,
+    match,
+)
 from tracker.domain.timeline import Timeline, fold
 
 QUARTER = 15 * MINUTE
@@ -37,7 +45,7 @@ INTERVALS = st.sampled_from([0, 0, 5, 15])
 
 
 @st.composite
-def readings(draw: st.DrawFn) -> Reading:
+def readings(draw: st.DrawFn) -> CallReport:
     """Records that are the same, nearly the same, or the same but for a zone."""
     shift = draw(SHIFTS)
     start, end = draw(st.sampled_from([None, 5, 305])), draw(st.sampled_from([None, 9, 310]))
@@ -61,7 +69,7 @@ def evidences(draw: st.DrawFn) -> list[Evidence]:
     return [
         Evidence(
             id=f"ask_{n}/0" if asked else f"cb_{n}",
-            source=Source.poll if asked else Source.callback,
+            source=EventSource.poll if asked else EventSource.callback,
             received_at=at(came),
             reading=what,
             matched_by=MatchedBy.submission_id,
@@ -72,21 +80,21 @@ def evidences(draw: st.DrawFn) -> list[Evidence]:
 
 NO_REDIAL = Event(
     key="sub_1/quiet", call="call_1", submission="sub_1", attempt=1, type=EventType.decision, at=at(9999),
-    at_source=ours(CallStatus.queued, 0).at_source, source=Source.inferred, reason=Reason.no_further_redial,
+    at_source=ours(CallStatus.queued, 0).at_source, source=EventSource.inferred, reason=Reason.no_further_redial,
 )  # fmt: skip
 
 OWN: list[Event] = [
     *accepted(),
     never_left(2, 1, until=8),
     submitting(8, 2),
-    ours(CallStatus.unconfirmed, 30, source=Source.inferred, reason=Reason.sender_lost),
+    ours(CallStatus.unconfirmed, 30, source=EventSource.inferred, reason=Reason.sender_lost),
     ours(CallStatus.unconfirmed, 30, reason=Reason.no_clear_answer, key="/2"),
     ours(CallStatus.rejected, 3, reason=Reason.rate_limited),
-    ours(CallStatus.unknown, 9000, source=Source.inferred),
-    ours(CallStatus.busy, 9000, source=Source.operator, key="/operator"),
+    ours(CallStatus.unknown, 9000, source=EventSource.inferred),
+    ours(CallStatus.busy, 9000, source=EventSource.operator, key="/operator"),
     decided("wait", 0, until=60),
     decided("resend", 3, until=8),
-    decided("cancel", 4, source=Source.operator),
+    decided("cancel", 4, source=EventSource.operator),
     NO_REDIAL,
     *accepted(2, 600),
 ]
@@ -209,7 +217,7 @@ def test_being_the_same_record_is_transitive(said: list[Evidence], interval: int
 
 
 @given(readings(), readings())
-def test_the_difference_of_two_records_is_the_same_from_both_sides(a: Reading, b: Reading) -> None:
+def test_the_difference_of_two_records_is_the_same_from_both_sides(a: CallReport, b: CallReport) -> None:
     there, back = same_moments(a, b), same_moments(b, a)
     assert (there is None) == (back is None)
     assert there is None or back is None or there == -back
@@ -246,9 +254,9 @@ IDS = ("70fa87e0:1", "70fa87e0:2", "3b69aca9")
 
 
 @st.composite
-def submissions(draw: st.DrawFn) -> list[Submitted]:
+def submissions(draw: st.DrawFn) -> list[SubmissionFacts]:
     return [
-        Submitted(
+        SubmissionFacts(
             id=f"sub_{n}",
             account=draw(st.sampled_from("aab")),
             to=draw(st.sampled_from(NUMBERS)),
@@ -295,7 +303,7 @@ def receipts(draw: st.DrawFn) -> list[Receipt]:
 
 @given(st.data(), receipts(), submissions())
 def test_a_join_does_not_depend_on_the_order_in_which_evidence_was_stored(
-    data: st.DataObject, came: list[Receipt], sent: list[Submitted]
+    data: st.DataObject, came: list[Receipt], sent: list[SubmissionFacts]
 ) -> None:
     found = match(came, sent)
     assert found.keys() == {r.id for r in came}
@@ -312,7 +320,7 @@ def _same(one: Verdict, other: Verdict) -> bool:
 
 @given(st.data(), receipts(), submissions())
 def test_what_comes_again_is_joined_like_the_first_and_changes_no_other_join(
-    data: st.DataObject, came: list[Receipt], sent: list[Submitted]
+    data: st.DataObject, came: list[Receipt], sent: list[SubmissionFacts]
 ) -> None:
     """By the same lane, some seconds later, nobody having moved it by hand. What has neither id nor start cannot be
     known again, and a lane that rests is held longer with every record; both are left out."""
@@ -323,7 +331,7 @@ def test_what_comes_again_is_joined_like_the_first_and_changes_no_other_join(
     again = replace(
         first, id=f"{first.id}-again", received_at=first.received_at + data.draw(st.sampled_from(_LATER))
     )
-    if twin_key(first.reading) is None or first.asked_for:
+    if duplicate_key(first.reading) is None or first.asked_for:
         return
     before, after = match(came, sent), match([*came, again], sent)
     assert {id: v for id, v in after.items() if id != again.id} == before
@@ -334,7 +342,7 @@ _LATER = [at(s) - at(0) for s in (0, 1, 600, 26 * HOUR)]
 
 
 @given(receipts(), submissions())
-def test_a_verdict_is_what_the_design_allows(came: list[Receipt], sent: list[Submitted]) -> None:
+def test_a_verdict_is_what_the_design_allows(came: list[Receipt], sent: list[SubmissionFacts]) -> None:
     known = {s.id: s for s in sent}
     for r in came:
         found = match(came, sent)[r.id]
@@ -357,7 +365,7 @@ def test_a_verdict_is_what_the_design_allows(came: list[Receipt], sent: list[Sub
 
 @given(receipts(), submissions(), st.data())
 def test_join_and_fold_together_give_the_same_state_in_any_order(
-    came: list[Receipt], sent: list[Submitted], data: st.DataObject
+    came: list[Receipt], sent: list[SubmissionFacts], data: st.DataObject
 ) -> None:
     """From the inbox to the calls' states, as rebuilding does it."""
     first = _states(came, sent)
@@ -365,14 +373,14 @@ def test_join_and_fold_together_give_the_same_state_in_any_order(
 
 
 def _states(
-    came: Sequence[Receipt], sent: Sequence[Submitted]
+    came: Sequence[Receipt], sent: Sequence[SubmissionFacts]
 ) -> dict[str, tuple[CallStatus, bool, datetime | None]]:
     joined: dict[str, list[Evidence]] = {s.id: [] for s in sent}
     for id, verdict in match(came, sent).items():
         if isinstance(verdict, Join) and verdict.submission in joined:
             r = next(r for r in came if r.id == id)
             joined[verdict.submission].append(
-                Evidence(id=id, source=Source.callback, received_at=r.received_at, reading=r.reading)
+                Evidence(id=id, source=EventSource.callback, received_at=r.received_at, reading=r.reading)
             )
     states = {}
     for s in sent:

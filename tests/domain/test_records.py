@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.domain.story import HOUR, INDIA, MINUTE, at, callback, derived, poll, reading
+from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import CallStatus, Reason
-from tracker.domain.events import AtSource, Event, EventType, Source, from_iso, iso
-from tracker.domain.readings import Reading
-from tracker.domain.records import Evidence, looks_like_zone, same_moments, word_key
+from tracker.domain.event_derivation import Evidence, looks_like_zone, same_moments, word_key
+from tracker.domain.events import AtSource, Event, EventSource, EventType, from_iso, iso
 
 
 def records(events: tuple[Event, ...]) -> list[Event]:
@@ -32,7 +32,7 @@ def test_one_record_gives_the_start_and_the_outcome_with_whose_clock_it_was() ->
     assert (began.status, began.at, began.at_source) == (CallStatus.initiated, at(5), AtSource.provider)
     assert (over.status, over.at, over.at_source) == (CallStatus.completed, at(28), AtSource.provider)
     assert (over.source, over.callback, over.provider_status) == (
-        Source.callback,
+        EventSource.callback,
         "cb_00000030.000",
         "ANSWER",
     )
@@ -102,16 +102,16 @@ def test_times_are_compared_as_instants_and_not_as_text() -> None:
     said = reading("BUSY", 5, 9)
     there = Evidence(
         id="cb_2",
-        source=Source.callback,
+        source=EventSource.callback,
         received_at=at(20),
-        reading=Reading(
+        reading=CallReport(
             word="BUSY",
             status=CallStatus.busy,
             started_at=at(5).astimezone(india),
             ended_at=at(9).astimezone(india),
         ),
     )
-    here = Evidence(id="ask_1/0", source=Source.poll, received_at=at(30), reading=said)
+    here = Evidence(id="ask_1/0", source=EventSource.poll, received_at=at(30), reading=said)
     told = derived([there, here])
     assert len(records(told.events)) == 1
     assert told.repeat_of["ask_1/0"] == "cb_2"
@@ -287,9 +287,9 @@ def test_keys_fit_an_index_whatever_the_provider_writes() -> None:
     said = [
         Evidence(
             id=f"cb_{n}",
-            source=Source.callback,
+            source=EventSource.callback,
             received_at=at(n),
-            reading=Reading(word=long + "\ud800", recording_url=f"https://example.com/{long}{n}"),
+            reading=CallReport(word=long + "\ud800", recording_url=f"https://example.com/{long}{n}"),
         )
         for n in range(3)
     ]

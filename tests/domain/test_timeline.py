@@ -24,10 +24,10 @@ from tests.domain.story import (
     timeline,
 )
 from tracker.domain.calls import OPEN, CallStatus, Reason
-from tracker.domain.events import AtSource, Event, EventType, Source
+from tracker.domain.events import AtSource, Event, EventSource, EventType
 from tracker.domain.timeline import fold, in_order
 
-OPERATOR, INFERRED = Source.operator, Source.inferred
+OPERATOR, INFERRED = EventSource.operator, EventSource.inferred
 
 BUSY = callback("BUSY", 5, 9, came=10)
 NO_ANSWER = callback("NOANSWER", 5, 35, came=40)
@@ -123,7 +123,7 @@ def test_an_event_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="zone"):
         Event(
             key="k", call="call_1", attempt=1, type=EventType.detail, at=naive,
-            at_source=AtSource.tracker, source=Source.sender,
+            at_source=AtSource.tracker, source=EventSource.sender,
         )  # fmt: skip
 
 
@@ -529,7 +529,7 @@ def test_the_order_ends_with_the_id() -> None:
     events = accepted() + [
         Event(
             key=f"sub_1/detail/{n}", id=f"ev_{9 - n}", call="call_1", submission="sub_1", attempt=1,
-            type=EventType.detail, at=at(3), at_source=AtSource.tracker, source=Source.sender,
+            type=EventType.detail, at=at(3), at_source=AtSource.tracker, source=EventSource.sender,
         )
         for n in range(3)
     ]  # fmt: skip
@@ -560,7 +560,7 @@ def test_what_a_person_decides_about_a_callback_stands_behind_what_it_came_to() 
         ours(CallStatus.queued, 500, key="/by-hand"),
         type=EventType.decision,
         status=None,
-        source=Source.operator,
+        source=EventSource.operator,
         detail={"decision": "ignore", "callback": "cb_1"},
     )
     events = [moved, ours(CallStatus.submitting, 0), ours(CallStatus.queued, 1)]

@@ -18,10 +18,10 @@ from bench.fill import fill
 from bench.plan import Plan
 from bench.stories import ACCOUNT
 from tests.processes import Process, Processes, eventually
-from tracker.store import receipts
-from tracker.store import tables as t
-from tracker.store.database import Connection, Database
+from tracker.store.engine.database import Connection, Database
 from tracker.store.ids import new_id
+from tracker.store.inbox import log
+from tracker.store.schema import tables as t
 
 CALLS = 12_000
 
@@ -32,16 +32,16 @@ pytestmark = pytest.mark.timeout(300)
 def receive_all(database: Database, plan: Plan) -> None:
     """One callback for each call, mixed as they come."""
     order = plan.order("windows")
-    for at in range(0, len(order), receipts.MOST_ROWS):
-        receipts.store(
+    for at in range(0, len(order), log.MOST_ROWS):
+        log.store(
             database,
             [
-                receipts.NewCallback(
+                log.NewCallback(
                     id=new_id("cb"), account=ACCOUNT, lane=None, received_at=datetime.now(UTC), method="POST",
                     path=b"/callbacks/thundersms", query=b"", headers=b"content-type: application/json\r\n",
                     body=plan.callback(n), size=len(plan.callback(n)), remote="127.0.0.1",
                 )
-                for n in order[at : at + receipts.MOST_ROWS]
+                for n in order[at : at + log.MOST_ROWS]
             ],
         )  # fmt: skip
 

@@ -21,14 +21,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests import oracle
-from tests.flow.house import House
+from tests.lifecycle.house import House
 from tests.processes import SECRET, Processes, eventually
 from tests.recording_provider import RecordingProvider
-from tracker.flow.receiving import Inbox
-from tracker.providers.thundersms.records import read_record
+from tracker.lifecycle.receiving.inbox_writer import InboxWriter
+from tracker.providers.thundersms.call_report import read_record
 from tracker.store.ids import new_id
-from tracker.store.inbox import pack_headers
-from tracker.store.receipts import NewCallback
+from tracker.store.inbox.log import NewCallback
+from tracker.store.inbox.states import pack_headers
 
 DEEP = 100_000
 #: how a reason begins where we stumbled ourselves
@@ -114,7 +114,7 @@ def put(house: House, group: Sequence[NewCallback]) -> list[BaseException | None
     """All of them at once through the inbox, as the door puts them in; what each was told."""
 
     async def work() -> list[BaseException | None]:
-        box = Inbox(house.database)
+        box = InboxWriter(house.database)
         box.start()
         told = await asyncio.gather(*(box.put(new, timeout_s=30) for new in group), return_exceptions=True)
         await box.stop()
@@ -247,7 +247,7 @@ def test_one_that_our_reading_stumbles_over_does_not_stop_the_others(
             raise RecursionError("a mistake of ours")
         return real(fields, **more)
 
-    monkeypatch.setattr("tracker.providers.thundersms.callbacks.read_record", stumble)
+    monkeypatch.setattr("tracker.providers.thundersms.callback.read_record", stumble)
     bad = request(house, body=b'{"stumble": 1, "id": "x"}')
     sound = [good(house, id) for id in calls]
     assert set(put(house, [sound[0], bad, *sound[1:]])) == {None}

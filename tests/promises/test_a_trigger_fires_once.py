@@ -8,9 +8,9 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.flow.house import House
+from tests.lifecycle.house import House
 from tests.recording_provider import RecordingProvider, error
-from tracker.flow.program import Program, assemble
+from tracker.lifecycle.services import Services, build_services
 
 
 def refused_for_now(house: House, provider: RecordingProvider) -> tuple[str, str]:
@@ -21,10 +21,10 @@ def refused_for_now(house: House, provider: RecordingProvider) -> tuple[str, str
 
 def test_many_workers_make_one_new_submission(house: House, provider: RecordingProvider) -> None:
     call, refused = refused_for_now(house, provider)
-    programs = [assemble(house.database, house.program.accounts, house.clock) for _ in range(6)]
+    programs = [build_services(house.database, house.program.accounts, house.clock) for _ in range(6)]
     start = threading.Barrier(6)
 
-    def resend(program: Program) -> None:
+    def resend(program: Services) -> None:
         start.wait()
         program.sender.resend(refused)
 

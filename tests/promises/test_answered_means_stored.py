@@ -28,15 +28,15 @@ import pytest
 import sqlalchemy as sa
 
 from tests.burst import Burst
-from tests.flow.house import House
+from tests.lifecycle.house import House
 from tests.postgres_server import OwnServer, PostgresServer
 from tests.processes import SECRET, Processes, Server, eventually
 from tests.recording_provider import RecordingProvider
 from tests.small_disk import small_disk
 from tests.wire import Wire
-from tracker.flow.receiving import Inbox
+from tracker.lifecycle.receiving.inbox_writer import InboxWriter
 from tracker.store.ids import new_id
-from tracker.store.receipts import NewCallback
+from tracker.store.inbox.log import NewCallback
 
 NUMBERS = [f"+9189195252{n:02}" for n in range(8)]
 
@@ -374,7 +374,7 @@ def test_what_goes_wrong_behind_a_commit_does_not_end_the_storing(database_url: 
         raise RuntimeError("a mistake of ours")
 
     async def put_two(house: House) -> None:
-        box = Inbox(house.database, stored=mistake)
+        box = InboxWriter(house.database, stored=mistake)
         box.start()
         for n in range(2):
             await box.put(_receipt(n, house), timeout_s=10)

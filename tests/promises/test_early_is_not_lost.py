@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from tests.flow.house import NUMBER, House
+from tests.lifecycle.house import NUMBER, House
 from tests.recording_provider import accepted
-from tracker.domain import matching
-from tracker.flow.claiming import Claim
-from tracker.flow.program import assemble
+from tracker.domain.matching import match
+from tracker.lifecycle.sending.claim import Claim
+from tracker.lifecycle.services import build_services
 from tracker.providers.base import Reply
-from tracker.store import jobs
+from tracker.store.queue import jobs
 from tracker.worker import Worker
 
 ID = "3b69aca9-3b55-4e2d-bfe0-02b910dbe156"
@@ -63,7 +63,7 @@ def test_the_id_is_committed_while_the_joiner_has_already_looked(
     call, claim = claimed(house)
     callback = house.receive(RECORD, join=False)
     has_looked, may_go_on = threading.Event(), threading.Event()
-    real = matching.match
+    real = match.match
 
     def match_slowly(*args: Any) -> Any:
         verdicts = real(*args)
@@ -72,7 +72,7 @@ def test_the_id_is_committed_while_the_joiner_has_already_looked(
             assert may_go_on.wait(20)
         return verdicts
 
-    monkeypatch.setattr("tracker.flow.gathering.match", match_slowly)
+    monkeypatch.setattr("tracker.lifecycle.joining.match_context.match", match_slowly)
     joiner = threading.Thread(target=house.program.joiner.join_pending)
     joiner.start()
     assert has_looked.wait(20)
@@ -142,7 +142,7 @@ def _die(_: object, **__: object) -> None:
 @pytest.mark.parametrize("senders_first", [True, False])
 def test_another_process_joins_what_this_one_sent(house: House, senders_first: bool) -> None:
     """Two programs over one database: one sends, the other receives and joins."""
-    other = assemble(house.database, house.program.accounts, house.clock)
+    other = build_services(house.database, house.program.accounts, house.clock)
     call, claim = claimed(house)
     callback = house.receive(RECORD, join=False)
     steps: list[Callable[[], object]] = [lambda: answer(house, claim), other.joiner.join_pending]

@@ -17,13 +17,13 @@ import psycopg
 import pytest
 
 from tests import oracle
-from tests.flow.house import House
+from tests.lifecycle.house import House
 from tests.recording_provider import accepted, error
 from tests.steering import Steered, admin_of
 from tracker.errors import StorageUnavailable
-from tracker.flow.program import Program, assemble
+from tracker.lifecycle.services import Services, build_services
 from tracker.providers.base import Reply
-from tracker.store import jobs
+from tracker.store.queue import jobs
 
 HEADERS = ((b"content-type", b"application/json"),)
 #: what waits for the callback besides: nothing; another call to the same number; one that was refused meanwhile
@@ -39,8 +39,8 @@ class Stage:
         self.sender, self.one, self.other = (leaving.enter_context(closing(Steered(url))) for _ in range(3))
         self._numbers = count(1)
 
-    def program(self, who: Steered) -> Program:
-        return assemble(who.database, self.house.program.accounts, self.house.clock)
+    def program(self, who: Steered) -> Services:
+        return build_services(who.database, self.house.program.accounts, self.house.clock)
 
     def join(self, who: Steered) -> Callable[[], object]:
         program = self.program(who)
@@ -73,7 +73,7 @@ class Story:
         )
         self.answer: Callable[[], object] = lambda: self._answer(stage.program(stage.sender))
 
-    def _answer(self, program: Program) -> None:
+    def _answer(self, program: Services) -> None:
         reply = Reply(status=200, headers=HEADERS, body=accepted(self.id).body)
         program.sender.answered(self.claim, reply, self._house.clock())
 
@@ -213,7 +213,7 @@ def _looked_in_its_place(stage: Stage, story: Story) -> int:
     later = stage.house.clock() + timedelta(seconds=6)
     claimed = stage.house.database.write(
         lambda c: jobs.claim(
-            c, jobs.LOOK, ["thundersms"], owner="w", now=later, lease=timedelta(seconds=9), limit=9
+            c, jobs.MATCH_EARLY, ["thundersms"], owner="w", now=later, lease=timedelta(seconds=9), limit=9
         )
     )
     for job in claimed:

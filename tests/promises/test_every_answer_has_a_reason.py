@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.flow.house import House
+from tests.lifecycle.house import House
 from tests.recording_provider import RecordingProvider, callstatus, error
 from tracker.domain.accounts import Dialling
-from tracker.domain.events import Event, EventType, Source, iso
+from tracker.domain.events import Event, EventSource, EventType, iso
 
 
 def decisions(house: House, call: str) -> list[Event]:
@@ -29,11 +29,11 @@ def test_every_event_says_how_we_know(house: House, provider: RecordingProvider)
     )
     asyncio.run(house.program.asker.ask(house.submissions(call)[1].id))
     events = house.events(call)
-    assert {e.source for e in events} >= {Source.sender, Source.callback, Source.poll}
+    assert {e.source for e in events} >= {EventSource.sender, EventSource.callback, EventSource.poll}
     for e in events:
         assert e.id.startswith("ev_")
         assert e.recorded_at is not None
-        if e.source is Source.callback:
+        if e.source is EventSource.callback:
             assert e.matched_by is not None
             assert e.callback is not None
         if e.type is EventType.decision:
@@ -97,7 +97,7 @@ def test_what_an_operator_did_stands_in_the_timeline(house: House) -> None:
     assert house.standing(callback).matched_by == "operator"
     assert (house.timeline(first).status, house.timeline(second).status) == ("queued", "busy")
     assert decisions(house, second)[-1].detail["decision"] == "join"
-    assert decisions(house, first)[-1].source is Source.operator
+    assert decisions(house, first)[-1].source is EventSource.operator
     house.program.operator.ignore(callback)
     assert (house.standing(callback).state, house.timeline(second).status) == ("ignored", "queued")
     house.program.operator.join(callback, submission_id=house.provider_id(first))

@@ -19,7 +19,7 @@ import psycopg
 import sqlalchemy as sa
 
 from tests.burst import Burst
-from tests.flow.house import House
+from tests.lifecycle.house import House
 from tests.processes import SECRET, Processes, Server, eventually
 
 WAITING = 24

@@ -26,16 +26,16 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 from tests import oracle
-from tests.flow.house import BRIDGE, House
+from tests.lifecycle.house import BRIDGE, House
 from tests.postgres_server import temporary_parent
 from tests.recording_provider import accepted, callstatus, error
 from tracker.domain.calls import Submission
 from tracker.errors import Conflict
-from tracker.flow.claiming import Claim
-from tracker.flow.program import assemble
+from tracker.lifecycle.sending.claim import Claim
+from tracker.lifecycle.services import build_services
 from tracker.providers.base import Failure, Outgoing, Reply
-from tracker.store import records
-from tracker.store import tables as t
+from tracker.store.calls import records
+from tracker.store.schema import tables as t
 
 BEGAN = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 NUMBERS = ("+918919525224", "+917619360003")
@@ -188,7 +188,7 @@ class Telling:
     def __init__(self, house: House, facts: Facts) -> None:
         self.house, self.facts = house, facts
         self.clock = StoryClock()
-        house.program = assemble(house.database, {"thundersms": house.account}, self.clock)
+        house.program = build_services(house.database, {"thundersms": house.account}, self.clock)
         self.claims: dict[int, Claim] = {}
         self.heard: dict[int, tuple[str, str | None, datetime, bytes]] = {}
         self.hands: dict[str, str | None] = {}
@@ -260,7 +260,7 @@ class Telling:
             return Reply(status=200, headers=HEADERS, body=callstatus(*rows).body)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tracker.flow.asking.exchange", told)
+            patch.setattr("tracker.lifecycle.polling.poll.exchange", told)
             asyncio.run(self.house.program.asker.ask(self._submission(asked.about).id))
 
     def decide(self, by: ByHand) -> None:

@@ -12,15 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.flow.house import NUMBER, House
+from tests.lifecycle.house import NUMBER, House
 from tests.recording_provider import RecordingProvider, Told, error
 from tracker.errors import Conflict, IdempotencyConflict
-from tracker.flow.program import Program, assemble
+from tracker.lifecycle.services import Services, build_services
 
 
-def others(house: House, count: int) -> list[Program]:
+def others(house: House, count: int) -> list[Services]:
     """More processes over the same database, as far as the database can tell."""
-    return [assemble(house.database, house.program.accounts, house.clock) for _ in range(count)]
+    return [build_services(house.database, house.program.accounts, house.clock) for _ in range(count)]
 
 
 def test_many_who_would_send_one_submission_send_it_once(house: House, provider: RecordingProvider) -> None:
@@ -30,7 +30,7 @@ def test_many_who_would_send_one_submission_send_it_once(house: House, provider:
         submission = house.submissions(call)[0].id
         start = threading.Barrier(6)
 
-        def send(program: Program, submission: str = submission, start: threading.Barrier = start) -> None:
+        def send(program: Services, submission: str = submission, start: threading.Barrier = start) -> None:
             start.wait()
             asyncio.run(program.sender.submit(submission))
 
@@ -102,7 +102,7 @@ def test_the_same_idempotency_key_gives_the_same_call(house: House, provider: Re
     fields = {"to": NUMBER, "flow_id": "24", "reference": "order-42"}
     start = threading.Barrier(6)
 
-    def place(program: Program) -> str:
+    def place(program: Services) -> str:
         start.wait()
         placed = program.placer.place(fields, scope="a token", key="k1")
         if not placed.replayed:
@@ -125,7 +125,7 @@ def test_the_same_key_makes_one_attempt_more(house: House, provider: RecordingPr
     house.receive({"id": house.provider_id(call), "status": "BUSY"})
     start = threading.Barrier(6)
 
-    def retry(program: Program) -> tuple[str, bool]:
+    def retry(program: Services) -> tuple[str, bool]:
         start.wait()
         placed = program.operator.retry(call, scope="a token", key="r1")
         if not placed.replayed:

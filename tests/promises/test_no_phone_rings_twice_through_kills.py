@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 import sqlalchemy as sa
 
-from tests.flow.house import House
+from tests.lifecycle.house import House
 from tests.processes import API_TOKEN, Processes, Server, eventually
 from tests.recording_provider import RecordingProvider, Told, accepted, error
 from tracker.worker import Worker

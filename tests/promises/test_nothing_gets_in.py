@@ -19,7 +19,7 @@ import pytest
 import sqlalchemy as sa
 from starlette.routing import Mount, Route
 
-from tests.flow.house import House
+from tests.lifecycle.house import House
 from tests.processes import ACCESS_TOKEN, API_TOKEN, BRIDGE, SECRET, Processes, Server, eventually
 from tests.recording_provider import RecordingProvider, Told, error
 from tracker.settings import load_settings

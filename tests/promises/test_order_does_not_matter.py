@@ -15,9 +15,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.flow.house import House
+from tests.lifecycle.house import House
 from tests.recording_provider import accepted
-from tracker.flow.claiming import Claim
+from tracker.lifecycle.sending.claim import Claim
 from tracker.providers.base import Reply
 
 NUMBERS = ("+918919525224", "+917619360003")

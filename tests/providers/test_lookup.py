@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.providers.lookup import Lookup
+from tracker.providers.field_lookup import Lookup
 
 NAMES = ("id", "callid", "status", "to", "startat")
 KEYS = st.sampled_from(

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.providers.thundersms import account, provider, reply
+from tracker.domain.call_reports import SubmitResult, SubmitResultKind
 from tracker.domain.calls import Reason
-from tracker.domain.readings import Answer, AnswerKind
 from tracker.providers.base import Failure, Reply
 
 GOOD = '{"status": 200, "message": "1 numbers accepted for delivery.", "data": [{"id": "abc:1"}]}'
@@ -19,7 +19,7 @@ ERROR = '{"status": "ERROR", "message": "Something is wrong"}'
 LOGIN = "<!DOCTYPE html>\n<html><head><title>Login</title></head></html>"
 
 
-def read(result: Reply | Failure) -> Answer:
+def read(result: Reply | Failure) -> SubmitResult:
     return provider.read_answer(account(), result)
 
 
@@ -38,11 +38,11 @@ def read(result: Reply | Failure) -> Answer:
 )
 def test_success_with_an_id_is_accepted_whatever_the_code(body: str, status: int) -> None:
     answer = read(reply(body, status))
-    assert (answer.kind, answer.submission_id, answer.reason) == (AnswerKind.accepted, "abc:1", None)
+    assert (answer.kind, answer.submission_id, answer.reason) == (SubmitResultKind.accepted, "abc:1", None)
 
 
 def test_success_with_an_id_is_accepted_even_if_the_connection_broke_after_it() -> None:
-    assert read(reply(GOOD, 200, broken="ReadError")).kind is AnswerKind.accepted
+    assert read(reply(GOOD, 200, broken="ReadError")).kind is SubmitResultKind.accepted
 
 
 def test_an_id_that_is_a_number_is_text() -> None:
@@ -54,50 +54,50 @@ def test_an_id_that_is_a_number_is_text() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
-        (429, "", AnswerKind.rate_limited),
-        (429, ERROR, AnswerKind.rate_limited),
-        (429, LOGIN, AnswerKind.rate_limited),
+        (429, "", SubmitResultKind.rate_limited),
+        (429, ERROR, SubmitResultKind.rate_limited),
+        (429, LOGIN, SubmitResultKind.rate_limited),
         # unclear, also with an error body: it may have failed after the call was placed
-        (408, "", AnswerKind.unclear),
-        (408, ERROR, AnswerKind.unclear),
-        (500, ERROR, AnswerKind.unclear),
-        (502, LOGIN, AnswerKind.unclear),
-        (503, '{"status": 200, "data": []}', AnswerKind.unclear),
+        (408, "", SubmitResultKind.unclear),
+        (408, ERROR, SubmitResultKind.unclear),
+        (500, ERROR, SubmitResultKind.unclear),
+        (502, LOGIN, SubmitResultKind.unclear),
+        (503, '{"status": 200, "data": []}', SubmitResultKind.unclear),
         # refused
-        (400, "", AnswerKind.refused),
-        (401, ERROR, AnswerKind.refused),
-        (404, LOGIN, AnswerKind.refused),
-        (409, "not JSON", AnswerKind.refused),
-        (422, '{"status": 200, "data": []}', AnswerKind.refused),
-        (301, "", AnswerKind.refused),
-        (302, LOGIN, AnswerKind.refused),
-        (200, LOGIN, AnswerKind.refused),
-        (200, "  <html lang='en'>", AnswerKind.refused),
-        (200, ERROR, AnswerKind.refused),
-        (201, '{"status": 400, "data": [{"id": "abc:1"}]}', AnswerKind.refused),
-        (200, '{"status": "queued", "data": [{"id": "abc:1"}]}', AnswerKind.refused),
-        (200, '{"status": true, "data": [{"id": "abc:1"}]}', AnswerKind.refused),
-        (200, '{"status": 200, "data": []}', AnswerKind.refused),
-        (200, '{"status": "OK", "data": {}}', AnswerKind.refused),
-        (200, '{"status": "OK", "data": null}', AnswerKind.refused),
+        (400, "", SubmitResultKind.refused),
+        (401, ERROR, SubmitResultKind.refused),
+        (404, LOGIN, SubmitResultKind.refused),
+        (409, "not JSON", SubmitResultKind.refused),
+        (422, '{"status": 200, "data": []}', SubmitResultKind.refused),
+        (301, "", SubmitResultKind.refused),
+        (302, LOGIN, SubmitResultKind.refused),
+        (200, LOGIN, SubmitResultKind.refused),
+        (200, "  <html lang='en'>", SubmitResultKind.refused),
+        (200, ERROR, SubmitResultKind.refused),
+        (201, '{"status": 400, "data": [{"id": "abc:1"}]}', SubmitResultKind.refused),
+        (200, '{"status": "queued", "data": [{"id": "abc:1"}]}', SubmitResultKind.refused),
+        (200, '{"status": true, "data": [{"id": "abc:1"}]}', SubmitResultKind.refused),
+        (200, '{"status": 200, "data": []}', SubmitResultKind.refused),
+        (200, '{"status": "OK", "data": {}}', SubmitResultKind.refused),
+        (200, '{"status": "OK", "data": null}', SubmitResultKind.refused),
         # all else is unclear
-        (200, "", AnswerKind.unclear),
-        (204, "", AnswerKind.unclear),
-        (200, "OK", AnswerKind.unclear),
-        (200, '"OK"', AnswerKind.unclear),
-        (200, "[]", AnswerKind.unclear),
-        (200, "{}", AnswerKind.unclear),
-        (200, '{"status": null, "data": [{"id": "abc:1"}]}', AnswerKind.unclear),
-        (200, '{"data": [{"id": "abc:1"}]}', AnswerKind.unclear),
-        (200, '{"status": 200}', AnswerKind.unclear),
-        (200, '{"status": 200, "data": [{"mobile": "918919525224"}]}', AnswerKind.unclear),
-        (200, '{"status": 200, "data": [{"id": ""}]}', AnswerKind.unclear),
-        (200, '{"status": 200, "data": "1 number"}', AnswerKind.unclear),
-        (200, GOOD[:-20], AnswerKind.unclear),
-        (200, "<?xml version='1.0'?><ok/>", AnswerKind.unclear),
+        (200, "", SubmitResultKind.unclear),
+        (204, "", SubmitResultKind.unclear),
+        (200, "OK", SubmitResultKind.unclear),
+        (200, '"OK"', SubmitResultKind.unclear),
+        (200, "[]", SubmitResultKind.unclear),
+        (200, "{}", SubmitResultKind.unclear),
+        (200, '{"status": null, "data": [{"id": "abc:1"}]}', SubmitResultKind.unclear),
+        (200, '{"data": [{"id": "abc:1"}]}', SubmitResultKind.unclear),
+        (200, '{"status": 200}', SubmitResultKind.unclear),
+        (200, '{"status": 200, "data": [{"mobile": "918919525224"}]}', SubmitResultKind.unclear),
+        (200, '{"status": 200, "data": [{"id": ""}]}', SubmitResultKind.unclear),
+        (200, '{"status": 200, "data": "1 number"}', SubmitResultKind.unclear),
+        (200, GOOD[:-20], SubmitResultKind.unclear),
+        (200, "<?xml version='1.0'?><ok/>", SubmitResultKind.unclear),
     ],
 )
-def test_the_order_of_reading(status: int, body: str, kind: AnswerKind) -> None:
+def test_the_order_of_reading(status: int, body: str, kind: SubmitResultKind) -> None:
     answer = read(reply(body, status))
     assert answer.kind is kind
     assert answer.submission_id is None
@@ -108,18 +108,18 @@ def test_the_order_of_reading(status: int, body: str, kind: AnswerKind) -> None:
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (200, AnswerKind.unclear),
-        (201, AnswerKind.unclear),
-        (302, AnswerKind.refused),
-        (400, AnswerKind.refused),
-        (422, AnswerKind.refused),
-        (408, AnswerKind.unclear),
-        (429, AnswerKind.rate_limited),
-        (500, AnswerKind.unclear),
+        (200, SubmitResultKind.unclear),
+        (201, SubmitResultKind.unclear),
+        (302, SubmitResultKind.refused),
+        (400, SubmitResultKind.refused),
+        (422, SubmitResultKind.refused),
+        (408, SubmitResultKind.unclear),
+        (429, SubmitResultKind.rate_limited),
+        (500, SubmitResultKind.unclear),
     ],
 )
 @pytest.mark.parametrize("body", [b"", b'{"status": "ERR', b"<html", b"\xff\xfe"])
-def test_a_broken_body_leaves_the_status_to_decide(body: bytes, status: int, kind: AnswerKind) -> None:
+def test_a_broken_body_leaves_the_status_to_decide(body: bytes, status: int, kind: SubmitResultKind) -> None:
     answer = read(reply(body, status, broken="RemoteProtocolError: closed"))
     assert answer.kind is kind
 
@@ -127,12 +127,12 @@ def test_a_broken_body_leaves_the_status_to_decide(body: bytes, status: int, kin
 def test_no_reply_is_never_left_or_unclear() -> None:
     left = read(Failure(never_left=False, message="ReadTimeout"))
     assert (left.kind, left.reason, left.message) == (
-        AnswerKind.unclear,
+        SubmitResultKind.unclear,
         Reason.no_clear_answer,
         "ReadTimeout",
     )
     never = read(Failure(never_left=True, message="ConnectError"))
-    assert (never.kind, never.reason) == (AnswerKind.never_left, Reason.provider_unreachable)
+    assert (never.kind, never.reason) == (SubmitResultKind.never_left, Reason.provider_unreachable)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_no_reply_is_never_left_or_unclear() -> None:
 )
 def test_a_refusal_has_a_reason_in_our_words(status: int, body: str, reason: Reason) -> None:
     answer = read(reply(body, status))
-    assert (answer.kind, answer.reason) == (AnswerKind.refused, reason)
+    assert (answer.kind, answer.reason) == (SubmitResultKind.refused, reason)
 
 
 def test_a_redirect_says_where_to_but_not_with_what() -> None:
@@ -179,7 +179,7 @@ def test_a_redirect_says_where_to_but_not_with_what() -> None:
     assert answer.reason is Reason.bad_credentials
     assert "https://portal.example/login;" in (answer.message or "")
     assert read(reply(status=301, location="https://portal.example/api/v2/")).reason is Reason.refused
-    assert read(reply(status=301)).kind is AnswerKind.refused
+    assert read(reply(status=301)).kind is SubmitResultKind.refused
 
 
 def test_the_message_has_the_providers_words_and_every_wrong_field() -> None:
@@ -260,7 +260,7 @@ def test_anything_at_all_gives_an_answer(
 ) -> None:
     headers = ((b"retry-after", retry_after), (b"date", retry_after), (b"location", retry_after))
     answer = read(Reply(status=status, headers=headers, body=body, broken=broken))
-    assert answer.kind is not AnswerKind.accepted
+    assert answer.kind is not SubmitResultKind.accepted
     assert answer.message
 
 
@@ -286,7 +286,7 @@ json_values = st.recursive(
 @given(fields=st.dictionaries(st.sampled_from(["status", "data", "message", "errors", "code"]), json_values))
 def test_any_json_gives_an_answer_and_only_success_with_an_id_is_accepted(fields: dict[str, object]) -> None:
     answer = read(reply(json.dumps(fields)))
-    if answer.kind is AnswerKind.accepted:
+    if answer.kind is SubmitResultKind.accepted:
         assert str(fields["status"]).strip().upper() in ("200", "OK")
         assert answer.submission_id
     else:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.providers.thundersms import account, provider, reply
+from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import CallStatus
-from tracker.domain.readings import Reading
 from tracker.errors import ProviderError, ProviderRefused
 from tracker.providers.base import Reply
 
@@ -30,7 +30,7 @@ NEW: dict[str, object] = {
 }
 
 
-def poll(*rows: dict[str, object], asked: str = ASKED) -> tuple[Reading, ...]:
+def poll(*rows: dict[str, object], asked: str = ASKED) -> tuple[CallReport, ...]:
     return provider.read_poll(account(), asked, reply({"status": "OK", "data": list(rows)})).readings
 
 

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.providers.thundersms import SUBMISSION, incoming, provider, read, reading
+from tracker.domain.call_reports import NotACall, UnreadableCallback, WebhookChallenge
 from tracker.domain.calls import CallStatus, Reason
-from tracker.domain.readings import Handshake, NotACall, Unreadable
 
 ID = "8456bf26-1b6e-4ac1-adb9-2768258f71d0"
 RECORD = {"id": ID, "to": "917619360003", "status": "BUSY"}
@@ -170,7 +170,7 @@ def test_what_does_not_parse_or_has_no_fields_is_unreadable(
     body: str | bytes, query: str, content_type: str
 ) -> None:
     found = read(body, query=query, content_type=content_type)
-    assert isinstance(found, Unreadable)
+    assert isinstance(found, UnreadableCallback)
     assert found.reason
     assert "internal" not in found.reason
 
@@ -440,31 +440,31 @@ def test_a_call_with_a_challenge_among_its_fields_is_a_call() -> None:
             {"challenge": "c", "validation_key": "k"},
             "token=t",
             "application/json",
-            Handshake(challenge="c", validation_key="k", tokens=("t", "k")),
+            WebhookChallenge(challenge="c", validation_key="k", tokens=("t", "k")),
         ),
         (
             '{"challenge": "c",}',
             "token=t",
             "text/plain",
-            Handshake(challenge="c", validation_key=None, tokens=("t",)),
+            WebhookChallenge(challenge="c", validation_key=None, tokens=("t",)),
         ),
         (
             "challenge=c&validation_key=k",
             "",
             "application/x-www-form-urlencoded",
-            Handshake(challenge="c", validation_key="k", tokens=("k",)),
+            WebhookChallenge(challenge="c", validation_key="k", tokens=("k",)),
         ),
         # the token of a query is `token`; a validation key there is only echoed
         (
             "",
             "challenge=c&validation_key=k&token=t",
             "",
-            Handshake(challenge="c", validation_key="k", tokens=("t",)),
+            WebhookChallenge(challenge="c", validation_key="k", tokens=("t",)),
         ),
-        ({"challenge": 17}, "", "application/json", Handshake(challenge="17", validation_key=None)),
+        ({"challenge": 17}, "", "application/json", WebhookChallenge(challenge="17", validation_key=None)),
     ],
 )
-def test_a_handshake(body: Any, query: str, content_type: str, handshake: Handshake) -> None:
+def test_a_handshake(body: Any, query: str, content_type: str, handshake: WebhookChallenge) -> None:
     assert provider.read_handshake(incoming(body, query=query, content_type=content_type)) == handshake
 
 

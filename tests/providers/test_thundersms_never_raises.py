@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from structlog.testing import CapturedCall, CapturingLogger
 
 from tests.providers.thundersms import account, incoming, payload, payload_names, provider
-from tracker.domain.readings import NotACall, Reading, Unreadable
+from tracker.domain.call_reports import CallReport, NotACall, UnreadableCallback
 from tracker.providers import thundersms
 from tracker.providers.base import Incoming
-from tracker.providers.thundersms import callbacks
+from tracker.providers.thundersms import callback
 
 KEYS = [
     *(
@@ -112,15 +112,15 @@ def check(request: Incoming, keys: dict[str, str] | None = None) -> None:
     found = provider.read_callback(used, request)
     provider.read_handshake(request)
     provider.presented_secrets(request.headers)
-    if isinstance(found, Reading):
+    if isinstance(found, CallReport):
         check_reading(found)
     else:
-        assert isinstance(found, NotACall | Unreadable)
+        assert isinstance(found, NotACall | UnreadableCallback)
         assert found.reason
         assert "internal" not in found.reason
 
 
-def check_reading(found: Reading) -> None:
+def check_reading(found: CallReport) -> None:
     for field in fields(found):
         value = getattr(found, field.name)
         for text in value if isinstance(value, tuple) else (value,):
@@ -206,8 +206,10 @@ def test_a_mistake_of_ours_is_seen_and_stops_nothing(monkeypatch: pytest.MonkeyP
     def mistake(*_: object) -> None:
         raise KeyError("a mistake of ours")
 
-    monkeypatch.setattr(callbacks, "read_callback", mistake)
+    monkeypatch.setattr(callback, "read_callback", mistake)
     log = CapturingLogger()
     monkeypatch.setattr(thundersms, "log", log)
-    assert provider.read_callback(account(), incoming({})) == Unreadable(reason="internal error: KeyError")
+    assert provider.read_callback(account(), incoming({})) == UnreadableCallback(
+        reason="internal error: KeyError"
+    )
     assert log.calls == [CapturedCall("exception", ("callback.read_failed",), {"account": "thundersms"})]

@@ -19,8 +19,15 @@ from tests.providers.thundersms import (
     reply_payload,
 )
 from tracker.domain.accounts import VariablesEncoding
+from tracker.domain.call_reports import (
+    CallReport,
+    NotACall,
+    StatusResult,
+    SubmitResult,
+    SubmitResultKind,
+    UnreadableCallback,
+)
 from tracker.domain.calls import CallStatus, Reason
-from tracker.domain.readings import Answer, AnswerKind, NotACall, Poll, Reading, Unreadable
 
 
 def at(hour: int, minute: int, second: int, *, day: int = 9, month: int = 4, year: int = 2021) -> datetime:
@@ -35,7 +42,7 @@ PUSHED: dict[str, Any] = {
     "start_as_sent": "2021-04-09 16:27:39",
     "started_at": at(10, 57, 39),
 }
-ANSWERED = Reading(
+ANSWERED = CallReport(
     **PUSHED,
     word="ANSWER",
     status=CallStatus.completed,
@@ -44,17 +51,17 @@ ANSWERED = Reading(
     duration_s=23,
     recording_url="https://youraudiofilelocation/",
 )
-COMPOSED = Reading(
+COMPOSED = CallReport(
     ids=("8456bf26-1b6e-4ac1-adb9-2768258f71d0",),
     to="+917619360003",
     word="ANSWER",
     status=CallStatus.completed,
 )
 
-CALLBACKS: dict[str, Reading | NotACall | Unreadable] = {
+CALLBACKS: dict[str, CallReport | NotACall | UnreadableCallback] = {
     "obd_default_push_answer": ANSWERED,
     "obd_default_push_with_bearer_secret": ANSWERED,
-    "obd_default_push_busy": Reading(
+    "obd_default_push_busy": CallReport(
         **PUSHED,
         word="BUSY",
         status=CallStatus.busy,
@@ -62,7 +69,7 @@ CALLBACKS: dict[str, Reading | NotACall | Unreadable] = {
         ended_at=at(10, 57, 41),
         duration_s=0,
     ),
-    "obd_default_push_noanswer": Reading(
+    "obd_default_push_noanswer": CallReport(
         **PUSHED,
         word="NOANSWER",
         status=CallStatus.no_answer,
@@ -70,7 +77,7 @@ CALLBACKS: dict[str, Reading | NotACall | Unreadable] = {
         ended_at=at(10, 58, 10),
         duration_s=0,
     ),
-    "obd_default_push_cancel": Reading(
+    "obd_default_push_cancel": CallReport(
         **PUSHED,
         word="CANCEL",
         status=CallStatus.canceled,
@@ -79,10 +86,10 @@ CALLBACKS: dict[str, Reading | NotACall | Unreadable] = {
         ended_at=at(10, 57, 45),
         duration_s=0,
     ),
-    "obd_default_push_docs_verbatim_invalid_json": Unreadable(
+    "obd_default_push_docs_verbatim_invalid_json": UnreadableCallback(
         reason="is no JSON, and nothing that can be mended"
     ),
-    "c2c_default_push_completed": Reading(
+    "c2c_default_push_completed": CallReport(
         to="+918867130003",
         bridge="918068280001",
         word="COMPLETED",
@@ -96,10 +103,10 @@ CALLBACKS: dict[str, Reading | NotACall | Unreadable] = {
         click_to_call=True,
     ),
     "composed_get_query": COMPOSED,
-    "composed_post_json": Reading(
+    "composed_post_json": CallReport(
         ids=COMPOSED.ids, to=COMPOSED.to, word="ANSWER", status=CallStatus.completed, duration_s=3
     ),
-    "legacy_get_callback": Reading(
+    "legacy_get_callback": CallReport(
         word="ANSWER",
         status=CallStatus.completed,
         start_as_sent="2020-03-24 19:22:38",
@@ -110,9 +117,9 @@ CALLBACKS: dict[str, Reading | NotACall | Unreadable] = {
     ),
 }
 
-ANSWERS: dict[str, Answer] = {
-    "api_send_response_old": Answer(
-        kind=AnswerKind.accepted,
+ANSWERS: dict[str, SubmitResult] = {
+    "api_send_response_old": SubmitResult(
+        kind=SubmitResultKind.accepted,
         submission_id="70fa87e0-9df9-4327-bc80-a561c48703d8:1",
         message="1 numbers accepted for delivery.",
         word="200",
@@ -120,8 +127,8 @@ ANSWERS: dict[str, Answer] = {
         at_as_sent="2019-08-16 15:09:51",
         accepted_at=at(9, 39, 51, day=16, month=8, year=2019),
     ),
-    "api_send_response_new": Answer(
-        kind=AnswerKind.accepted,
+    "api_send_response_new": SubmitResult(
+        kind=SubmitResultKind.accepted,
         submission_id="3b69aca9-3b55-4e2d-bfe0-02b910dbe156",
         message="Calls queued successfully",
         word="queued",
@@ -129,8 +136,8 @@ ANSWERS: dict[str, Answer] = {
         at_as_sent="2024-07-10T06:09:43.054164Z",
         accepted_at=datetime(2024, 7, 10, 6, 9, 43, 54164, tzinfo=UTC),
     ),
-    "api_tts_response": Answer(
-        kind=AnswerKind.accepted,
+    "api_tts_response": SubmitResult(
+        kind=SubmitResultKind.accepted,
         submission_id="52ecf5da-259b-4e0f-a2eb-XXXXXX",
         message="Calls queued successfully",
         word="queued",
@@ -138,26 +145,26 @@ ANSWERS: dict[str, Answer] = {
         at_as_sent="2023-01-23T12:13:25.666366Z",
         accepted_at=datetime(2023, 1, 23, 12, 13, 25, 666366, tzinfo=UTC),
     ),
-    "api_c2c_response_new": Answer(
-        kind=AnswerKind.accepted,
+    "api_c2c_response_new": SubmitResult(
+        kind=SubmitResultKind.accepted,
         submission_id="26074c32-b316-4ffa-99d7-9f6a99da56d6",
         message="call initiated successfully",
         word="200",
     ),
-    "api_c2c_response_old": Answer(
-        kind=AnswerKind.unclear,
+    "api_c2c_response_old": SubmitResult(
+        kind=SubmitResultKind.unclear,
         reason=Reason.no_clear_answer,
         message="Call initiated successfully",
         word="200",
     ),
-    "api_error_status_error": Answer(
-        kind=AnswerKind.refused,
+    "api_error_status_error": SubmitResult(
+        kind=SubmitResultKind.refused,
         reason=Reason.invalid_field,
         message="The given data was invalid.",
         word="ERROR",
     ),
-    "api_webhook_created": Answer(
-        kind=AnswerKind.accepted,
+    "api_webhook_created": SubmitResult(
+        kind=SubmitResultKind.accepted,
         submission_id="180ebbb5-9b6f-4c51-a98a-**********",
         message="Created successfully",
         word="1",
@@ -166,12 +173,12 @@ ANSWERS: dict[str, Answer] = {
     ),
 }
 
-POLLS: dict[str, tuple[str, Poll]] = {
+POLLS: dict[str, tuple[str, StatusResult]] = {
     "api_callstatus_old": (
         "047D8CFC-77d1-4f6c-bfb5-e81f1a1343a7",
-        Poll(
+        StatusResult(
             readings=(
-                Reading(
+                CallReport(
                     ids=("047d8cfc-77d1-4f6c-bfb5-e81f1a1343a7:1",),
                     to="+918900000224",
                     bridge="918068287602",
@@ -187,12 +194,12 @@ POLLS: dict[str, tuple[str, Poll]] = {
             )
         ),
     ),
-    "api_callstatus_pending_inferred": ("anything", Poll()),
+    "api_callstatus_pending_inferred": ("anything", StatusResult()),
     "api_call_logs": (
         "c839b4c4-8c0d-11e9-bb88-6c2b59c79f5a",
-        Poll(
+        StatusResult(
             readings=(
-                Reading(
+                CallReport(
                     ids=("c839b4c4-8c0d-11e9-bb88-6c2b59c79f5a",),
                     word="RECEIVED",
                     status=CallStatus.completed,
@@ -247,7 +254,7 @@ def test_a_callback_is_read(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n in CALLBACKS if "status" in payload(n).get("expect", {})])
 def test_a_callback_says_what_is_expected(name: str) -> None:
     read = CALLBACKS[name]
-    assert isinstance(read, Reading)
+    assert isinstance(read, CallReport)
     assert read.status == payload(name)["expect"]["status"]
     assert read.reason == payload(name)["expect"].get("reason")
 

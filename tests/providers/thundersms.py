@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from tracker.domain.accounts import Account
-from tracker.domain.calls import Dial
-from tracker.domain.readings import NotACall, Reading, Unreadable
+from tracker.domain.call_reports import CallReport, NotACall, UnreadableCallback
+from tracker.domain.calls import SubmitCommand
 from tracker.providers.base import Incoming, Reply
 from tracker.providers.registry import provider_named
 
@@ -25,9 +25,9 @@ def account(**changes: Any) -> Account:
     return Account(**{"name": "thundersms", "access_token": "secret-token", **changes})
 
 
-def dial(**changes: Any) -> Dial:
+def dial(**changes: Any) -> SubmitCommand:
     given = {"call": CALL, "submission": SUBMISSION, "to": "+918919525224", "bridge": "918068280000"}
-    return Dial(**{**given, **changes})
+    return SubmitCommand(**{**given, **changes})
 
 
 def payload(name: str) -> dict[str, Any]:
@@ -72,16 +72,16 @@ def incoming_payload(name: str) -> Incoming:
     )
 
 
-def read(body: bytes | str | dict[str, Any] = b"", **how: Any) -> Reading | NotACall | Unreadable:
+def read(body: bytes | str | dict[str, Any] = b"", **how: Any) -> CallReport | NotACall | UnreadableCallback:
     """What a callback says."""
     changes = how.pop("account", {})
     return provider.read_callback(account(**changes), incoming(body, **how))
 
 
-def reading(body: bytes | str | dict[str, Any] = b"", **how: Any) -> Reading:
+def reading(body: bytes | str | dict[str, Any] = b"", **how: Any) -> CallReport:
     """What a callback says that is about a call."""
     found = read(body, **how)
-    assert isinstance(found, Reading), found
+    assert isinstance(found, CallReport), found
     return found
 
 

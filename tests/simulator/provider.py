@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from tracker.simulator.app import create_app
 from tracker.simulator.options import SimulatorOptions, Webhook
-from tracker.simulator.words import Fault, Style, Word
+from tracker.simulator.thundersms.vocabulary import Fault, Style, Word
 
 CALLEE = "918919525224"
 BRIDGE = "918068280000"

@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from tests.simulator.provider import BRIDGE, CALLEE, TOKEN, simulated
 from tracker.simulator.options import DEFAULT_FIELDS, Webhook
-from tracker.simulator.words import Fault, Mid, Style, Word
+from tracker.simulator.thundersms.vocabulary import Fault, Mid, Style, Word
 
 OTHER = "918919520002"
 

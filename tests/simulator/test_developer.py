@@ -11,7 +11,7 @@ import pytest
 
 from tests.simulator.provider import TOKEN, Provider, simulated
 from tracker.simulator.options import Webhook
-from tracker.simulator.words import Style
+from tracker.simulator.thundersms.vocabulary import Style
 
 HOOK = {"name": "mine", "uri": "http://127.0.0.1:9/in?x=1", "status": 1, "secret": "s3", "token": "key"}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import tracker.simulator
 from tracker.cli.simulate import simulate
 from tracker.simulator.options import SimulatorOptions
-from tracker.simulator.words import Fault
+from tracker.simulator.thundersms.vocabulary import Fault
 
 #: Options whose flag has another name, or that come from several flags.
 OTHERWISE = {"outcomes": "outcome", "scripted_faults": "fault", "webhooks": "webhook"}

@@ -9,26 +9,28 @@ import pytest
 from typer.testing import CliRunner
 
 from tracker.cli import app
-from tracker.simulator import orders
+from tracker.simulator import option_parsing
 from tracker.simulator.options import SimulatorOptions, Webhook, WrongOption, uri_problem
-from tracker.simulator.words import Fault, Style, Word
+from tracker.simulator.thundersms.vocabulary import Fault, Style, Word
 
 LOCAL = "http://127.0.0.1:8000/callbacks/a"
 
 
 def test_it_reads_a_mix() -> None:
-    assert orders.mix("answer=60, Busy=15.5") == {Word.ANSWER: 60, Word.BUSY: 15.5}
+    assert option_parsing.mix("answer=60, Busy=15.5") == {Word.ANSWER: 60, Word.BUSY: 15.5}
 
 
 def test_it_reads_scripts_with_or_without_a_plus() -> None:
-    assert orders.outcomes(["+918919525224=busy,ANSWER"]) == {"918919525224": (Word.BUSY, Word.ANSWER)}
-    assert orders.scripted_faults(["918919525224=no_id,early"]) == {
+    assert option_parsing.outcomes(["+918919525224=busy,ANSWER"]) == {
+        "918919525224": (Word.BUSY, Word.ANSWER)
+    }
+    assert option_parsing.scripted_faults(["918919525224=no_id,early"]) == {
         "918919525224": frozenset({Fault.no_id, Fault.early})
     }
 
 
 def test_a_secret_or_style_is_for_all_or_for_one() -> None:
-    one, two = orders.webhooks(
+    one, two = option_parsing.webhooks(
         [f"a={LOCAL}?x=1", f"b={LOCAL}/b"],
         secrets=["b=mine=", "for=all"],
         styles=["composed-get", "a=composed-json"],
@@ -42,11 +44,11 @@ def test_a_secret_or_style_is_for_all_or_for_one() -> None:
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        (lambda: orders.mix("answered=60"), "answered"),
-        (lambda: orders.mix("answer"), "OUTCOME=WEIGHT"),
-        (lambda: orders.outcomes(["918919525224"]), "NUMBER="),
-        (lambda: orders.scripted_faults(["918919525224=dupliacte"]), "duplicate"),
-        (lambda: orders.webhooks([LOCAL.replace("=", "")]), "ID=URI"),
+        (lambda: option_parsing.mix("answered=60"), "answered"),
+        (lambda: option_parsing.mix("answer"), "OUTCOME=WEIGHT"),
+        (lambda: option_parsing.outcomes(["918919525224"]), "NUMBER="),
+        (lambda: option_parsing.scripted_faults(["918919525224=dupliacte"]), "duplicate"),
+        (lambda: option_parsing.webhooks([LOCAL.replace("=", "")]), "ID=URI"),
         (lambda: SimulatorOptions(speed=0), "speed"),
         (lambda: SimulatorOptions(speed=float("nan")), "speed"),
         (lambda: SimulatorOptions(port=70000), "port"),

@@ -12,7 +12,7 @@ import pytest
 
 from tests.simulator.provider import BRIDGE, CALLEE, TOKEN, simulated
 from tracker.simulator.options import Webhook
-from tracker.simulator.words import Fault, Generation, Pending, Word
+from tracker.simulator.thundersms.vocabulary import Fault, Generation, Pending, Word
 
 PAYLOADS = Path(__file__).parent.parent / "payloads" / "thundersms"
 

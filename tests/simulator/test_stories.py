@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.simulator.options import SimulatorOptions
-from tracker.simulator.stories import Story, refuse, tell
-from tracker.simulator.words import REFUSALS, STYLE_OF, Fault, Word
+from tracker.simulator.scenarios import Story, refuse, tell
+from tracker.simulator.thundersms.vocabulary import REFUSALS, STYLE_OF, Fault, Word
 
 NUMBER = "918919525224"
 numbers = st.from_regex(r"9[0-9]{9,12}", fullmatch=True)

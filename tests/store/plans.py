@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tracker.store.database import Connection, Database
+from tracker.store.engine.database import Connection, Database
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ def next_version(folder: Path, revision: str, down_revision: str, oldest_able: s
     """A version after this one in `folder`: this one with one more migration, which adds a column to the calls."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "tracker", folder / "tracker", ignore=ignored)
-    versions = folder / "tracker" / "store" / "migrations" / "versions"
+    versions = folder / "tracker" / "store" / "schema" / "migrations" / "versions"
     (versions / f"{revision}_calls_have_a_language.py").write_text(
         f'''"""calls have a language"""
 

@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.postgres_server import PostgresServer
-from tracker.store.arrays import ARRAYS, array
-from tracker.store.database import Connection, Database
+from tracker.store.engine.database import Connection, Database
+from tracker.store.engine.pg_arrays import ARRAYS, array
 
 NEW_YEAR = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL counts from there
 far = [

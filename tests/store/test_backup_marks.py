@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tracker.store import backup
+from tracker.store.maintenance import backup
 
 
 def test_a_mark_that_was_cleared_away_before_it_was_locked_is_made_anew(

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tracker.store import bulk, schema
-from tracker.store import tables as t
-from tracker.store.database import Connection, Database
+from tracker.store.engine import bulk
+from tracker.store.engine.database import Connection, Database
+from tracker.store.schema import tables as t
+from tracker.store.schema import upgrade
 
 AT = datetime(2026, 3, 2, 10, 57, 40, tzinfo=UTC)
 E = t.events.c
@@ -20,7 +21,7 @@ E = t.events.c
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
-    schema.prepare(database, create=True)
+    upgrade.prepare(database, create=True)
     database.write(lambda c: c.execute(t.calls.insert(), call("call_1")))
     yield database
     database.close()

@@ -16,8 +16,8 @@ import pytest
 from sqlalchemy import exc
 
 from tracker.errors import ConfigurationError, StorageUnavailable
-from tracker.store import engines
-from tracker.store.database import Connection, Database, FairLock
+from tracker.store.engine import connect
+from tracker.store.engine.database import Connection, Database, FairLock
 
 
 @pytest.fixture
@@ -231,8 +231,8 @@ def test_the_switch_to_the_log_is_repeated_while_somebody_reads(
         naps.append(seconds)
         old.execute("COMMIT")
 
-    monkeypatch.setattr(engines, "time", SimpleNamespace(sleep=nap, monotonic=lambda: 0.0))
-    monkeypatch.setattr(engines, "_BUSY_S", 0.05)
+    monkeypatch.setattr(connect, "time", SimpleNamespace(sleep=nap, monotonic=lambda: 0.0))
+    monkeypatch.setattr(connect, "_BUSY_S", 0.05)
     database = Database(f"sqlite:///{path}")
     assert database.read(lambda c: c.exec_driver_sql("PRAGMA journal_mode").scalar()) == "wal"
     assert len(naps) == 1
@@ -375,7 +375,7 @@ def test_a_write_that_never_gets_through_says_so_in_the_end(postgres: Database) 
 def test_a_locked_sqlite_file_is_unavailable_and_then_available_again(
     sqlite: Database, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "_BUSY_S", 0.05)
+    monkeypatch.setattr(connect, "_BUSY_S", 0.05)
     impatient = Database(f"sqlite:///{path}")
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")

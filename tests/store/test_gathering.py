@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracker.domain.events import iso
-from tracker.store import schema
-from tracker.store import tables as t
-from tracker.store.database import Connection, Database
-from tracker.store.gathering import gather
+from tracker.store.engine.database import Connection, Database
+from tracker.store.read.json_rows import gather
+from tracker.store.schema import tables as t
+from tracker.store.schema import upgrade
 
 AT = datetime(2026, 3, 2, 10, 57, 40, tzinfo=UTC)
 C = t.calls.c
@@ -33,7 +33,7 @@ notes = st.dictionaries(texts, st.recursive(scalars, lambda some: st.lists(some,
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
-    schema.prepare(database, create=True)
+    upgrade.prepare(database, create=True)
     yield database
     database.close()
 

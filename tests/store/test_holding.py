@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from tests.store.plans import plans_of
 from tests.store.test_indexes import fill
-from tracker.domain.matching import id_key
-from tracker.flow.gathering import numbers_waited_for
-from tracker.store import evidence, holding, inbox, records, schema
-from tracker.store import tables as t
-from tracker.store.database import Connection, Database
-from tracker.store.holding import Claim, Known
+from tracker.domain.matching.match import id_key
+from tracker.lifecycle.joining.match_context import numbers_waited_for
+from tracker.store.calls import records
+from tracker.store.engine.database import Connection, Database
+from tracker.store.inbox import match_queries, preconditions, states
+from tracker.store.inbox.preconditions import Claim, Known
+from tracker.store.schema import tables as t
+from tracker.store.schema import upgrade
 
 AT = datetime(2026, 3, 2, 10, 57, 40, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -29,7 +31,7 @@ OURS, OTHERS = "ours", "others"
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
-    schema.prepare(database, create=True)
+    upgrade.prepare(database, create=True)
     yield database
     database.close()
 
@@ -155,20 +157,20 @@ MEANWHILE = STILL | NO_MORE
 
 
 def fallen(c: Connection, claims: list[Claim]) -> set[str]:
-    inbox.lock_joining(c)
-    found = holding.fallen(c, holding.question_of_firsts(c, OURS, claims))
+    states.lock_joining(c)
+    found = preconditions.fallen(c, preconditions.question_of_firsts(c, OURS, claims))
     assert found.calls == set()
     return found.receipts
 
 
 def one_by_one(c: Connection, claims: list[Claim]) -> set[str]:
     """The same by a question for each thing."""
-    still = inbox.still_pending(c, [f.receipt for f in claims])
+    still = states.still_pending(c, [f.receipt for f in claims])
     named: dict[str, list[str]] = {}
-    for s in evidence.submitted_by_keys(c, OURS, full={f.key for f in claims}):
+    for s in match_queries.submitted_by_keys(c, OURS, full={f.key for f in claims}):
         named.setdefault(id_key(s.provider_id or ""), []).append(s.id)
     loose = numbers_waited_for(c, OURS, claims)
-    known = records.accepted(c, records.lock(c, [f.call for f in claims]))
+    known = records.only_accepted_calls(c, records.lock(c, [f.call for f in claims]))
     return {
         f.receipt
         for f in claims
@@ -292,25 +294,25 @@ def test_whether_more_is_known_of_a_call(database: Database) -> None:
                     c.execute(table.insert(), row)
             joined = {"state": "joined", "call_id": f"call_{n:03}", "submission_id": f"sub_{n:03}"}
             c.execute(t.callbacks.insert(), callback(f"cb_{n:03}_a", **joined))
-        known = holding.known(c, calls)
+        known = preconditions.known(c, calls)
         assert {(k.events, len(k.callbacks), k.exchanges) for k in known.values()} == {
             (3, len("cb_000_a"), 0)
         }
         claims = [claim(n) for n in range(len(cases))]
-        question = holding.question_of_others(c, OURS, claims, list(known.values()))
+        question = preconditions.question_of_others(c, OURS, claims, list(known.values()))
         assert pickle.loads(pickle.dumps(question)) == question
-        assert holding.fallen(c, question) == (set(), set())
+        assert preconditions.fallen(c, question) == (set(), set())
         for n, happens in enumerate(cases.values()):
             c.execute(happens(n))
-        found = holding.fallen(c, question)
+        found = preconditions.fallen(c, question)
         transaction.rollback()
     assert found.receipts == set()
     assert {calls[id] for id in found.calls} == set(MORE)
 
 
 def test_nothing_is_known_of_a_call_that_is_not_there(database: Database) -> None:
-    assert database.read(lambda c: holding.known(c, ["call_000"])) == {}
-    assert database.read(lambda c: holding.known(c, [])) == {}
+    assert database.read(lambda c: preconditions.known(c, ["call_000"])) == {}
+    assert database.read(lambda c: preconditions.known(c, [])) == {}
 
 
 def test_what_claims_of_other_calls_hang_on(database: Database) -> None:
@@ -324,9 +326,11 @@ def test_what_claims_of_other_calls_hang_on(database: Database) -> None:
     claims = [claim(n) for n in range(len(cases))]
 
     def ask(c: Connection) -> set[str]:
-        inbox.lock_joining(c)
-        known = holding.known(c, [f.call for f in claims])
-        found = holding.fallen(c, holding.question_of_others(c, OURS, claims, list(known.values())))
+        states.lock_joining(c)
+        known = preconditions.known(c, [f.call for f in claims])
+        found = preconditions.fallen(
+            c, preconditions.question_of_others(c, OURS, claims, list(known.values()))
+        )
         return found.receipts
 
     found = after(database, [[name] for name in cases], ask)
@@ -338,19 +342,19 @@ def test_nothing_to_ask_has_an_answer(database: Database) -> None:
 
 
 def test_a_question_can_be_sent_to_another_process(database: Database) -> None:
-    question = database.read(lambda c: holding.question_of_firsts(c, OURS, [claim(0)]))
+    question = database.read(lambda c: preconditions.question_of_firsts(c, OURS, [claim(0)]))
     assert pickle.loads(pickle.dumps(question)) == question
 
 
 def test_it_looks_up_and_reads_nothing_whole(database_url: str) -> None:
     database = Database(database_url)
-    schema.prepare(database, create=True)
+    upgrade.prepare(database, create=True)
     database.write(fill)
 
     def ask(c: Connection) -> None:
         fallen(c, [claim(0)])
-        known = holding.known(c, ["call_000"]) or {"call_000": Known("call_000", None, 0, "", 0)}
-        holding.fallen(c, holding.question_of_others(c, OURS, [claim(0)], list(known.values())))
+        known = preconditions.known(c, ["call_000"]) or {"call_000": Known("call_000", None, 0, "", 0)}
+        preconditions.fallen(c, preconditions.question_of_others(c, OURS, [claim(0)], list(known.values())))
 
     asked = plans_of(database, ask)
     lines = [line for plan in asked for line in plan.lines()]

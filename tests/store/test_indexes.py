@@ -12,25 +12,19 @@ import pytest
 import sqlalchemy as sa
 
 from tests.store.plans import Plan, plans_of
-from tracker.domain.matching import Submitted
-from tracker.store import (
-    evidence,
-    finding,
-    inbox,
-    inbox_queries,
-    jobs,
-    pruning,
-    quarantine,
-    queries,
-    records,
-    schema,
-    sending,
-    standing,
-)
-from tracker.store import tables as t
-from tracker.store.database import Connection, Database
-from tracker.store.inbox_queries import CallbackFilter
-from tracker.store.queries import ORDERS, CallFilter
+from tracker.domain.matching.match import SubmissionFacts
+from tracker.store.calls import exchanges, records
+from tracker.store.engine.database import Connection, Database
+from tracker.store.inbox import match_queries, quarantine, states
+from tracker.store.maintenance import prune
+from tracker.store.queue import jobs
+from tracker.store.read import call_search, system_status
+from tracker.store.read import callbacks as inbox_queries
+from tracker.store.read import calls as queries
+from tracker.store.read.callbacks import CallbackFilter
+from tracker.store.read.calls import ORDERS, CallFilter
+from tracker.store.schema import tables as t
+from tracker.store.schema import upgrade
 
 NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
 LATER = NOW + timedelta(days=9)
@@ -41,7 +35,7 @@ MINUTE = timedelta(minutes=1)
 def database(database_url: str) -> Iterator[Database]:
     """Some calls of every kind, so that PostgreSQL has something to weigh."""
     database = Database(database_url)
-    schema.upgrade(database)
+    upgrade.upgrade(database)
     database.write(fill)
     yield database
     database.close()
@@ -93,7 +87,7 @@ def callback(n: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-SUBMITTED = Submitted(
+SUBMITTED = SubmissionFacts(
     id="sub_0001", call="call_0001", account="account_1", to="+918919520001", bridge="918068280000", flow_id=None,
     interval=0, lane=None, provider_id="a-1:1", requested_at=NOW,
 )  # fmt: skip
@@ -118,19 +112,21 @@ NEEDED: dict[str, Callable[[Connection], object]] = {
     "ix_calls_reference": calls(reference="order-5"),
     "ix_calls_disputed": calls(disputed=True),
     "uq_submissions_call": lambda c: records.submissions_of(c, ["call_0001"]),
-    "ix_submissions_provider_key": lambda c: evidence.submitted_by_keys(c, "account_1", full=["a-1:1"]),
-    "ix_submissions_provider_base": lambda c: evidence.submitted_by_keys(c, "account_1", base=["a-1"]),
-    "ix_submissions_to": lambda c: evidence.submitted_to(c, "account_1", ["+918919520001"], NOW, LATER),
+    "ix_submissions_provider_key": lambda c: match_queries.submitted_by_keys(c, "account_1", full=["a-1:1"]),
+    "ix_submissions_provider_base": lambda c: match_queries.submitted_by_keys(c, "account_1", base=["a-1"]),
+    "ix_submissions_to": lambda c: match_queries.submitted_to(c, "account_1", ["+918919520001"], NOW, LATER),
     "ix_submissions_lease": lambda c: records.ended_leases(c, NOW),
     "uq_events_call_key": lambda c: records.events_of(c, ["call_0001"]),
     "ix_callbacks_account": callbacks(account="account_1"),
     "ix_callbacks_call": callbacks(call="call_0001"),
-    "ix_callbacks_unjoined": lambda c: inbox.pending(c, ["account_1"], 100),
-    "ix_callbacks_look_again": lambda c: inbox.due_for_a_look(c, ["account_1"], NOW, 100),
-    "ix_callbacks_loose_number": lambda c: evidence.loose_receipts(c, "account_1", ["+91"], NOW, LATER),
-    "ix_callbacks_twin": lambda c: evidence.twin_receipts(c, "account_1", ["no-twin"]),
+    "ix_callbacks_unjoined": lambda c: states.pending(c, ["account_1"], 100),
+    "ix_callbacks_look_again": lambda c: states.due_for_retry(c, ["account_1"], NOW, 100),
+    "ix_callbacks_loose_number": lambda c: match_queries.heuristic_candidates(
+        c, "account_1", ["+91"], NOW, LATER
+    ),
+    "ix_callbacks_twin": lambda c: match_queries.twin_receipts(c, "account_1", ["no-twin"]),
     "ix_callbacks_repeat_of": callbacks(),
-    "ix_waiting_keys_callback_id": lambda c: inbox.wait_for(c, "account_1", {}, ["cb_0001"]),
+    "ix_waiting_keys_callback_id": lambda c: states.add_wait_keys(c, "account_1", {}, ["cb_0001"]),
     "ix_exchanges_call_id": lambda c: queries.evidence(c, "call_0001"),
     # as the database asks for each submission that is removed
     "ix_exchanges_submission_id": lambda c: c.execute(
@@ -138,8 +134,8 @@ NEEDED: dict[str, Callable[[Connection], object]] = {
     ),
     "uq_jobs_kind_subject": lambda c: jobs.is_paced(c, jobs.SEND, "sub_1"),
     "ix_jobs_due": lambda c: jobs.next_due(c, [jobs.SEND], ["account_1"], NOW),
-    "ix_idempotency_keys_created_at": lambda c: sending.forget_requests(c, NOW),
-    "ix_idempotency_keys_call_id": lambda c: pruning.remove_calls(c, ["call_0001"], LATER),
+    "ix_idempotency_keys_created_at": lambda c: exchanges.forget_requests(c, NOW),
+    "ix_idempotency_keys_call_id": lambda c: prune.remove_calls(c, ["call_0001"], LATER),
 }
 
 
@@ -227,12 +223,12 @@ def _is_cut(node: dict[str, Any]) -> bool:
     return node["Node Type"] == "Function Scan" or node.get("Index Name") == "pk_calls"
 
 
-@pytest.mark.parametrize("few", [finding._FEW, -1], ids=["few rows are taken", "many rows are walked"])
+@pytest.mark.parametrize("few", [call_search._FEW, -1], ids=["few rows are taken", "many rows are walked"])
 def test_no_list_of_calls_reads_or_sorts_a_table(
     database: Database, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr(finding, "_FEW", few)
-    monkeypatch.setattr(finding, "_MANY", few)
+    monkeypatch.setattr(call_search, "_FEW", few)
+    monkeypatch.setattr(call_search, "_MANY", few)
     wrong = []
     for order, which in LISTS:
         plans = [p for p in plans_of(database, calls(order, **which)) if "calls" in p.statement]
@@ -248,13 +244,13 @@ def test_no_list_of_calls_reads_or_sorts_a_table(
     assert wrong == []
 
 
-@pytest.mark.parametrize("few", [finding._FEW, -1], ids=["few rows are taken", "many rows are walked"])
+@pytest.mark.parametrize("few", [call_search._FEW, -1], ids=["few rows are taken", "many rows are walked"])
 def test_however_a_list_is_read_it_is_the_same(
     database: Database, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
     """Against what the database says without any of it: one condition for each filter, and a sort."""
-    monkeypatch.setattr(finding, "_FEW", few)
-    monkeypatch.setattr(finding, "_MANY", few)
+    monkeypatch.setattr(call_search, "_FEW", few)
+    monkeypatch.setattr(call_search, "_MANY", few)
     several: list[dict[str, Any]] = [
         {"status": ("completed",), "settled": False},
         {"status": ("queued",), "outcome": ("busy",)},
@@ -350,15 +346,15 @@ def test_the_inbox_of_many_accounts_is_merged_all_the_same(database: Database) -
         lambda c: queries.get_call(c, "call_0001"),
         lambda c: queries.timeline(c, "call_0001"),
         lambda c: queries.evidence(c, "call_0001"),
-        lambda c: evidence.exact_receipts(c, [SUBMITTED]),
-        lambda c: evidence.evidence_of(c, {"sub_0001": "call_0001"}, {}),
+        lambda c: match_queries.exact_receipts(c, [SUBMITTED]),
+        lambda c: match_queries.evidence_of(c, {"sub_0001": "call_0001"}, {}),
         lambda c: quarantine.room_of(c, "account_1"),
-        lambda c: inbox.standings(c, ["cb_0001"]),
+        lambda c: states.match_states(c, ["cb_0001"]),
         lambda c: inbox_queries.get_callback(c, "cb_0001"),
-        lambda c: pruning.old_calls(c, "busy", LATER, None, 10),
-        lambda c: pruning.old_callbacks(c, "orphaned", LATER, None, 10),
-        lambda c: standing.standing(c, ["account_1"], LATER),
-        lambda c: sending.ask_about_open(c, "account_1", NOW),
+        lambda c: prune.old_calls(c, "busy", LATER, None, 10),
+        lambda c: prune.old_callbacks(c, "orphaned", LATER, None, 10),
+        lambda c: system_status.system_status(c, ["account_1"], LATER),
+        lambda c: exchanges.ask_about_open(c, "account_1", NOW),
     ],
 )  # fmt: skip
 def test_nothing_but_a_list_reads_a_table_either(

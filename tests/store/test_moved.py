@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tracker.errors import StorageUnavailable
-from tracker.store.database import Connection, Database
+from tracker.store.engine.database import Connection, Database
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_database_without_a_log_has_none_to_lose(
 ) -> None:
     """A file system may not let it have one; `tracker db check` says so."""
     database.close()
-    monkeypatch.setattr("tracker.store.engines._lay_out", lambda _: None)
+    monkeypatch.setattr("tracker.store.engine.connect._lay_out", lambda _: None)
     with closing(sqlite3.connect(path)) as c:
         c.execute("PRAGMA journal_mode=DELETE")
     with closing(Database(f"sqlite:///{path}")) as again:

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from tests.flow.house import House
+from tests.lifecycle.house import House
 from tests.recording_provider import RecordingProvider, accepted
 from tracker.domain.events import from_iso
 from tracker.errors import InvalidInput, NotFound
-from tracker.store import inbox_queries, queries
-from tracker.store.inbox_queries import CallbackFilter
-from tracker.store.queries import ORDERS, CallFilter
+from tracker.store.read import callbacks
+from tracker.store.read import calls as queries
+from tracker.store.read.callbacks import CallbackFilter
+from tracker.store.read.calls import ORDERS, CallFilter
 
 NUMBERS = [f"+9189195252{n:02}" for n in range(24, 32)]
 
@@ -67,7 +68,7 @@ def ids(house: House, **which: Any) -> list[str]:
 
 def inbox(house: House, *, limit: int = 50, cursor: str | None = None, **which: Any) -> Any:
     return house.database.read(
-        lambda c: inbox_queries.list_callbacks(c, CallbackFilter(**which), limit=limit, cursor=cursor)
+        lambda c: callbacks.list_callbacks(c, CallbackFilter(**which), limit=limit, cursor=cursor)
     )
 
 
@@ -129,7 +130,7 @@ def test_what_does_not_exist_is_not_found(house: House) -> None:
         queries.get_call,
         queries.timeline,
         queries.evidence,
-        inbox_queries.get_callback,
+        callbacks.get_callback,
         queries.find_call,
     ):
         with pytest.raises(NotFound, match="nothing_like_this"):
@@ -356,7 +357,7 @@ def test_the_inbox_is_filtered_and_paged(house: House) -> None:
 )
 def test_a_callback_is_shown_as_it_came(house: House, body: bytes, told: tuple[str, str]) -> None:
     id = house.receive(body, lane="a", join=False)
-    shown = house.database.read(lambda c: inbox_queries.get_callback(c, id))
+    shown = house.database.read(lambda c: callbacks.get_callback(c, id))
     assert set(shown) == ITEM | {"request", "fingerprint"}
     assert shown["lane"] == "a"
     assert shown["request"] == {

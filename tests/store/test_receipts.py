@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from tests.postgres_server import PostgresServer
 from tests.wire import Wire
 from tracker.errors import StorageUnavailable
-from tracker.store import receipts, schema
-from tracker.store import tables as t
-from tracker.store.database import Database
+from tracker.store.engine.database import Database
 from tracker.store.ids import new_id
-from tracker.store.inbox import IGNORED, PENDING
-from tracker.store.receipts import MOST_ROWS, NewCallback
+from tracker.store.inbox import log
+from tracker.store.inbox.log import MOST_ROWS, NewCallback
+from tracker.store.inbox.states import IGNORED, PENDING
+from tracker.store.schema import tables as t
+from tracker.store.schema import upgrade
 
 INDIA = timezone(timedelta(hours=5.5))
 texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
@@ -43,7 +44,7 @@ requests = st.builds(
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     opened = Database(database_url)
-    schema.prepare(opened, create=True)
+    upgrade.prepare(opened, create=True)
     yield opened
     opened.close()
 
@@ -65,13 +66,13 @@ def request(**changes: Any) -> NewCallback:
 @given(st.lists(requests, min_size=1, max_size=5))
 def test_both_ways_store_the_same(database: Database, new: list[NewCallback]) -> None:
     database.write(lambda c: c.execute(t.callbacks.delete()))
-    database.write(lambda c: receipts.insert(c, new))
+    database.write(lambda c: log.insert(c, new))
     usual = kept(database)
     # what the database holds itself, and not only what is read of it
     raw = sa.text("select id, received_at, path, headers, body, size from callbacks order by id")
     as_it_stands = database.read(lambda c: c.execute(raw).all())
     database.write(lambda c: c.execute(t.callbacks.delete()))
-    receipts.store(database, new)
+    log.store(database, new)
     assert kept(database) == usual
     assert database.read(lambda c: c.execute(raw).all()) == as_it_stands
 
@@ -79,14 +80,14 @@ def test_both_ways_store_the_same(database: Database, new: list[NewCallback]) ->
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 63, 64, 65, MOST_ROWS - 1, MOST_ROWS])
 def test_any_number_is_stored_in_one_statement(database: Database, count: int) -> None:
     new = [request(body=b"%d" % n) for n in range(count)]
-    receipts.store(database, new)
+    log.store(database, new)
     assert [row["body"] for row in kept(database)] == [n.body for n in new]
 
 
 def test_a_second_time_changes_nothing(database: Database) -> None:
     new = [request(), request()]
-    receipts.store(database, new)
-    receipts.store(database, [*new, request()])
+    log.store(database, new)
+    log.store(database, [*new, request()])
     assert [row["id"] for row in kept(database)][:2] == [n.id for n in new]
     assert len(kept(database)) == 3
 
@@ -96,10 +97,10 @@ def test_of_a_statement_with_one_that_cannot_be_stored_nothing_is(
     database: Database, bad: dict[str, Any]
 ) -> None:
     with pytest.raises(Exception) as caught:  # the drivers' own
-        receipts.store(database, [request(), request(**bad)])
+        log.store(database, [request(), request(**bad)])
     assert not isinstance(caught.value, StorageUnavailable)
     assert kept(database) == []
-    receipts.store(database, [request()])
+    log.store(database, [request()])
     assert len(kept(database)) == 1
 
 
@@ -107,17 +108,17 @@ def test_a_connection_that_was_cut_while_idle_is_made_anew(postgres_server: Post
     url = postgres_server.create_database()
     with Wire(url) as wire:
         database = Database(wire.url)
-        schema.prepare(database, create=True)
-        receipts.store(database, [request()])
+        upgrade.prepare(database, create=True)
+        log.store(database, [request()])
         wire.cut()
         with pytest.raises(StorageUnavailable):
-            receipts.store(database, [request()])
+            log.store(database, [request()])
         wire.mend()
-        receipts.store(database, [request()])
+        log.store(database, [request()])
         wire.cut()
         wire.mend()
         # nobody hears of a restart between two callbacks
-        receipts.store(database, [request()])
+        log.store(database, [request()])
         assert len(kept(database)) == 3
         database.close()
     postgres_server.drop_database(url)

@@ -23,8 +23,8 @@ from tests.processes import Processes, Server, eventually
 from tests.recording_provider import RecordingProvider
 from tests.store import releases
 from tracker.errors import SchemaMismatch
-from tracker.store import ables, alone, schema
-from tracker.store.database import Database
+from tracker.store.engine.database import Database
+from tracker.store.schema import compatibility, migration_lock, upgrade
 
 NUMBERS = [f"+9189195252{n:02}" for n in range(8)]
 
@@ -97,11 +97,11 @@ def test_a_migration_and_a_new_version_beside_the_old_one_lose_nothing(
     with Processes(tmp_path, postgres_database, provider.base_url) as processes:
         with version(processes, old_package):
             old = processes.serve()
-        landed = schema.current(database)
+        landed = upgrade.current(database)
         assert landed is not None
-        assert landed <= schema.head()
-        newer = f"{int(schema.head()) + 1:04}"
-        new_package = releases.next_version(tmp_path / "new", newer, schema.head(), oldest_able=landed)
+        assert landed <= upgrade.head()
+        newer = f"{int(upgrade.head()) + 1:04}"
+        new_package = releases.next_version(tmp_path / "new", newer, upgrade.head(), oldest_able=landed)
         calls = place_calls(old)
         ids = list(calls)
         with burst(old, "old", ids) as during:
@@ -140,7 +140,7 @@ def test_the_last_landed_version_is_one_before_this(tmp_path: Path) -> None:
     """LAST_LANDED names a version whose migrations are the first of this one's, unchanged."""
     old = releases.last_landed(tmp_path) / "tracker" / "store" / "migrations" / "versions"
     for path in old.glob("[0-9]*_*.py"):
-        mine = releases.ROOT / "tracker" / "store" / "migrations" / "versions" / path.name
+        mine = releases.ROOT / "tracker" / "store" / "schema" / "migrations" / "versions" / path.name
         assert mine.read_text() == path.read_text(), f"{path.name} has landed and must not change"
 
 
@@ -148,11 +148,11 @@ def test_the_last_landed_version_is_one_before_this(tmp_path: Path) -> None:
 
 
 def test_every_migration_but_the_first_says_how_old_a_version_can_still_work() -> None:
-    scripts = list(ScriptDirectory(str(Path(schema.__file__).parent / "migrations")).walk_revisions())
+    scripts = list(ScriptDirectory(str(Path(upgrade.__file__).parent / "migrations")).walk_revisions())
     for script in scripts:
         declared = getattr(script.module, "oldest_able", None)
         assert (declared is None) == (script.revision == "0001"), script.revision
-        assert declared is None or (declared in schema.revisions() and declared <= script.revision)
+        assert declared is None or (declared in upgrade.revisions() and declared <= script.revision)
 
 
 @pytest.mark.parametrize(
@@ -167,20 +167,20 @@ def test_every_migration_but_the_first_says_how_old_a_version_can_still_work() -
 def test_a_version_must_be_able_to_work_after_all_migrations(
     declared: list[tuple[str, str | None]], oldest: str
 ) -> None:
-    assert ables.oldest(declared) == oldest
-    assert ables.oldest(reversed(declared)) == oldest
+    assert compatibility.oldest(declared) == oldest
+    assert compatibility.oldest(reversed(declared)) == oldest
 
 
 def test_a_newer_schema_that_allows_it_is_worked_with(database_url: str, tmp_path: Path) -> None:
     """As after the next version's migration: this version starts, is ready, finds nothing wrong and leaves it alone."""
-    newer = f"{int(schema.head()) + 1:04}"
-    package = releases.next_version(tmp_path / "newer", newer, schema.head(), oldest_able=schema.head())
+    newer = f"{int(upgrade.head()) + 1:04}"
+    package = releases.next_version(tmp_path / "newer", newer, upgrade.head(), oldest_able=upgrade.head())
     database = Database(database_url)
     with Processes(tmp_path, database_url) as processes:
-        schema.prepare(database, create=True)
+        upgrade.prepare(database, create=True)
         assert tracker(processes, "db", "upgrade", package=package).returncode == 0
-        assert schema.current(database) == newer
-        schema.prepare(database, create=False)
+        assert upgrade.current(database) == newer
+        upgrade.prepare(database, create=False)
         server = processes.serve()
         with server.client() as client:
             assert client.get("/readyz").status_code == 200
@@ -189,13 +189,13 @@ def test_a_newer_schema_that_allows_it_is_worked_with(database_url: str, tmp_pat
             assert len(client.get("/api/v1/calls").json()["data"]) == 1
         again = tracker(processes, "db", "upgrade")
         assert (again.returncode, again.stderr) == (0, "")
-        assert f"has schema {newer}, newer than this version's {schema.head()}" in again.stdout
+        assert f"has schema {newer}, newer than this version's {upgrade.head()}" in again.stdout
         assert json.loads(tracker(processes, "db", "upgrade", "--json").stdout) == {
             "before": newer,
             "after": newer,
         }
         # the tests' own PostgreSQL trades safety for speed, which a check tells of
-        found = [p for p in schema.check(database) if "is off on the server" not in p]
+        found = [p for p in upgrade.check(database) if "is off on the server" not in p]
         assert found == []
         assert "newer than this version" in tracker(processes, "doctor").stdout or not database.is_sqlite
     database.close()
@@ -204,33 +204,36 @@ def test_a_newer_schema_that_allows_it_is_worked_with(database_url: str, tmp_pat
 def test_a_newer_schema_that_does_not_allow_it_is_refused_with_a_sentence(
     database_url: str, tmp_path: Path
 ) -> None:
-    newer = f"{int(schema.head()) + 1:04}"
-    package = releases.next_version(tmp_path / "newer", newer, schema.head(), oldest_able=newer)
+    newer = f"{int(upgrade.head()) + 1:04}"
+    package = releases.next_version(tmp_path / "newer", newer, upgrade.head(), oldest_able=newer)
     database = Database(database_url)
-    said = f"it knows schemas up to {schema.head()}, and the database has {newer}, with which only versions from schema"
+    head = upgrade.head()
+    said = (
+        f"it knows schemas up to {head}, and the database has {newer}, with which only versions from schema"
+    )
     with Processes(tmp_path, database_url) as processes:
         assert tracker(processes, "db", "upgrade", package=package).returncode == 0
         for refused in (
-            lambda: schema.prepare(database, create=False),
-            lambda: schema.prepare(database, create=True),
-            lambda: schema.upgrade(database),
+            lambda: upgrade.prepare(database, create=False),
+            lambda: upgrade.prepare(database, create=True),
+            lambda: upgrade.upgrade(database),
         ):
             with pytest.raises(SchemaMismatch, match=said):
                 refused()
-        assert said in schema.check(database)[-1]
+        assert said in upgrade.check(database)[-1]
         for command in (["serve", "--port", "0"], ["worker"], ["db", "check"], ["db", "upgrade"], ["calls"]):
             done = tracker(processes, *command)
             assert done.returncode == 1, command
             assert said in done.stderr, command
         assert said in tracker(processes, "doctor").stdout
-    assert schema.current(database) == newer
+    assert upgrade.current(database) == newer
     database.close()
 
 
 def test_an_upgrade_that_meets_others_in_a_deadlock_is_begun_again(postgres_database: str) -> None:
     """Two transactions that want each other's table: one of them is the upgrade, which is told to give way."""
     database = Database(postgres_database)
-    schema.upgrade(database)
+    upgrade.upgrade(database)
     attempts: list[int] = []
 
     def work(connection: Any) -> str:
@@ -241,6 +244,6 @@ def test_an_upgrade_that_meets_others_in_a_deadlock_is_begun_again(postgres_data
             )
         return str(connection.scalar(sa.text("SELECT version_num FROM alembic_version")))
 
-    assert alone.run(database, work) == schema.head()
+    assert migration_lock.run_exclusively(database, work) == upgrade.head()
     assert len(attempts) == 2
     database.close()

@@ -17,9 +17,9 @@ from alembic.script import ScriptDirectory
 
 from tests.postgres_server import PostgresServer
 from tracker.errors import ConfigurationError, SchemaMismatch, StorageUnavailable
-from tracker.store import schema
-from tracker.store import tables as t
-from tracker.store.database import Connection, Database
+from tracker.store.engine.database import Connection, Database
+from tracker.store.schema import tables as t
+from tracker.store.schema import upgrade
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def _postgres_schema(url: str) -> list[str]:
 
 
 def test_migrations_make_on_sqlite_what_the_tables_say(sqlite: Database, tmp_path: Path) -> None:
-    schema.upgrade(sqlite)
+    upgrade.upgrade(sqlite)
     from_nothing = Database(f"sqlite:///{tmp_path / 'from-nothing.db'}")
     t.metadata.create_all(from_nothing.engine)
     assert _sqlite_schema(sqlite) == _sqlite_schema(from_nothing)
@@ -106,7 +106,7 @@ def test_migrations_make_on_postgresql_what_the_tables_say(
     postgres_server: PostgresServer, postgres_database: str
 ) -> None:
     migrated = Database(postgres_database)
-    schema.upgrade(migrated)
+    upgrade.upgrade(migrated)
     migrated.close()
     other_url = postgres_server.create_database()
     from_nothing = Database(other_url)
@@ -124,7 +124,7 @@ def test_migrations_make_on_postgresql_what_the_tables_say(
     ],
 )
 def test_the_comparison_sees_another_condition_of_an_index(sqlite: Database, change: str) -> None:
-    schema.upgrade(sqlite)
+    upgrade.upgrade(sqlite)
     before = _sqlite_schema(sqlite)
     _execute(sqlite, "DROP INDEX ix_callbacks_twin")
     _execute(sqlite, change)
@@ -132,34 +132,34 @@ def test_the_comparison_sees_another_condition_of_an_index(sqlite: Database, cha
 
 
 def test_the_head_that_is_read_without_alembic_is_alembics() -> None:
-    scripts = ScriptDirectory(str(Path(schema.__file__).parent / "migrations"))
-    assert [schema.head()] == scripts.get_heads()
-    assert schema.revisions() == [script.revision for script in scripts.walk_revisions()][::-1]
+    scripts = ScriptDirectory(str(Path(upgrade.__file__).parent / "migrations"))
+    assert [upgrade.head()] == scripts.get_heads()
+    assert upgrade.revisions() == [script.revision for script in scripts.walk_revisions()][::-1]
 
 
 # Making it
 
 
 def test_an_empty_database_gets_the_schema_when_asked(database: Database) -> None:
-    assert schema.current(database) is None
-    schema.prepare(database, create=True)
-    assert schema.current(database) == schema.head()
+    assert upgrade.current(database) is None
+    upgrade.prepare(database, create=True)
+    assert upgrade.current(database) == upgrade.head()
     assert _tables(database) == sorted([*t.metadata.tables, "alembic_version"])
-    schema.prepare(database, create=False)
+    upgrade.prepare(database, create=False)
 
 
 def test_upgrading_says_from_where_to_where_and_does_nothing_twice(database: Database) -> None:
-    assert schema.upgrade(database) == (None, schema.head())
-    assert schema.upgrade(database) == (schema.head(), schema.head())
+    assert upgrade.upgrade(database) == (None, upgrade.head())
+    assert upgrade.upgrade(database) == (upgrade.head(), upgrade.head())
 
 
 def test_data_survives_starting_and_upgrading_again(database: Database) -> None:
-    schema.prepare(database, create=True)
+    upgrade.prepare(database, create=True)
     when = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
     row = {"id": "w1", "started_at": when, "seen_at": when}
     database.write(lambda connection: connection.execute(sa.insert(t.workers), [row]))
-    schema.prepare(database, create=True)
-    schema.upgrade(database)
+    upgrade.prepare(database, create=True)
+    upgrade.upgrade(database)
     assert database.read(lambda connection: connection.execute(sa.select(t.workers)).all()) == [
         ("w1", when, when)
     ]
@@ -167,8 +167,8 @@ def test_data_survives_starting_and_upgrading_again(database: Database) -> None:
 
 PREPARE = """
 import sys
-from tracker.store import schema
-from tracker.store.database import Database
+from tracker.store.schema import upgrade as schema
+from tracker.store.engine.database import Database
 database = Database(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -196,7 +196,7 @@ def test_several_processes_may_start_at_once_on_an_empty_database(database_url: 
         process.stdin.write("\n")
         process.stdin.flush()
     ended = [(*process.communicate(), process.returncode) for process in processes]
-    assert ended == [(f"{schema.head()}\n", "", 0)] * 3
+    assert ended == [(f"{upgrade.head()}\n", "", 0)] * 3
 
 
 def test_several_threads_may_start_at_once_on_an_empty_database(database: Database) -> None:
@@ -206,7 +206,7 @@ def test_several_threads_may_start_at_once_on_an_empty_database(database: Databa
     def start() -> None:
         barrier.wait()
         try:
-            schema.prepare(database, create=True)
+            upgrade.prepare(database, create=True)
         except BaseException as failure:
             failures.append(failure)
 
@@ -216,7 +216,7 @@ def test_several_threads_may_start_at_once_on_an_empty_database(database: Databa
     for thread in threads:
         thread.join()
     assert failures == []
-    assert schema.current(database) == schema.head()
+    assert upgrade.current(database) == upgrade.head()
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(
@@ -226,10 +226,10 @@ def test_a_migration_that_fails_leaves_nothing_behind(
         run(connection)
         raise RuntimeError("halfway")
 
-    run = schema._run
-    monkeypatch.setattr(schema, "_run", fail)
+    run = upgrade._run
+    monkeypatch.setattr(upgrade, "_run", fail)
     with pytest.raises(RuntimeError, match="halfway"):
-        schema.upgrade(database)
+        upgrade.upgrade(database)
     assert _tables(database) == []
 
 
@@ -242,10 +242,10 @@ def test_foreign_keys_are_not_followed_while_migrating_and_checked_afterwards(
         connection.execute(sa.insert(t.call_secrets), [{"call_id": "call_none", "variables": {}}])
         run(connection)
 
-    run = schema._run
-    monkeypatch.setattr(schema, "_run", make_dangling)
+    run = upgrade._run
+    monkeypatch.setattr(upgrade, "_run", make_dangling)
     with pytest.raises(SchemaMismatch, match="rows that do not exist"):
-        schema.upgrade(sqlite)
+        upgrade.upgrade(sqlite)
     assert _tables(sqlite) == []
     assert sqlite.read(lambda c: c.exec_driver_sql("PRAGMA foreign_keys").scalar()) == 1
 
@@ -255,7 +255,7 @@ def test_foreign_keys_are_not_followed_while_migrating_and_checked_afterwards(
 
 def test_an_empty_database_is_refused_and_left_as_it_is(database: Database) -> None:
     with pytest.raises(SchemaMismatch, match="run `tracker db upgrade`"):
-        schema.prepare(database, create=False)
+        upgrade.prepare(database, create=False)
     assert database.path is None or not database.path.exists()
     assert _tables(database) == []
 
@@ -263,23 +263,23 @@ def test_an_empty_database_is_refused_and_left_as_it_is(database: Database) -> N
 def test_an_older_schema_is_refused_also_by_those_who_may_create(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    schema.upgrade(database)
-    had, needed = schema.head(), f"{int(schema.head()) + 1:04}"
-    monkeypatch.setattr(schema, "revisions", lambda: [had, needed])
+    upgrade.upgrade(database)
+    had, needed = upgrade.head(), f"{int(upgrade.head()) + 1:04}"
+    monkeypatch.setattr(upgrade, "revisions", lambda: [had, needed])
     with pytest.raises(SchemaMismatch, match=f"has schema {had} .* needs {needed}; run `tracker db upgrade`"):
-        schema.prepare(database, create=True)
+        upgrade.prepare(database, create=True)
 
 
 def test_a_newer_schema_is_refused_and_not_touched_by_an_upgrade(database: Database) -> None:
-    schema.upgrade(database)
+    upgrade.upgrade(database)
     _execute(database, "UPDATE alembic_version SET version_num = '9999'")
     # as that version's own upgrade would; test_rolling_upgrade.py has newer ones that allow it
     _execute(database, "UPDATE settings SET value = '9999' WHERE name = 'oldest-able-schema'")
     with pytest.raises(SchemaMismatch, match="This version of tracker is older than the database"):
-        schema.prepare(database, create=True)
+        upgrade.prepare(database, create=True)
     with pytest.raises(SchemaMismatch, match="This version of tracker is older than the database"):
-        schema.upgrade(database)
-    assert schema.current(database) == "9999"
+        upgrade.upgrade(database)
+    assert upgrade.current(database) == "9999"
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_somebody_elses_database_is_refused_and_not_touched(
     for statement in statements:
         _execute(database, statement)
     before = _tables(database)
-    for ask in (lambda: schema.prepare(database, create=True), lambda: schema.upgrade(database)):
+    for ask in (lambda: upgrade.prepare(database, create=True), lambda: upgrade.upgrade(database)):
         with pytest.raises(SchemaMismatch, match="name an empty one"):
             ask()
     assert _tables(database) == before
@@ -313,7 +313,7 @@ def test_a_postgresql_user_who_may_not_make_tables_is_told_so(postgres_database:
     try:
         reader = Database(owner.url.set(username="tracker_test_reader").render_as_string(hide_password=False))
         with pytest.raises(ConfigurationError, match="may not make tables"):
-            schema.prepare(reader, create=True)
+            upgrade.prepare(reader, create=True)
         reader.close()
     finally:
         _execute(owner, "DROP ROLE tracker_test_reader")
@@ -325,7 +325,7 @@ def test_a_file_that_is_no_database_is_not_taken_for_one(tmp_path: Path) -> None
     path.write_text("Dear reader, this is not a database.\n" * 40)
     database = Database(f"sqlite:///{path}")
     with pytest.raises(StorageUnavailable, match="not a database"):
-        schema.prepare(database, create=True)
+        upgrade.prepare(database, create=True)
     database.close()
 
 
@@ -333,15 +333,15 @@ def test_a_file_that_is_no_database_is_not_taken_for_one(tmp_path: Path) -> None
 
 
 def test_a_new_sqlite_database_has_no_problems(sqlite: Database) -> None:
-    schema.upgrade(sqlite)
-    assert schema.check(sqlite) == []
+    upgrade.upgrade(sqlite)
+    assert upgrade.check(sqlite) == []
 
 
 def test_a_new_postgresql_database_has_only_the_servers_problems(postgres_database: str) -> None:
     database = Database(postgres_database)
-    schema.upgrade(database)
+    upgrade.upgrade(database)
     # the tests' own server trades safety for speed
-    assert all(re.match("(fsync|full_page_writes) is off", p) for p in schema.check(database))
+    assert all(re.match("(fsync|full_page_writes) is off", p) for p in upgrade.check(database))
     database.close()
 
 
@@ -361,39 +361,39 @@ def test_a_commit_is_on_disk_whatever_the_server_is_configured_for(
 
 def test_a_check_names_the_command_for_an_empty_database(database: Database) -> None:
     database.write(lambda c: None)  # so that a file is there
-    assert schema.check(database) == ["The database is empty; run `tracker db upgrade`"]
+    assert upgrade.check(database) == ["The database is empty; run `tracker db upgrade`"]
 
 
 def test_a_check_of_a_file_that_is_not_there_says_so_and_makes_none(tmp_path: Path) -> None:
     path = tmp_path / "t.db"
     database = Database(f"sqlite:///{path}")
-    (told,) = schema.check(database)
+    (told,) = upgrade.check(database)
     assert told.startswith("The database does not exist yet; run `tracker db upgrade`")
     assert not path.exists()
     database.close()
 
 
 def test_a_check_finds_what_is_missing_and_lets_additions_be(database: Database) -> None:
-    schema.upgrade(database)
-    before = schema.check(database)
+    upgrade.upgrade(database)
+    before = upgrade.check(database)
     _execute(database, "CREATE INDEX my_own ON calls (name)")
     _execute(database, "DROP INDEX ix_calls_status")
     _execute(database, "ALTER TABLE calls DROP COLUMN charges")
-    found = [problem for problem in schema.check(database) if problem not in before]
+    found = [problem for problem in upgrade.check(database) if problem not in before]
     assert len(found) == 2
     assert "add_column calls.charges" in found[0]
     assert "add_index calls: ix_calls_status" in found[1]
 
 
 def test_a_check_finds_rows_that_refer_to_nothing(sqlite: Database) -> None:
-    schema.upgrade(sqlite)
+    upgrade.upgrade(sqlite)
     with sqlite.engine.connect() as connection:
         raw = connection.connection.driver_connection
         assert raw is not None
         raw.execute("PRAGMA foreign_keys=OFF")
         raw.execute("INSERT INTO call_secrets VALUES ('call_none', '{}')")
         raw.execute("PRAGMA foreign_keys=ON")
-    (problem,) = schema.check(sqlite)
+    (problem,) = upgrade.check(sqlite)
     assert "call_secrets refers to a row of calls that does not exist" in problem
 
 
@@ -403,14 +403,14 @@ def test_a_check_finds_rows_that_refer_to_nothing(sqlite: Database) -> None:
     ids=["an index that leads nowhere", "a page that is another's"],
 )
 def test_a_check_finds_a_damaged_file(sqlite: Database, damage: str) -> None:
-    schema.upgrade(sqlite)
+    upgrade.upgrade(sqlite)
     _execute(sqlite, "CREATE INDEX my_own ON settings (name)")
     _execute(sqlite, "INSERT INTO settings VALUES ('one', '1')")
     _execute(sqlite, "PRAGMA writable_schema=ON")
     _execute(sqlite, f"UPDATE sqlite_master SET {damage} WHERE name = 'my_own'")
     sqlite.engine.dispose()
-    assert all("The file is damaged" in problem for problem in schema.check(sqlite))
-    assert schema.check(sqlite)
+    assert all("The file is damaged" in problem for problem in upgrade.check(sqlite))
+    assert upgrade.check(sqlite)
 
 
 # What it costs
@@ -418,7 +418,8 @@ def test_a_check_finds_a_damaged_file(sqlite: Database, damage: str) -> None:
 
 def test_a_start_without_anything_to_do_neither_prints_nor_imports_alembic(database_url: str) -> None:
     script = (
-        "import sys; from tracker.store import schema; from tracker.store.database import Database\n"
+        "import sys; from tracker.store.schema import upgrade as schema\n"
+        "from tracker.store.engine.database import Database\n"
         "schema.prepare(Database(sys.argv[1]), create=True)\n"
         "sys.exit('alembic' in sys.modules)"
     )

@@ -9,12 +9,12 @@ from typing import Any
 import httpx2
 from starlette.testclient import TestClient
 
-from tests.flow.house import BRIDGE, NUMBER, SettableClock
+from tests.lifecycle.house import BRIDGE, NUMBER, SettableClock
 from tests.processes import ACCESS_TOKEN, API_TOKEN, SECRET, eventually
 from tracker.settings import load_settings
-from tracker.store import inbox_queries, standing
-from tracker.store import tables as t
-from tracker.store.database import Database
+from tracker.store.engine.database import Database
+from tracker.store.read import callbacks, system_status
+from tracker.store.schema import tables as t
 from tracker.web.app import create_app
 
 Response = httpx2.Response
@@ -76,11 +76,11 @@ class Serving:
 
     def kept(self, state: str | None = None) -> list[dict[str, Any]]:
         """What is in the inbox, oldest first, with the raw requests."""
-        which = inbox_queries.CallbackFilter(state=state)
+        which = callbacks.CallbackFilter(state=state)
 
         def work(c: Any) -> list[dict[str, Any]]:
-            page = inbox_queries.list_callbacks(c, which, limit=2000)
-            return [inbox_queries.get_callback(c, item["id"]) for item in reversed(page.data)]
+            page = callbacks.list_callbacks(c, which, limit=2000)
+            return [callbacks.get_callback(c, item["id"]) for item in reversed(page.data)]
 
         return self.database.read(work)
 
@@ -99,7 +99,7 @@ class Serving:
 
     def counted(self, name: str, account: str | None = "thundersms") -> int:
         def work(c: Any) -> int:
-            counts = standing.standing(c, [], self.clock())["counts"]
+            counts = system_status.system_status(c, [], self.clock())["counts"]
             return sum(row["count"] for row in counts if (row["name"], row["account"]) == (name, account))
 
         return self.database.read(work)

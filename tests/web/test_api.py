@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.flow.house import NUMBER
+from tests.lifecycle.house import NUMBER
 from tests.processes import API_TOKEN
 from tests.recording_provider import RecordingProvider
 from tests.web.serving import Response, Serving, is_problem

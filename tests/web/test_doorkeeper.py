@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.domain.accounts import Account
-from tracker.web import doorkeeper
-from tracker.web.doorkeeper import Doorkeeper, bearer, same
+from tracker.web.callbacks import sanitize
+from tracker.web.callbacks.sanitize import RequestSanitizer, bearer, matches_any_secret
 
 SECRET = 'p/ss "wörd" +1'
 
 
-def keeper(*trusted: str, secrets: tuple[str, ...] = (SECRET,)) -> Doorkeeper:
-    return Doorkeeper({}, secrets, trusted)
+def keeper(*trusted: str, secrets: tuple[str, ...] = (SECRET,)) -> RequestSanitizer:
+    return RequestSanitizer({}, secrets, trusted)
 
 
 def scope(peer: str | None, *forwarded: str) -> tuple[tuple[str, int] | None, list[tuple[bytes, bytes]]]:
@@ -49,7 +49,7 @@ def test_every_secret_of_every_account_is_replaced() -> None:
     account = Account(
         name="a", access_token="access", webhook_token="validation", webhook_secrets=("one!", "two!")
     )
-    found = Doorkeeper({"a": account}, ["the-api-token"], [])
+    found = RequestSanitizer({"a": account}, ["the-api-token"], [])
     data = b"access validation one! two! the-api-token rest"
     assert found.without_secrets(data) == b"*** *** *** *** *** rest"
 
@@ -91,7 +91,7 @@ def test_a_lane_is_kept_as_a_text_that_every_database_takes(lane: str | None, ke
 def test_a_presented_secret_is_one_of_the_known_or_none(
     presented: bytes, known: list[str | None], is_one: bool
 ) -> None:
-    assert same(presented, known) is is_one
+    assert matches_any_secret(presented, known) is is_one
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_what_holds_no_secret_stays_as_it_is(data: bytes) -> None:
 
 
 def test_headers_and_addresses_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorkeeper, "_REMEMBERED", 3)
+    monkeypatch.setattr(sanitize, "_REMEMBERED", 3)
     found = keeper("10.0.0.0/8", secrets=("secret",))
     for n in [*range(10), *range(10)]:
         name, value = b"x-%d" % n, b"secret" * 200 if n == 7 else b"value"

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from tests.documents import statusz_shown
 from tests.processes import API_TOKEN, eventually
 from tests.web.serving import Serving, is_problem
-from tracker.store import standing
+from tracker.store.read import system_status
 
 
 def ready(serving: Serving) -> tuple[int, list[str]]:
@@ -55,7 +55,7 @@ def test_with_another_version_s_schema_it_is_not_ready(serving: Serving) -> None
 def test_with_a_full_disk_it_is_not_ready(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with Serving(sqlite_url, worker=False) as serving:
         assert ready(serving)[0] == 200
-        monkeypatch.setattr(standing, "_LEAST_FREE", 1 << 62)
+        monkeypatch.setattr(system_status, "_LEAST_FREE", 1 << 62)
         status, (problem,) = ready(serving)
         assert status == 503
         assert "full" in problem

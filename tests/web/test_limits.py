@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from tests.processes import SECRET, Processes, Server, eventually
-from tracker.web import limits
-from tracker.web.limits import Overseer, most_connections
+from tracker.web.http import limits
+from tracker.web.http.limits import ConnectionGuard, most_connections
 
 AUTHORIZED = f"Authorization: Bearer {SECRET}\r\n".encode()
 START = b"POST /callbacks/thundersms HTTP/1.1\r\nHost: tracker\r\n"
@@ -244,7 +244,7 @@ class Resting:
 
 
 def test_who_was_idle_for_longest_leaves_first() -> None:
-    overseer = Overseer(most=3)
+    overseer = ConnectionGuard(most=3)
     old, busy, young = Resting(1.0), Resting(None), Resting(2.0)
     assert all(overseer.has_room(each) for each in (young, busy, old))
     assert overseer.has_room(Resting(3.0))
@@ -257,7 +257,7 @@ def test_who_was_idle_for_longest_leaves_first() -> None:
 
 
 def test_where_nobody_is_idle_there_is_no_room() -> None:
-    overseer = Overseer(most=1)
+    overseer = ConnectionGuard(most=1)
     assert overseer.has_room(Resting(None))
     late = Resting(None)
     assert not overseer.has_room(late)
@@ -268,7 +268,7 @@ def test_where_nobody_is_idle_there_is_no_room() -> None:
 def test_all_descriptors_are_used_that_there_are() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     code = (
-        "import resource; from tracker.web.limits import most_connections; print(most_connections(),"
+        "import resource; from tracker.web.http.limits import most_connections; print(most_connections(),"
         " *resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
     told = subprocess.run(

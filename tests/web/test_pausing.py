@@ -9,8 +9,8 @@ import pytest
 from tests.processes import API_TOKEN, eventually
 from tests.recording_provider import RecordingProvider
 from tests.web.serving import Serving, is_problem
-from tracker.store import identity
-from tracker.store.database import Connection
+from tracker.store.engine.database import Connection
+from tracker.store.maintenance import copy_marker
 
 
 @pytest.fixture
@@ -36,7 +36,9 @@ def test_it_pauses_and_resumes(database_url: str, provider: RecordingProvider) -
 
 def test_an_incomplete_copy_is_opened_by_force_alone(serving: Serving) -> None:
     def hold(c: Connection) -> None:
-        identity.hold(c, identity.mark_for(c, serving.clock(), complete=False), serving.clock())
+        copy_marker.mark_incomplete(
+            c, copy_marker.mark_for(c, serving.clock(), complete=False), serving.clock()
+        )
 
     serving.database.write(hold)
     assert is_problem(serving.api("POST", "/resume"), 409)

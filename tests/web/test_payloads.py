@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from tests.flow.house import NUMBER
+from tests.lifecycle.house import NUMBER
 from tests.processes import SECRET, eventually
 from tests.recording_provider import RecordingProvider, Told, accepted
 from tests.web.serving import Serving

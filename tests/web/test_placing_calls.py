@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.flow.house import BRIDGE, NUMBER
+from tests.lifecycle.house import BRIDGE, NUMBER
 from tests.processes import SECRET, eventually
 from tests.recording_provider import RecordingProvider, Told, accepted, error
 from tests.web.serving import Serving, is_problem
-from tracker.store import standing
+from tracker.store.read import system_status
 
 CALL = {"to": NUMBER, "flow_id": "24"}
 PROVIDERS_ID = "70fa87e0-9df9-4327-bc80-a561c48703d8:1"
@@ -441,7 +441,7 @@ def test_what_holds_no_record_can_be_ignored(
     assert again == ignored
     assert ignored["request"]["body"] == body.decode()
     assert is_problem(serving.api("POST", f"{path}/join", {"submission": submission}), 409)
-    found = serving.database.read(lambda c: standing.standing(c, ["thundersms"], serving.clock()))
+    found = serving.database.read(lambda c: system_status.system_status(c, ["thundersms"], serving.clock()))
     heard = found["accounts"]["thundersms"]["last_callback_at"]
     assert (heard is not None) == (state == "unreadable"), "what was not believed is not believed later"
     assert found["accounts"]["thundersms"]["last_quarantined_at"] is None

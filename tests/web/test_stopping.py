@@ -12,8 +12,8 @@ import httpx
 from tests.burst import Burst
 from tests.processes import Processes, eventually
 from tests.recording_provider import RecordingProvider, Told, accepted
-from tracker.store import records
-from tracker.store.database import Database
+from tracker.store.calls import records
+from tracker.store.engine.database import Database
 
 CALL = {"to": "+918919525224", "flow_id": "24"}
 

@@ -20,7 +20,7 @@ NOBODY = b"POST /callbacks/nobody HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\
 def serve(processes: Processes, **smaller: float) -> Server:
     """With limits that are smaller than what they are, and half a second for half a request when it stops."""
     code = (
-        "import runpy, sys; from tracker.web import limits, server; "
+        "import runpy, sys; from tracker.web import server; from tracker.web.http import limits; "
         f"vars(limits).update({smaller!r}); server._UNFINISHED_GRACE_S = 0.5; sys.argv = ['tracker', *sys.argv[4:]]; "
         "runpy.run_module('tracker', run_name='__main__', alter_sys=True)"
     )

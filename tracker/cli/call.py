@@ -11,7 +11,7 @@ from tracker.cli import app
 from tracker.errors import FieldError
 
 if TYPE_CHECKING:
-    from tracker.domain.pausing import Pause
+    from tracker.domain.pause import Pause
 
 #: of --wait, where --timeout says nothing
 _TIMEOUT: Final = "2m"
@@ -76,7 +76,7 @@ def call(
     from tracker.cli.reading import call_and_timeline
     from tracker.cli.terminal import print_json
     from tracker.errors import AccountUnready, InvalidInput
-    from tracker.store import queries
+    from tracker.store.read import calls
 
     if timeout is not None and not wait:
         raise typer.BadParameter("--timeout: says how long --wait waits; say --wait as well, or leave it out")
@@ -102,7 +102,7 @@ def call(
             raise type(error)([_of_option(each) for each in error.errors]) from None
         if placed.replayed:
             typer.echo(f"This key has placed {placed.call} before; nothing new is sent.", err=True)
-        document = program.database.read(lambda c: queries.get_call(c, placed.call))
+        document = program.database.read(lambda c: calls.get_call(c, placed.call))
         if warning := understood(to, document["to"]):
             typer.echo(warning, err=True)
         if pause := _pause_that_holds(document, program.pauser.standing()):

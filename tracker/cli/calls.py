@@ -46,7 +46,7 @@ def calls(
     from tracker.cli import reading
     from tracker.cli.context import configured, opened
     from tracker.cli.terminal import harmless, print_json, show
-    from tracker.store import queries
+    from tracker.store.read import calls as queries
 
     over = True if settled else False if still_open else None
     asked = {

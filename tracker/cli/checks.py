@@ -22,8 +22,8 @@ from tracker.providers.base import Failure, Outgoing, Reply
 from tracker.providers.registry import provider_named
 from tracker.providers.transport import exchange
 from tracker.settings import Settings
-from tracker.store import schema
-from tracker.store.database import Database
+from tracker.store.engine.database import Database
+from tracker.store.schema import upgrade
 
 #: a clock that is further from the provider's makes times of receipt and of the payload hard to compare
 _CLOCK_MAY_DIFFER: Final = timedelta(seconds=60)
@@ -107,8 +107,8 @@ def check_database(settings: Settings) -> Iterator[Check]:
         if database.path is not None and not database.path.exists():
             yield _not_there_yet(name, database.path.absolute())
             return
-        problems = schema.check(database)
-        has = None if problems else schema.current(database)
+        problems = upgrade.check(database)
+        has = None if problems else upgrade.current(database)
     except StorageUnavailable as error:
         todo = remedy(error.__cause__, database.path)
         problems = [f"{error}; {todo}" if todo else str(error)]
@@ -119,7 +119,7 @@ def check_database(settings: Settings) -> Iterator[Check]:
     for problem in problems:
         yield Check(name=name, state=State.fail, message=f"{place}: {problem}")
     if not problems:
-        message = f"{place} is sound and has {schema.told(has)}"
+        message = f"{place} is sound and has {upgrade.told(has)}"
         yield Check(name=name, state=State.ok, message=message)
 
 

@@ -125,7 +125,7 @@ def write(path: Path, wanted: Wanted, *, force: bool) -> None:
 def refuse(path: Path, *, force: bool) -> None:
     """Raises Conflict where nothing may be written under this name: there is a file (unless `force`), or a device, a
     pipe or the like, in whose place a file would be put."""
-    from tracker.store.special import kind_of
+    from tracker.store.engine.files import kind_of
 
     if kind := kind_of(path):
         raise Conflict(f"{path} is {kind}, which is never replaced; name a file with --config.")

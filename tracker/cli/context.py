@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from tracker.errors import StorageUnavailable
 
 if TYPE_CHECKING:
-    from tracker.flow.program import Program
+    from tracker.lifecycle.services import Services
     from tracker.settings import Settings
-    from tracker.store.database import Database
+    from tracker.store.engine.database import Database
 
 
 class LocatedAlready(StorageUnavailable):
@@ -46,8 +46,8 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
     SchemaMismatch, StorageUnavailable, ConfigurationError; NotFound that is raised inside then says where.
     """
     from tracker.errors import ConfigurationError, NotFound
-    from tracker.store.database import Database
-    from tracker.store.schema import prepare
+    from tracker.store.engine.database import Database
+    from tracker.store.schema.upgrade import prepare
 
     with located(settings):
         database = Database(settings.database_url)
@@ -111,15 +111,15 @@ def located(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def assembled(*, create: bool = False) -> Iterator[Program]:
+def assembled(*, create: bool = False) -> Iterator[Services]:
     """The whole program over the configured database; for commands that write.
 
     create: it is there to place calls, so it also wants an account, and says so before it makes a database.
     """
-    from tracker.flow.program import assemble
+    from tracker.lifecycle.services import build_services
 
     settings = configured()
     if create:
         settings.require_accounts()
     with opened(settings, create=create) as database:
-        yield assemble(database, settings.account_values())
+        yield build_services(database, settings.account_values())

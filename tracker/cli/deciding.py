@@ -9,8 +9,10 @@ from typing import Any
 
 from tracker.cli.reading import callbacks_of
 from tracker.errors import Conflict, NotFound
-from tracker.store import evidence, inbox_queries, queries
-from tracker.store.database import Connection
+from tracker.store.engine.database import Connection
+from tracker.store.inbox import match_queries
+from tracker.store.read import callbacks
+from tracker.store.read import calls as queries
 
 Document = Mapping[str, Any]
 
@@ -28,7 +30,7 @@ class Standing:
 
 def standing(c: Connection, callback: str, submission: str | None) -> Standing:
     """How things stand before the decision. submission: an id of ours or of the provider's. Raises NotFound."""
-    found = inbox_queries.get_callback(c, callback)
+    found = callbacks.get_callback(c, callback)
     ids = [found["call"]] if found["call"] else []
     if submission is not None:
         with suppress(NotFound):  # the decision itself says so
@@ -38,7 +40,7 @@ def standing(c: Connection, callback: str, submission: str | None) -> Standing:
 
 def standing_again(c: Connection, before: Standing) -> Standing:
     """The same after it."""
-    return _standing(c, inbox_queries.get_callback(c, before.callback["id"]), before.calls)
+    return _standing(c, callbacks.get_callback(c, before.callback["id"]), before.calls)
 
 
 def _standing(c: Connection, callback: Document, ids: Iterable[str]) -> Standing:
@@ -50,7 +52,7 @@ def _standing(c: Connection, callback: Document, ids: Iterable[str]) -> Standing
 def refuse_another_number(c: Connection, callback: str, submission: str) -> None:
     """Raises Conflict where the callback says another number than that of the call; NotFound."""
     before = standing(c, callback, submission)
-    said = {r.reading.to for r in evidence.receipts_any(c, [callback])} - {None}
+    said = {r.reading.to for r in match_queries.receipts_including_ignored(c, [callback])} - {None}
     try:
         call = before.calls[queries.find_call(c, submission)]
     except NotFound:

@@ -14,14 +14,14 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 def a_number(text: str) -> str:
     """A telephone number, as E.164."""
-    from tracker.domain.numbers import parse_number
+    from tracker.domain.phone_numbers import parse_number
 
     return parse_number(text, "IN")
 
 
 def a_bridge(text: str) -> str:
     """A number that calls, as digits."""
-    from tracker.domain.numbers import parse_bridge
+    from tracker.domain.phone_numbers import parse_bridge
 
     return parse_bridge(text)
 
@@ -40,7 +40,7 @@ def an_http_url(text: str) -> str:
 
 def a_public_url(text: str) -> str:
     """An address without query and without a slash at its end."""
-    from tracker.settings.values import http_url
+    from tracker.settings.field_types import http_url
 
     parts = http_url(text)
     if parts.query or parts.fragment or parts.username:

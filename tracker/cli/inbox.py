@@ -41,7 +41,7 @@ def list_(
     from tracker.cli.inbox_rendering import table
     from tracker.cli.terminal import harmless, print_json
     from tracker.cli.terminal import show as print_text
-    from tracker.store import inbox_queries
+    from tracker.store.read import callbacks
 
     try:
         which = reading.callback_filter(state, account, call)
@@ -51,7 +51,7 @@ def list_(
     if warning := reading.not_configured(account, settings.accounts):
         typer.echo(harmless(warning), err=True)
     with opened(settings) as database:
-        page = database.read(lambda c: inbox_queries.list_callbacks(c, which, limit=limit, cursor=cursor))
+        page = database.read(lambda c: callbacks.list_callbacks(c, which, limit=limit, cursor=cursor))
     found = page.data
     if json:
         print_json({"data": found, "next_cursor": page.next_cursor})
@@ -75,7 +75,7 @@ def show(
     from tracker.cli.inbox_rendering import request
     from tracker.cli.terminal import print_json
     from tracker.cli.terminal import show as print_text
-    from tracker.flow.candidates import shown_callback
+    from tracker.lifecycle.operations.orphan_candidates import shown_callback
 
     with opened(configured()) as database:
         found = database.read(lambda c: shown_callback(c, callback))

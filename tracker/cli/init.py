@@ -79,7 +79,7 @@ def init(
     from tracker.cli.terminal import print_json
     from tracker.errors import ConfigurationError
     from tracker.providers.registry import provider_named
-    from tracker.store.special import kind_of
+    from tracker.store.engine.files import kind_of
 
     path = config or Path(os.environ.get("TRACKER_CONFIG") or "tracker.toml")
     config_file.refuse(path, force=force)
@@ -182,7 +182,7 @@ def _that_answers(provider: str, base_url: str) -> str:
     from urllib.parse import urlsplit
 
     from tracker.cli.myself import as_called
-    from tracker.settings.values import is_plain_http
+    from tracker.settings.field_types import is_plain_http
 
     rest = base_url.partition("://")[2]
     secure, plain = f"https://{rest}", f"http://{rest}"

@@ -30,12 +30,12 @@ def pause(
     from tracker.cli.terminal import harmless, print_json
     from tracker.domain.documents import pause_document
     from tracker.domain.events import iso
-    from tracker.flow.program import assemble
-    from tracker.store.queries import CallFilter, list_calls
+    from tracker.lifecycle.services import build_services
+    from tracker.store.read.calls import CallFilter, list_calls
 
     settings = configured()
     with opened(settings) as database:
-        pauser = assemble(database, settings.account_values()).pauser
+        pauser = build_services(database, settings.account_values()).pauser
         try:
             resumed = pauser.resume(account=account, campaign=campaign, force=force) if resume else None
             standing = pauser.standing() if resume else pauser.pause(account=account, campaign=campaign)

@@ -11,10 +11,12 @@ from tracker.cli.standing import Facts
 from tracker.domain.calls import OUTCOMES, CallStatus, Reason
 from tracker.domain.documents import Document
 from tracker.domain.events import from_iso
-from tracker.store import inbox, inbox_queries, queries, standing
-from tracker.store.database import Connection
-from tracker.store.inbox_queries import CallbackFilter
-from tracker.store.queries import CallFilter
+from tracker.store.engine.database import Connection
+from tracker.store.inbox import states
+from tracker.store.read import callbacks, system_status
+from tracker.store.read import calls as queries
+from tracker.store.read.callbacks import CallbackFilter
+from tracker.store.read.calls import CallFilter
 
 #: as many as one question to the inbox gives
 _MOST = 500
@@ -29,15 +31,15 @@ def call_and_timeline(c: Connection, call_id: str) -> tuple[Document, list[Docum
 
 def callbacks_of(c: Connection, call_id: str) -> list[Document]:
     """The callbacks of a call, newest first."""
-    return inbox_queries.list_callbacks(c, CallbackFilter(call=call_id), limit=_MOST).data
+    return callbacks.list_callbacks(c, CallbackFilter(call=call_id), limit=_MOST).data
 
 
 def facts(c: Connection, accounts: Iterable[str], now: datetime) -> Facts:
     """How the work stands, for `standing.problems`."""
     accounts = list(accounts)
     newest, oldest_open = {}, {}
-    for state in inbox.STATES:
-        for callback in inbox_queries.list_callbacks(c, CallbackFilter(state=state), limit=1).data:
+    for state in states.STATES:
+        for callback in callbacks.list_callbacks(c, CallbackFilter(state=state), limit=1).data:
             newest[state] = from_iso(callback["received_at"])
     for account in accounts:
         calls = queries.list_calls(
@@ -52,7 +54,7 @@ def facts(c: Connection, accounts: Iterable[str], now: datetime) -> Facts:
     due = [from_iso(call["next_attempt_at"]) for call in waiting.data if call["next_attempt_at"]]
     return Facts(
         now=now,
-        standing=standing.standing(c, accounts, now),
+        standing=system_status.system_status(c, accounts, now),
         newest=newest,
         oldest_open=oldest_open,
         waiting=len(waiting.data),
@@ -87,8 +89,8 @@ def call_filter(asked: Mapping[str, Any]) -> CallFilter:
 
 def callback_filter(state: str | None, account: str | None, call: str | None) -> CallbackFilter:
     """The same for the inbox."""
-    if state is not None and state not in inbox.STATES:
-        raise ValueError(f"--state: there is no {state!r}; there are {', '.join(inbox.STATES)}")
+    if state is not None and state not in states.STATES:
+        raise ValueError(f"--state: there is no {state!r}; there are {', '.join(states.STATES)}")
     return CallbackFilter(state=state, account=account, call=call)
 
 

@@ -58,7 +58,7 @@ def remedy(said: BaseException | None, file: Path | None, *, named: str = "datab
 
 
 def _rights(file: Path) -> str | None:
-    from tracker.store.rights import denied
+    from tracker.store.engine.file_rights import denied
 
     told = denied(file)
     return f"{told}." if told else None

@@ -9,12 +9,12 @@ from typing import Any, Final
 from tracker.cli import samples
 from tracker.cli.context import opened
 from tracker.domain.accounts import Account
-from tracker.domain.matching import GIVE_UP_AFTER
+from tracker.domain.matching.match import MATCH_WINDOW
 from tracker.errors import ConfigurationError, Conflict, NotFound, ProviderError, SchemaMismatch
 from tracker.providers.base import Failure, Outgoing
 from tracker.providers.transport import exchange
 from tracker.settings import Settings
-from tracker.store.queries import CallFilter, list_calls
+from tracker.store.read.calls import CallFilter, list_calls
 
 #: the provider waits as long
 _PATIENCE_S: Final = 3.0
@@ -38,7 +38,7 @@ def refuse_real_call(settings: Settings, *, number: str | None, ids: Sequence[st
 
     number: None for the one that samples have of their own. Raises StorageUnavailable.
     """
-    since = datetime.now(UTC) - GIVE_UP_AFTER
+    since = datetime.now(UTC) - MATCH_WINDOW
     asked = [CallFilter(to=(number or samples.CALLEE,), updated_after=since)]
     asked += [CallFilter(submission_id=id, updated_after=since) for id in ids]
     try:

@@ -55,17 +55,17 @@ def worker(log_format: LogFormat = "auto", log_level: LogLevel = "info") -> None
     import signal
     from concurrent.futures import ThreadPoolExecutor
 
-    from tracker import interpreter
+    from tracker import runtime
     from tracker.cli.context import opened
-    from tracker.flow.program import assemble
-    from tracker.store.database import THREADS
+    from tracker.lifecycle.services import build_services
+    from tracker.store.engine.database import THREADS
     from tracker.worker import Worker
 
     settings = _started(log_format, log_level)
 
     async def run() -> None:
         working = Worker(
-            assemble(database, settings.account_values(), keep=settings.retention.keep, beside=True)
+            build_services(database, settings.account_values(), keep=settings.retention.keep, beside=True)
         )
         loop = asyncio.get_running_loop()
         # as in the server: the default is a few threads for each processor, and fifty sends may wait for the database
@@ -75,7 +75,7 @@ def worker(log_format: LogFormat = "auto", log_level: LogLevel = "info") -> None
         await working.run()
 
     with _refusals_logged(log_format), opened(settings, create=True) as database:
-        interpreter.tune()
+        runtime.tune_runtime()
         asyncio.run(run())
 
 

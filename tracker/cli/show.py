@@ -37,22 +37,24 @@ def show(
     from tracker.cli.context import configured, opened
     from tracker.cli.showing import show_call
     from tracker.cli.terminal import print_json
-    from tracker.store import queries
+    from tracker.store.read import calls
 
     if watch and json:
         raise typer.BadParameter("--watch is for people; leave out --json, or ask again")
     settings = configured()
     with opened(settings) as database:
-        call_id = database.read(lambda c: queries.find_call(c, id))
+        call_id = database.read(lambda c: calls.find_call(c, id))
         if watch:
             from tracker.cli.waiting import watch as go_on
-            from tracker.flow.program import assemble
+            from tracker.lifecycle.services import build_services
 
-            asyncio.run(go_on(assemble(database, settings.account_values()), call_id, utc=utc, asks=ask))
+            asyncio.run(
+                go_on(build_services(database, settings.account_values()), call_id, utc=utc, asks=ask)
+            )
             return
         call, events = database.read(lambda c: reading.call_and_timeline(c, call_id))
         callbacks = database.read(lambda c: reading.callbacks_of(c, call_id))
-        found = database.read(lambda c: queries.evidence(c, call_id)) if evidence else None
+        found = database.read(lambda c: calls.evidence(c, call_id)) if evidence else None
     if json:
         print_json({**call, "timeline": events, **({"evidence": found} if found is not None else {})})
     else:

@@ -132,11 +132,11 @@ def simulate(
     from json import dumps
     from secrets import randbelow
 
-    from tracker.simulator import orders
+    from tracker.simulator import option_parsing
+    from tracker.simulator.option_parsing import named
     from tracker.simulator.options import SimulatorOptions, WrongOption
-    from tracker.simulator.orders import named
     from tracker.simulator.server import run
-    from tracker.simulator.words import Fault, Generation, Mid, Pending, Style
+    from tracker.simulator.thundersms.vocabulary import Fault, Generation, Mid, Pending, Style
 
     rates = {
         Fault.duplicate: duplicate,
@@ -162,7 +162,7 @@ def simulate(
         seed = randbelow(_SEEDS)
     try:
         general = [
-            named("--webhook-style", lambda: orders.member(Style, style))  # noqa: B023 -- called at once
+            named("--webhook-style", lambda: option_parsing.member(Style, style))  # noqa: B023 -- called at once
             for style in styles
             if "=" not in style
         ]
@@ -171,13 +171,13 @@ def simulate(
             port=port,
             token=token,
             seed=seed,
-            generation=named("--generation", lambda: orders.member(Generation, generation)),
+            generation=named("--generation", lambda: option_parsing.member(Generation, generation)),
             speed=speed,
-            mix=named("--mix", lambda: orders.mix(mix)),
-            outcomes=named("--outcome", lambda: orders.outcomes(outcome or [])),
+            mix=named("--mix", lambda: option_parsing.mix(mix)),
+            outcomes=named("--outcome", lambda: option_parsing.outcomes(outcome or [])),
             faults={name: rate for name, rate in rates.items() if rate},
-            scripted_faults=named("--fault", lambda: orders.scripted_faults(fault or [])),
-            webhooks=orders.webhooks(
+            scripted_faults=named("--fault", lambda: option_parsing.scripted_faults(fault or [])),
+            webhooks=option_parsing.webhooks(
                 webhook or [], secrets=webhook_secret or [], styles=styles, fields=webhook_field or []
             ),
             webhook_style=general[-1] if general else Style.default,
@@ -187,8 +187,8 @@ def simulate(
             repeat_pause_s=repeat_pause,
             callback_timeout_s=callback_timeout,
             retry_after_s=retry_after,
-            mid=named("--mid", lambda: orders.member(Mid, mid)),
-            pending=named("--pending", lambda: orders.member(Pending, pending)),
+            mid=named("--mid", lambda: option_parsing.member(Mid, mid)),
+            pending=named("--pending", lambda: option_parsing.member(Pending, pending)),
             allow_remote=allow_remote,
         )
     except WrongOption as wrong:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tracker.cli.moments import length
 from tracker.domain.events import from_iso
-from tracker.domain.pausing import WhyPaused
+from tracker.domain.pause import PauseReason
 
 Document = Mapping[str, Any]
 
@@ -80,7 +80,7 @@ def notes(facts: Facts) -> Iterator[str]:
     """What lies there for longer, and what somebody wanted so."""
     yield from (sentence for sentence, meant in _paused(facts) if meant)
     standing = facts.standing
-    if standing["incomplete_copy"] and all(p["why"] != WhyPaused.copying for p in standing["paused"]):
+    if standing["incomplete_copy"] and all(p["why"] != PauseReason.copying for p in standing["paused"]):
         yield "This database is a copy that is not complete, and dialling goes on in it all the same"
     yield from (sentence for sentence, fresh in _lying(facts) if not fresh)
 
@@ -106,10 +106,10 @@ def _paused(facts: Facts) -> Iterator[tuple[str, bool]]:
         since = length((facts.now - from_iso(pause["since"])).total_seconds())
         told = f"Dialling is paused ({pause['scope']}) for {since}"
         lift = f"`{lifting(pause)}` lets it go on"
-        if pause["why"] == WhyPaused.restored:
+        if pause["why"] == PauseReason.restored:
             told += ", because a backup was restored: see `tracker calls --status unconfirmed`, and then"
             yield f"{told} {lift}", False
-        elif pause["why"] == WhyPaused.copying:
+        elif pause["why"] == PauseReason.copying:
             yield (
                 f"{told}, because this database is a copy that is not complete: run `tracker db copy` again",
                 False,

@@ -43,7 +43,7 @@ def status(
     from tracker.cli.standing import notes, problems
     from tracker.cli.terminal import print_json, show
     from tracker.domain.events import iso
-    from tracker.store.rights import obstacles
+    from tracker.store.engine.file_rights import obstacles
 
     settings = configured()
     with opened(settings) as database:

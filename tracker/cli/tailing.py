@@ -11,8 +11,8 @@ import typer
 
 from tracker.cli import inbox_rendering
 from tracker.cli.terminal import show
-from tracker.store.database import Database
-from tracker.store.inbox_queries import CallbackFilter, list_callbacks
+from tracker.store.engine.database import Database
+from tracker.store.read.callbacks import CallbackFilter, list_callbacks
 
 #: seconds between two looks
 _LOOK_S: Final = 0.5

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tracker.cli.context import LocatedAlready
 from tracker.cli.remedies import remedy
-from tracker.redaction import mask_url_password
-from tracker.store.database import Database
+from tracker.logs.redaction import mask_url_password
+from tracker.store.engine.database import Database
 
 
 class Target(Database):

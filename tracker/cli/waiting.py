@@ -14,8 +14,8 @@ from tracker.cli.reading import call_and_timeline
 from tracker.cli.terminal import harmless
 from tracker.cli.views import View, shown
 from tracker.errors import Conflict, ProviderError
-from tracker.flow.program import Program
-from tracker.flow.repeating import Placed
+from tracker.lifecycle.placing.idempotency import Placed
+from tracker.lifecycle.services import Services
 from tracker.worker import Worker
 
 Document = Mapping[str, Any]
@@ -29,7 +29,7 @@ _SLOWER: Final = 1.5
 
 
 async def wait_for(
-    program: Program,
+    program: Services,
     placed: Placed,
     *,
     patience_s: float,
@@ -60,7 +60,7 @@ async def wait_for(
 
 
 async def watch(
-    program: Program, call_id: str, *, utc: bool, asks: bool, first_ask_s: float = FIRST_ASK_S
+    program: Services, call_id: str, *, utc: bool, asks: bool, first_ask_s: float = FIRST_ASK_S
 ) -> bool:
     """Show the timeline as it grows; True once the call is settled, False when Ctrl-C was pressed.
 
@@ -83,7 +83,7 @@ def _interrupted() -> asyncio.Event:
 
 
 async def _until_settled(
-    program: Program, call_id: str, view: View, interrupted: asyncio.Event, until: float, first_ask_s: float
+    program: Services, call_id: str, view: View, interrupted: asyncio.Event, until: float, first_ask_s: float
 ) -> bool:
     loop = asyncio.get_running_loop()
     ask_at, pause = loop.time() + first_ask_s, first_ask_s
@@ -104,7 +104,7 @@ async def _until_settled(
             continue
 
 
-async def _ask(program: Program, call: Document) -> None:
+async def _ask(program: Services, call: Document) -> None:
     """Ask about the attempts that are open and have the provider's id; a question that fails is asked again later."""
     account = program.accounts.get(call["account"])
     if account is None or not account.access_token:

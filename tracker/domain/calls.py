@@ -96,7 +96,7 @@ INTERVALS = (0, 5, 15, 30, 45, 60)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dial:
+class SubmitCommand:
     """What one request to the provider asks for: the wish of the call, and whose submission it is."""
 
     call: str

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from tracker.domain.events import AtSource, Event, iso
-from tracker.domain.pausing import Pause
+from tracker.domain.pause import Pause
 
 Document = dict[str, Any]
 

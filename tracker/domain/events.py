@@ -26,7 +26,7 @@ class EventType(StrEnum):
     warning = "warning"  #: something looks wrong and somebody should look at it
 
 
-class Source(StrEnum):
+class EventSource(StrEnum):
     """How we know."""
 
     sender = "sender"  #: our own sending: what we decided, did and were answered
@@ -92,7 +92,7 @@ class Event:
     #: UTC
     at: datetime
     at_source: AtSource
-    source: Source
+    source: EventSource
     #: the provider's own word
     provider_status: str | None = None
     reason: str | None = None

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 from tracker.domain.calls import OPEN, OUTCOMES, CallStatus, Reason
-from tracker.domain.events import AtSource, Event, EventType, Source, from_iso
+from tracker.domain.events import AtSource, Event, EventSource, EventType, from_iso
 from tracker.domain.values import value
 
 _STAGES = (
@@ -33,10 +33,10 @@ _TIES = (CallStatus.busy, CallStatus.no_answer, CallStatus.canceled, CallStatus.
 _NUMBER_AND_ID = attrgetter("number", "id")
 
 #: what the provider said; all else is said by us
-_RECORDS = (Source.callback, Source.poll)
+_RECORDS = (EventSource.callback, EventSource.poll)
 
 
-class Decided:
+class Decision:
     """What a decision event may say in `detail["decision"]`."""
 
     dial = "dial"  #: the gate let it through
@@ -114,7 +114,7 @@ def fold(events: Iterable[Event], *, interval: int = 0) -> Timeline:
     answered = bool(completed)
     deciding = completed[-1] if completed else latest
     decisions = [e for e in by_submission[latest.id] if e.type is EventType.decision]
-    cancel_requested = any(_says(e, Decided.cancel) for e in decisions)
+    cancel_requested = any(_says(e, Decision.cancel) for e in decisions)
     planned = None if answered or cancel_requested else _planned(decisions, latest)
     outcomes = {s.outcome for s in submissions}
     settled = planned is None and None not in outcomes
@@ -227,7 +227,7 @@ def _submission(id: str, events: Sequence[Event], interval: int) -> SubmissionSt
         status=deciding.status,
         outcome=None if may_redial else deciding.status,
         reason=deciding.reason,
-        disputed=deciding.source is not Source.operator and _contradicted(outcomes),
+        disputed=deciding.source is not EventSource.operator and _contradicted(outcomes),
         deciding=deciding,
         record=_record(deciding, outcomes),
         waits_until=None,
@@ -235,7 +235,7 @@ def _submission(id: str, events: Sequence[Event], interval: int) -> SubmissionSt
 
 
 def _record(deciding: Event, outcomes: Iterable[Event]) -> Event:
-    if deciding.source is not Source.operator:
+    if deciding.source is not EventSource.operator:
         return deciding
     confirmed = (e for e in outcomes if e.source in _RECORDS and e.status is deciding.status)
     return min(confirmed, key=_precedence, default=deciding)
@@ -246,7 +246,7 @@ def _precedence(e: Event) -> tuple[Any, ...]:
 
     Among answers the one that says how long it took goes first, then one with times of its own, then the latest.
     """
-    if e.source is Source.operator:
+    if e.source is EventSource.operator:
         return (0, -e.at.timestamp(), 0, e.key)
     if e.status is CallStatus.completed:
         vague = 2 * (e.detail.get("duration_s") is None) + (e.at_source is not AtSource.provider)
@@ -288,7 +288,7 @@ def _waits_until(events: Iterable[Event]) -> datetime | None:
     waits = [
         e
         for e in events
-        if _says(e, Decided.wait) or (e.detail.get("until") and not _says(e, Decided.resend))
+        if _says(e, Decision.wait) or (e.detail.get("until") and not _says(e, Decision.resend))
     ]
     last = max(waits, key=_latest_wait, default=None)
     # while dialling is paused nobody knows until when
@@ -303,8 +303,8 @@ def _planned(decisions: Iterable[Event], latest: SubmissionState) -> datetime | 
     """
     if latest.status is not CallStatus.rejected or _by_operator(latest):
         return None
-    plan = max((e for e in decisions if _says(e, Decided.resend)), key=_latest_plan, default=None)
-    if plan is None or any(_says(e, Decided.stop) and e.at >= plan.at for e in decisions):
+    plan = max((e for e in decisions if _says(e, Decision.resend)), key=_latest_plan, default=None)
+    if plan is None or any(_says(e, Decision.stop) and e.at >= plan.at for e in decisions):
         return None
     return from_iso(plan.detail["until"])
 
@@ -319,7 +319,7 @@ def _latest_wait(e: Event) -> tuple[datetime, bool, datetime]:
 
 
 def _by_operator(s: SubmissionState) -> bool:
-    return s.deciding is not None and s.deciding.source is Source.operator
+    return s.deciding is not None and s.deciding.source is EventSource.operator
 
 
 def _says(e: Event, decided: str) -> bool:

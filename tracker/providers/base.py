@@ -10,8 +10,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tracker.domain.accounts import Account
-from tracker.domain.calls import Dial
-from tracker.domain.readings import Answer, Handshake, NotACall, Poll, Reading, Unreadable
+from tracker.domain.call_reports import (
+    CallReport,
+    NotACall,
+    StatusResult,
+    SubmitResult,
+    UnreadableCallback,
+    WebhookChallenge,
+)
+from tracker.domain.calls import SubmitCommand
 from tracker.domain.values import value
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -65,15 +72,15 @@ class Incoming:
 class Provider(Protocol):
     """One provider's wire format."""
 
-    def send_request(self, account: Account, dial: Dial) -> Outgoing:
+    def send_request(self, account: Account, dial: SubmitCommand) -> Outgoing:
         """The request that submits this dial."""
         ...
 
-    def redacted_request(self, account: Account, dial: Dial) -> Outgoing:
+    def redacted_request(self, account: Account, dial: SubmitCommand) -> Outgoing:
         """The same request as evidence: without credentials, secret variables replaced by `***`."""
         ...
 
-    def read_answer(self, account: Account, result: Reply | Failure) -> Answer:
+    def read_answer(self, account: Account, result: Reply | Failure) -> SubmitResult:
         """What came back from a submission. Never raises."""
         ...
 
@@ -81,7 +88,7 @@ class Provider(Protocol):
         """The request that asks what became of a submission."""
         ...
 
-    def read_poll(self, account: Account, submission_id: str, reply: Reply) -> Poll:
+    def read_poll(self, account: Account, submission_id: str, reply: Reply) -> StatusResult:
         """What the provider says of it; raises ProviderError where the reply is no answer to the question."""
         ...
 
@@ -97,10 +104,12 @@ class Provider(Protocol):
         """What the headers of a callback present as its secret; none, one or several."""
         ...
 
-    def read_handshake(self, incoming: Incoming) -> Handshake | None:
+    def read_handshake(self, incoming: Incoming) -> WebhookChallenge | None:
         """The webhook's verification, where this request is one. Never raises."""
         ...
 
-    def read_callback(self, account: Account, incoming: Incoming) -> Reading | NotACall | Unreadable:
+    def read_callback(
+        self, account: Account, incoming: Incoming
+    ) -> CallReport | NotACall | UnreadableCallback:
         """What a callback says. Never raises."""
         ...

@@ -9,7 +9,7 @@ Only the edges (`cli`, `worker`, `web`) import this; everything below them is ha
 """
 
 from tracker.settings.account import AccountSettings
-from tracker.settings.loading import load_settings
+from tracker.settings.loader import load_settings
 from tracker.settings.schema import DatabaseSettings, RetentionSettings, ServerSettings, Settings
 
 __all__ = [

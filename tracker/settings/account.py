@@ -12,8 +12,8 @@ import phonenumbers
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from tracker.domain.accounts import LACKS_CREDENTIALS, Account, Dialling, VariablesEncoding
-from tracker.domain.numbers import InvalidNumber, parse_bridge, parse_number
-from tracker.settings.values import (
+from tracker.domain.phone_numbers import InvalidNumber, parse_bridge, parse_number
+from tracker.settings.field_types import (
     Digits,
     MaskPassword,
     OptionalSecret,

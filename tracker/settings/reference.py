@@ -10,9 +10,9 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from tracker.settings.account import AccountSettings
+from tracker.settings.field_types import Section
 from tracker.settings.schema import DatabaseSettings, RetentionSettings, ServerSettings
 from tracker.settings.sources import PREFIX, is_secret
-from tracker.settings.values import Section
 
 INTRODUCTION = """\
 # Configuration

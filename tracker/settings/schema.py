@@ -14,9 +14,9 @@ from pydantic import BaseModel, Field, PrivateAttr, SecretStr, field_validator
 
 from tracker.domain.accounts import Account
 from tracker.errors import ConfigurationError
-from tracker.redaction import MASK, mask_url_password
+from tracker.logs.redaction import MASK, mask_url_password
 from tracker.settings.account import AccountSettings
-from tracker.settings.values import (
+from tracker.settings.field_types import (
     MaskPassword,
     OptionalAge,
     OptionalSecret,

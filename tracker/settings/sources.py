@@ -17,8 +17,8 @@ from typing import Any, get_args, get_origin
 from pydantic import SecretStr
 
 from tracker.errors import ConfigurationError
+from tracker.settings.field_types import MaskPassword, Section
 from tracker.settings.schema import ACCOUNT_NAME, Settings
-from tracker.settings.values import MaskPassword, Section
 
 PREFIX = "TRACKER_"
 

@@ -16,16 +16,16 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
-from tracker.simulator import answers
-from tracker.simulator.control import Control
-from tracker.simulator.developer import Developer
-from tracker.simulator.guard import TokenGuard, login_route
+from tracker.simulator.auth import TokenGuard, login_route
+from tracker.simulator.callback_sender import CallbackSender
+from tracker.simulator.inspection_routes import Control
 from tracker.simulator.options import SimulatorOptions
-from tracker.simulator.postman import Postman
 from tracker.simulator.recorder import Record, Recorder
-from tracker.simulator.sending import Sending, respond
-from tracker.simulator.stage import Stage
-from tracker.simulator.world import World
+from tracker.simulator.scheduler import CallScheduler
+from tracker.simulator.state import ProviderState
+from tracker.simulator.thundersms import responses
+from tracker.simulator.thundersms.call_routes import Sending, respond
+from tracker.simulator.thundersms.webhook_routes import Developer
 
 #: Where the provider's API begins; an account's base_url ends with it.
 PREFIX = "/api/v2"
@@ -59,10 +59,10 @@ def create_app(
     async def pause(seconds: float) -> None:
         await asyncio.sleep(seconds / options.speed)
 
-    world = World(options, now=now())
+    world = ProviderState(options, now=now())
     record = Record(now=now)
-    postman = Postman(options, now=now, pause=pause, transport=transport)
-    stage = Stage(options, world, postman, now=now, pause=pause)
+    postman = CallbackSender(options, now=now, pause=pause, transport=transport)
+    stage = CallScheduler(options, world, postman, now=now, pause=pause)
     sending = Sending(options, world, stage, now=now, stopping=stopping)
     developer = Developer(options, world, postman, now=now)
     control = Control(world, stage, record)
@@ -75,7 +75,7 @@ def create_app(
 
     async def not_there(request: Request, failure: Exception) -> Response:
         problem = cast(HTTPException, failure)  # all that it is registered for
-        return respond(answers.error(options.generation, problem.status_code, problem.detail))
+        return respond(responses.error(options.generation, problem.status_code, problem.detail))
 
     api = Mount(
         PREFIX,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from tracker.simulator.words import Fault, Generation, Mid, Pending, Style, Word
+from tracker.simulator.thundersms.vocabulary import Fault, Generation, Mid, Pending, Style, Word
 
 #: Of a hundred dials, as one might see in a collections campaign.
 DEFAULT_MIX: Mapping[Word, float] = {

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from tracker.simulator.world import SendRequest
+from tracker.simulator.state import SendRequest
 
 _INTERVALS = (0, 5, 15, 30, 45, 60)
 _VARIABLE = re.compile(r"variables\[([A-Za-z][A-Za-z0-9_]*)\]")

@@ -17,20 +17,22 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from tracker.flow.clock import Clock, system_clock
-from tracker.flow.program import assemble
-from tracker.flow.receiving import Inbox
+from tracker.clock import Clock, system_clock
+from tracker.lifecycle.receiving.inbox_writer import InboxWriter
+from tracker.lifecycle.services import build_services
 from tracker.settings import Settings
-from tracker.store.database import THREADS, Database
-from tracker.store.schema import prepare
-from tracker.web import api, bodies, health, problems
-from tracker.web.callbacks import ADDRESSES, Callbacks
-from tracker.web.doorkeeper import Doorkeeper
-from tracker.web.log_lines import LogLines
-from tracker.web.reading import Unparsable
-from tracker.web.shortcut import Shortcut
+from tracker.store.engine.database import THREADS, Database
+from tracker.store.schema.upgrade import prepare
+from tracker.web import health
+from tracker.web.api import routes as api
+from tracker.web.api.params import Unparsable
+from tracker.web.callbacks.endpoint import ADDRESSES, Callbacks
+from tracker.web.callbacks.fast_path import FastPath
+from tracker.web.callbacks.sanitize import RequestSanitizer
+from tracker.web.http import body, problems
+from tracker.web.http.access_log import AccessLog
+from tracker.web.readiness import ReadinessProbe
 from tracker.web.state import State
-from tracker.web.trial import Trial
 from tracker.worker import Worker
 
 log = structlog.get_logger()
@@ -62,17 +64,17 @@ def create_app(
         database = Database(settings.database_url)
         try:
             await asyncio.to_thread(prepare, database, create=True)
-            program = assemble(database, accounts, clock, keep=settings.retention.keep, beside=True)
+            program = build_services(database, accounts, clock, keep=settings.retention.keep, beside=True)
             worker = Worker(program) if run_worker else None
-            inbox = Inbox(database, stored=worker.wake if worker else lambda _: None, clock=clock)
+            inbox = InboxWriter(database, stored=worker.wake if worker else lambda _: None, clock=clock)
             inbox.start()
             if worker:
                 worker.crowd = lambda: inbox.crowd
             working = asyncio.create_task(_work(worker)) if worker else None
             until_stopping = asyncio.create_task(_stop_with(stopping, worker))
             sends: set[asyncio.Task[None]] = set()
-            keeper = Doorkeeper(accounts, settings.secrets(), settings.server.trusted_proxies)
-            shortcut = Shortcut(callbacks, accounts, prefix, keeper, inbox, clock)
+            keeper = RequestSanitizer(accounts, settings.secrets(), settings.server.trusted_proxies)
+            shortcut = FastPath(callbacks, accounts, prefix, keeper, inbox, clock)
             yield {
                 "program": program,
                 "inbox": inbox,
@@ -82,7 +84,7 @@ def create_app(
                 "worker": worker,
                 "sends": sends,
                 "stopping": stopping,
-                "trial": Trial(database, clock),
+                "trial": ReadinessProbe(database, clock),
                 "api_token": settings.api_token,
             }
             # what was accepted is finished: sends that are under way, callbacks that wait for their commit
@@ -108,8 +110,8 @@ def create_app(
         Prefix(prefix, routes),
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(LogLines)],
-        exception_handlers={**problems.HANDLERS, Unparsable: _unparsable, bodies.TooLarge: _too_large},
+        middleware=[Middleware(AccessLog)],
+        exception_handlers={**problems.HANDLERS, Unparsable: _unparsable, body.TooLarge: _too_large},
     )
     app.router.redirect_slashes = False
     return app

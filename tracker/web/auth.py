@@ -7,8 +7,8 @@ from functools import wraps
 
 from starlette.responses import Response
 
-from tracker.web.doorkeeper import bearer, raw_headers, same
-from tracker.web.problems import problem
+from tracker.web.callbacks.sanitize import bearer, matches_any_secret, raw_headers
+from tracker.web.http.problems import problem
 from tracker.web.state import AppRequest
 
 Endpoint = Callable[[AppRequest], Awaitable[Response]]
@@ -24,7 +24,7 @@ def needs_token(endpoint: Endpoint) -> Endpoint:
             detail = "The API is closed: set server.api_token in tracker.toml and start the server again."
             return problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
         presented = bearer(raw_headers(request))
-        if presented is None or not same(presented, [known]):
+        if presented is None or not matches_any_secret(presented, [known]):
             detail = "Send `Authorization: Bearer <server.api_token>`."
             return problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
         return await endpoint(request)

@@ -8,7 +8,7 @@ import orjson
 import structlog
 from starlette.responses import Response
 
-from tracker.store import standing
+from tracker.store.read import system_status
 from tracker.web.auth import needs_token
 from tracker.web.state import AppRequest
 
@@ -38,7 +38,8 @@ async def statusz(request: AppRequest) -> Response:
     """Workers, lag, silence, queues, counts."""
     program = request.state["program"]
     document = await asyncio.to_thread(
-        program.database.read, lambda c: standing.standing(c, program.accounts.keys(), program.clock())
+        program.database.read,
+        lambda c: system_status.system_status(c, program.accounts.keys(), program.clock()),
     )
     worker = request.state["worker"]
     here = None if worker is None else ("failed" if worker.failed else "running")

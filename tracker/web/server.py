@@ -12,15 +12,15 @@ from typing import Any, Final, cast
 import structlog
 import uvicorn
 
-from tracker import interpreter
+from tracker import runtime
 from tracker.errors import ConfigurationError
 from tracker.settings import Settings
-from tracker.store import rights
-from tracker.store.database import Database
-from tracker.store.schema import prepare
+from tracker.store.engine import file_rights
+from tracker.store.engine.database import Database
+from tracker.store.schema.upgrade import prepare
 from tracker.web.app import REQUESTS_GRACE_S, create_app
-from tracker.web.limits import Overseer, most_connections
-from tracker.web.protocol import Wire
+from tracker.web.http.limits import ConnectionGuard, most_connections
+from tracker.web.http.protocol import HardenedProtocol
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ _UNFINISHED_GRACE_S: Final = 2.0
 class _Server(uvicorn.Server):
     """Ends with 0 after a signal, says where it listens, and tells the application when it begins to stop."""
 
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, overseer: Overseer) -> None:
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, overseer: ConnectionGuard) -> None:
         super().__init__(config)
         self._stopping, self._overseer = stopping, overseer
 
@@ -66,10 +66,10 @@ def run(settings: Settings, *, host: str, port: int, run_worker: bool) -> None:
     try:
         _prepare(settings.database_url)
         stopping = asyncio.Event()
-        overseer = Overseer(most_connections())
+        overseer = ConnectionGuard(most_connections())
         config = uvicorn.Config(
             create_app(settings, run_worker=run_worker, stopping=stopping),
-            http=cast(Any, functools.partial(Wire, overseer)),
+            http=cast(Any, functools.partial(HardenedProtocol, overseer)),
             ws="none",
             access_log=False,
             log_config=None,
@@ -79,7 +79,7 @@ def run(settings: Settings, *, host: str, port: int, run_worker: bool) -> None:
             lifespan="on",
         )
         server = _Server(config, stopping, overseer)
-        interpreter.tune()
+        runtime.tune_runtime()
         server.run(sockets=[listening])
     finally:
         listening.close()
@@ -93,7 +93,7 @@ def _prepare(url: str) -> None:
     try:
         prepare(database, create=True)
         # it may become writable while we run; until then /readyz and every callback are answered 503
-        for problem in rights.obstacles(database):
+        for problem in file_rights.obstacles(database):
             log.error("database.not_writable", problem=problem)
     finally:
         database.close()

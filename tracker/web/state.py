@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING, TypedDict
 
 from starlette.requests import Request
 
-from tracker.flow.program import Program
-from tracker.flow.receiving import Inbox
-from tracker.web.doorkeeper import Doorkeeper
-from tracker.web.trial import Trial
+from tracker.lifecycle.receiving.inbox_writer import InboxWriter
+from tracker.lifecycle.services import Services
+from tracker.web.callbacks.sanitize import RequestSanitizer
+from tracker.web.readiness import ReadinessProbe
 from tracker.worker import Worker
 
 if TYPE_CHECKING:
-    from tracker.web.shortcut import Shortcut
+    from tracker.web.callbacks.fast_path import FastPath
 
 
 class State(TypedDict):
-    program: Program
-    inbox: Inbox
-    doorkeeper: Doorkeeper
+    program: Services
+    inbox: InboxWriter
+    doorkeeper: RequestSanitizer
     #: for callbacks that are like nearly all; None where there is none
-    shortcut: Shortcut | None
+    shortcut: FastPath | None
     worker: Worker | None
     #: sends that were begun by a request and outlive it
     sends: set[asyncio.Task[None]]
     #: set when the server begins to stop
     stopping: asyncio.Event
     #: tells whether a callback can be stored
-    trial: Trial
+    trial: ReadinessProbe
     api_token: str | None
 
 

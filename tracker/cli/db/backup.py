@@ -28,9 +28,9 @@ def backup(
     from tracker.cli.sizes import in_words
     from tracker.cli.terminal import harmless, print_json
     from tracker.errors import ConfigurationError, NotFound
-    from tracker.store import schema
-    from tracker.store.backup import back_up
-    from tracker.store.database import Database
+    from tracker.store.engine.database import Database
+    from tracker.store.maintenance.backup import back_up
+    from tracker.store.schema import upgrade
 
     settings = configured()
     if not settings.is_sqlite:
@@ -43,7 +43,7 @@ def backup(
         database = Database(settings.database_url)
         try:
             # of whatever version: before an upgrade is when it is wanted most
-            if schema.current(database) is None:
+            if upgrade.current(database) is None:
                 raise NotFound(
                     f"There is nothing to copy yet: {settings.database_place} is empty, or not there."
                 )

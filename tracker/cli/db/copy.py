@@ -41,9 +41,9 @@ def copy(
     from tracker.cli.target import Target
     from tracker.cli.terminal import harmless, print_json
     from tracker.errors import ConfigurationError, Conflict
-    from tracker.flow.moving import Mover
-    from tracker.store.database import Database
-    from tracker.store.replacing import is_open_elsewhere
+    from tracker.lifecycle.maintenance.copy_database import DatabaseCopier
+    from tracker.store.engine.database import Database
+    from tracker.store.maintenance.file_swap import is_open_elsewhere
 
     settings = configured()
     try:
@@ -62,7 +62,7 @@ def copy(
                 "open, or make a first pass beside them with --while-running."
             )
         with clearing_away(_LEFT), opened(settings) as source:
-            mover = Mover(source, target, while_running=while_running)
+            mover = DatabaseCopier(source, target, while_running=while_running)
             total = None if json else mover.total()
             with counting("rows", visible=not json, total=total) as progress:
                 mover.report(progress)

@@ -10,7 +10,7 @@ from tracker.cli.db import db
 from tracker.cli.terminal import can_ask
 
 if TYPE_CHECKING:
-    from tracker.flow.pruning import Pruned
+    from tracker.lifecycle.maintenance.prune import Pruned
 
 
 @db.command()
@@ -35,8 +35,8 @@ def prune(
     from tracker.cli.rows import told
     from tracker.cli.sizes import in_words
     from tracker.cli.terminal import harmless, print_json
-    from tracker.domain.ages import parse_age
-    from tracker.flow.pruning import Pruner
+    from tracker.domain.retention import parse_age
+    from tracker.lifecycle.maintenance.prune import Pruner
 
     try:
         keep = parse_age(older_than)

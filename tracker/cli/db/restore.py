@@ -12,7 +12,7 @@ from tracker.cli.db import db
 from tracker.cli.terminal import can_ask
 
 if TYPE_CHECKING:
-    from tracker.flow.after_restore import Aftermath
+    from tracker.lifecycle.maintenance.after_restore import RestoreReport
 
 
 @db.command()
@@ -30,8 +30,8 @@ def restore(
     from tracker.cli.progress import counting
     from tracker.cli.terminal import harmless, print_json
     from tracker.errors import ConfigurationError
-    from tracker.flow.restoring import restore as put_back
-    from tracker.store.database import Database
+    from tracker.lifecycle.maintenance.restore import restore as put_back
+    from tracker.store.engine.database import Database
 
     settings = configured()
     if not settings.is_sqlite:
@@ -90,12 +90,12 @@ def after_restore(
     from tracker.cli.context import configured, opened
     from tracker.cli.progress import counting
     from tracker.cli.terminal import harmless, print_json
-    from tracker.flow.after_restore import after_restore as make_safe
-    from tracker.store import workers
+    from tracker.lifecycle.maintenance.after_restore import after_restore as make_safe
+    from tracker.store.queue import heartbeats
 
     settings = configured()
     with opened(settings) as database:
-        if seen := database.read(lambda c: workers.living(c, datetime.now(UTC))):
+        if seen := database.read(lambda c: heartbeats.living(c, datetime.now(UTC))):
             warning = (
                 f"A worker was heard of in this database just now ({seen[0].id}): this is for a database that was "
                 "restored, before anything is started on it."
@@ -115,7 +115,7 @@ def after_restore(
     _tell(done, settings.database_place)
 
 
-def _tell(done: Aftermath, place: str) -> None:
+def _tell(done: RestoreReport, place: str) -> None:
     from tracker.cli.myself import as_called
     from tracker.cli.terminal import harmless
 
@@ -123,7 +123,7 @@ def _tell(done: Aftermath, place: str) -> None:
         typer.echo(as_called(sentence))
 
 
-def _sentences(done: Aftermath, place: str) -> Iterator[str]:
+def _sentences(done: RestoreReport, place: str) -> Iterator[str]:
     from tracker.cli.moments import short_time
     from tracker.domain.events import iso
 

@@ -21,8 +21,8 @@ def upgrade(
     """
     from tracker.cli.context import configured, located, tell_unnamed
     from tracker.cli.terminal import print_json
-    from tracker.store import schema
-    from tracker.store.database import Database
+    from tracker.store.engine.database import Database
+    from tracker.store.schema import upgrade as schema
 
     settings = configured()
     tell_unnamed(settings)
@@ -51,8 +51,8 @@ def check(json: Annotated[bool, typer.Option("--json", help="Print the result as
     from tracker.cli.context import configured, located, tell_unnamed
     from tracker.cli.myself import as_called
     from tracker.cli.terminal import print_json
-    from tracker.store import schema
-    from tracker.store.database import Database
+    from tracker.store.engine.database import Database
+    from tracker.store.schema import upgrade as schema
 
     settings = configured()
     tell_unnamed(settings)

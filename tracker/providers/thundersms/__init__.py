@@ -19,10 +19,17 @@ from __future__ import annotations
 import structlog
 
 from tracker.domain.accounts import Account
-from tracker.domain.calls import Dial
-from tracker.domain.readings import Answer, Handshake, NotACall, Poll, Reading, Unreadable
+from tracker.domain.call_reports import (
+    CallReport,
+    NotACall,
+    StatusResult,
+    SubmitResult,
+    UnreadableCallback,
+    WebhookChallenge,
+)
+from tracker.domain.calls import SubmitCommand
 from tracker.providers.base import Failure, Headers, Incoming, Outgoing, Reply
-from tracker.providers.thundersms import answers, asking, callbacks, sending
+from tracker.providers.thundersms import callback, requests, status_api, submit_response
 
 __all__ = ["ThunderSMS"]
 
@@ -32,38 +39,40 @@ log = structlog.get_logger(__name__)
 class ThunderSMS:
     """The provider's two directions; what each method takes and gives is said in `base.Provider`."""
 
-    def send_request(self, account: Account, dial: Dial) -> Outgoing:
-        return sending.send_request(account, dial)
+    def send_request(self, account: Account, dial: SubmitCommand) -> Outgoing:
+        return requests.send_request(account, dial)
 
-    def redacted_request(self, account: Account, dial: Dial) -> Outgoing:
-        return sending.redacted_request(account, dial)
+    def redacted_request(self, account: Account, dial: SubmitCommand) -> Outgoing:
+        return requests.redacted_request(account, dial)
 
-    def read_answer(self, account: Account, result: Reply | Failure) -> Answer:
-        return answers.read_answer(account, result)
+    def read_answer(self, account: Account, result: Reply | Failure) -> SubmitResult:
+        return submit_response.read_answer(account, result)
 
     def ask_request(self, account: Account, submission_id: str) -> Outgoing:
-        return sending.ask_request(account, submission_id)
+        return requests.ask_request(account, submission_id)
 
-    def read_poll(self, account: Account, submission_id: str, reply: Reply) -> Poll:
-        return asking.read_poll(account, submission_id, reply)
+    def read_poll(self, account: Account, submission_id: str, reply: Reply) -> StatusResult:
+        return status_api.read_poll(account, submission_id, reply)
 
     def check_request(self, account: Account) -> Outgoing:
-        return sending.check_request(account)
+        return requests.check_request(account)
 
     def read_check(self, account: Account, reply: Reply) -> str:
-        return asking.read_check(account, reply)
+        return status_api.read_check(account, reply)
 
     def presented_secrets(self, incoming_headers: Headers) -> tuple[bytes, ...]:
-        return callbacks.presented_secrets(incoming_headers)
+        return callback.presented_secrets(incoming_headers)
 
-    def read_handshake(self, incoming: Incoming) -> Handshake | None:
-        return callbacks.read_handshake(incoming)
+    def read_handshake(self, incoming: Incoming) -> WebhookChallenge | None:
+        return callback.read_handshake(incoming)
 
-    def read_callback(self, account: Account, incoming: Incoming) -> Reading | NotACall | Unreadable:
+    def read_callback(
+        self, account: Account, incoming: Incoming
+    ) -> CallReport | NotACall | UnreadableCallback:
         try:
-            return callbacks.read_callback(account, incoming)
+            return callback.read_callback(account, incoming)
         except Exception as exc:
             # A mistake of ours must not stop the joiner for all the callbacks behind this one. It is seen in the
             # log and in the inbox, and the callback can be read again once it is mended.
             log.exception("callback.read_failed", account=account.name)
-            return Unreadable(reason=f"internal error: {type(exc).__name__}")
+            return UnreadableCallback(reason=f"internal error: {type(exc).__name__}")

@@ -1,0 +1,308 @@
+"""From what the provider said of one submission to events.
+
+The same evidence in any order gives the same events: each step below looks at the whole set and never at what was
+written before. A *record* is (word, start, end); whatever says the same record again is a repeat and adds no second
+event, at most a detail that was not known. Times are compared as instants, so that a callback in Indian time and a
+poll in UTC that mean the same moment are one record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from tracker.domain.call_reports import CallReport
+from tracker.domain.calls import CallStatus, Reason
+from tracker.domain.events import AtSource, Event, EventSource, EventType, MatchedBy, iso, key_part
+from tracker.domain.values import value
+
+_QUARTER = timedelta(minutes=15)
+_SOME_QUARTER = datetime(2000, 1, 1, tzinfo=UTC)
+_NEARLY = timedelta(minutes=2)
+_FARTHEST_ZONE = timedelta(hours=14)
+#: minutes; the offsets from UTC that are in use, beside the whole hours
+_ODD_OFFSETS = (210, 270, 330, 345, 390, 525, 570, 630, 765)
+
+
+@value
+class Evidence:
+    """One joined callback, or one row of an answered question."""
+
+    #: `cb_…` or `ask_…/n`
+    id: str
+    source: EventSource
+    received_at: datetime
+    reading: CallReport
+    matched_by: MatchedBy | None = None
+
+
+@value
+class DerivedEvents:
+    """The events that follow, and for each piece of evidence the one that it repeats (None: the first to say so)."""
+
+    events: tuple[Event, ...]
+    repeat_of: dict[str, str | None]
+
+
+def word_key(word: str | None) -> str:
+    """A status word without case, spaces, `-` and `_`; "" where there is none."""
+    return _word_key(word) if word else ""
+
+
+@lru_cache(maxsize=1024)  # there are a dozen; what strangers send is bounded
+def _word_key(word: str) -> str:
+    return "".join(c for c in word.casefold() if c not in "-_" and not c.isspace())
+
+
+def same_moments(a: CallReport, b: CallReport) -> timedelta | None:
+    """By how much the times of b lie after those of a, if they are the same times but for a time zone.
+
+    Zero where they are equal. None where one has a time that the other has not, or the difference is no zone's.
+    """
+    if (a.started_at is None) != (b.started_at is None) or (a.ended_at is None) != (b.ended_at is None):
+        return None
+    started = _shift(a.started_at, b.started_at)
+    ended = _shift(a.ended_at, b.ended_at)
+    if started is not None and ended is not None and started != ended:
+        return None
+    shift = ended if started is None else started
+    if shift is None:
+        return timedelta(0)
+    return shift if shift % _QUARTER == timedelta(0) and abs(shift) <= _FARTHEST_ZONE else None
+
+
+def _shift(a: datetime | None, b: datetime | None) -> timedelta | None:
+    return b - a if a is not None and b is not None else None
+
+
+def derive_events(
+    *, call: str, submission: str, attempt: int, interval: int, evidence: Iterable[Evidence]
+) -> DerivedEvents:
+    """The events of one submission that its evidence gives.
+
+    `interval` is in minutes, 0: the provider does not redial. The same piece of evidence given twice counts once.
+    """
+    maker = _Maker(call, submission, attempt, interval)
+    once = {e.id: e for e in evidence}
+    clusters = (
+        [[*once.values()]]
+        if len(once) == 1
+        else _clusters(sorted(once.values(), key=lambda e: (e.received_at, e.id)), redials=interval > 0)
+    )
+    events: dict[str, Event] = {}
+    repeat_of: dict[str, str | None] = {}
+    for cluster in clusters:
+        first = cluster[0]
+        for e in cluster:
+            repeat_of[e.id] = None if e is first else first.id
+        for event in maker.events(cluster):
+            events.setdefault(event.key, event)  # two records of one dial share the fact that it began
+    return DerivedEvents(events=tuple(events.values()), repeat_of=repeat_of)
+
+
+def _clusters(ordered: Sequence[Evidence], *, redials: bool) -> list[list[Evidence]]:
+    """Evidence of the same record, each cluster with its first receipt in front."""
+    by_record: dict[tuple[str, datetime | None, datetime | None], list[Evidence]] = {}
+    for e in ordered:
+        r = e.reading
+        by_record.setdefault((word_key(r.word), r.started_at, r.ended_at), []).append(e)
+    groups = list(by_record.values()) if redials else _merge_zone_shifted(by_record.values())
+    clusters = [sorted(group, key=lambda e: (e.received_at, e.id)) for group in groups]
+    return sorted(clusters, key=lambda c: (c[0].received_at, c[0].id))
+
+
+def _merge_zone_shifted(records: Iterable[list[Evidence]]) -> list[list[Evidence]]:
+    """Records put together that are one but for a time zone (`same_moments`), transitively, so that the result does
+    not depend on who came first.
+
+    Only records with the same word, the same length and the same place within their quarter of an hour can be one;
+    among those it is enough to hold each against the next later one.
+    """
+    alike: dict[tuple[Any, ...], list[list[Evidence]]] = {}
+    for group in records:
+        r = group[0].reading
+        at, length = r.ended_at or r.started_at, None
+        if r.started_at is not None and r.ended_at is not None:
+            length = r.ended_at - r.started_at
+        within = (at - _SOME_QUARTER) % _QUARTER if at is not None else None
+        key = (word_key(r.word), r.started_at is None, r.ended_at is None, length, within)
+        alike.setdefault(key, []).append(group)
+    found: list[list[Evidence]] = []
+    for groups in alike.values():
+        groups.sort(key=lambda g: g[0].reading.ended_at or g[0].reading.started_at or _SOME_QUARTER)
+        joined = groups[:1]
+        for group in groups[1:]:
+            if same_moments(joined[-1][-1].reading, group[0].reading) is None:
+                joined.append(group)
+            else:
+                joined[-1].extend(group)
+        found += joined
+    return found
+
+
+class _Maker:
+    def __init__(self, call: str, submission: str, attempt: int, interval: int) -> None:
+        self.call, self.submission, self.attempt, self.interval = call, submission, attempt, interval
+
+    def events(self, cluster: Sequence[Evidence]) -> Iterable[Event]:
+        first = cluster[0]
+        reading = first.reading
+        word = key_part(word_key(reading.word))
+        record = f"{self.submission}/{word}/{_text(reading.started_at)}/{_text(reading.ended_at)}"
+        dial = self._dial(reading)
+        told = _details(reading)
+        if reading.started_at is not None and _begins(reading):
+            yield self._event(
+                first,
+                f"{self.submission}/initiated/{dial}/{_text(reading.started_at)}",
+                dial=dial,
+                status=CallStatus.initiated,
+                at=reading.started_at,
+                detail={"at_as_sent": reading.start_as_sent},
+            )
+        yield self._main(first, record, dial, told)
+        for e in cluster[1:]:
+            more = {k: v for k, v in _details(e.reading).items() if told.get(k) != v}
+            told |= more
+            if more:
+                spelled = key_part("/".join(f"{k}={v}" for k, v in sorted(more.items())))
+                yield self._event(
+                    e, f"{record}/detail/{spelled}", dial=dial, type=EventType.detail, detail=more
+                )
+        yield from self._zone_warnings(cluster, record, dial)
+
+    def _main(self, e: Evidence, record: str, dial: str, told: dict[str, Any]) -> Event:
+        r = e.reading
+        over = r.status is None or r.status.is_outcome
+        at = r.ended_at if over else r.started_at
+        detail: dict[str, Any] = dict(told)
+        if at is not None:
+            detail["at_as_sent"] = r.end_as_sent if over else r.start_as_sent
+        if r.started_at is not None:
+            detail["started_at"] = iso(r.started_at)
+        known = r.status is not None
+        reason = r.reason if known else (Reason.unknown_word if word_key(r.word) else None)
+        return self._event(
+            e,
+            f"{record}/record",
+            dial=dial,
+            type=EventType.status if known else EventType.detail,
+            status=r.status,
+            at=at,
+            reason=reason,
+            word=r.word,
+            detail=detail,
+        )
+
+    def _zone_warnings(self, cluster: Sequence[Evidence], record: str, dial: str) -> Iterable[Event]:
+        first = cluster[0]
+        for e in cluster[1:]:
+            # within a chain of such records this one may be farther away than a zone can be
+            shift = _shift(first.reading.ended_at, e.reading.ended_at) or _shift(
+                first.reading.started_at, e.reading.started_at
+            )
+            if shift:
+                minutes = int(shift.total_seconds() // 60)
+                yield self._event(
+                    e,
+                    f"{record}/zone/{minutes}",
+                    dial=dial,
+                    type=EventType.warning,
+                    reason=Reason.zone,
+                    detail={
+                        "shift_minutes": minutes,
+                        "start_as_sent": e.reading.start_as_sent,
+                        "end_as_sent": e.reading.end_as_sent,
+                    },
+                )
+        ended = first.reading.ended_at
+        off = (
+            looks_like_zone(first.received_at - ended)
+            if ended and first.source is EventSource.callback
+            else None
+        )
+        if off is not None:
+            yield self._event(
+                first,
+                f"{record}/zone-at-receipt",
+                dial=dial,
+                type=EventType.warning,
+                reason=Reason.zone,
+                detail={"off_by_minutes": off, "end_as_sent": first.reading.end_as_sent},
+            )
+
+    def _dial(self, r: CallReport) -> str:
+        if self.interval == 0:
+            return "1"
+        if r.started_at is None and r.ended_at is None:
+            return key_part(word_key(r.word))
+        return f"{_text(r.started_at)}/{_text(r.ended_at)}"
+
+    def _event(
+        self,
+        e: Evidence,
+        key: str,
+        *,
+        dial: str,
+        detail: dict[str, Any],
+        type: EventType = EventType.status,
+        status: CallStatus | None = None,
+        at: datetime | None = None,
+        reason: Reason | None = None,
+        word: str | None = None,
+    ) -> Event:
+        return Event(
+            key=key,
+            call=self.call,
+            submission=self.submission,
+            attempt=self.attempt,
+            dial=dial,
+            type=type,
+            status=status,
+            at=at if at is not None else e.received_at,
+            at_source=AtSource.provider if at is not None else AtSource.received,
+            source=e.source,
+            provider_status=word,
+            reason=reason,
+            matched_by=e.matched_by,
+            callback=e.id if e.source is EventSource.callback else None,
+            detail={k: v for k, v in detail.items() if v is not None},
+        )
+
+
+def _begins(r: CallReport) -> bool:
+    """Whether the start of this record says that a dial began, and nothing else of it says so.
+
+    A word that we do not know may mean anything: what it says changes no status.
+    """
+    if r.status is None:
+        return not word_key(r.word)
+    return r.status is not CallStatus.initiated
+
+
+def _details(r: CallReport) -> dict[str, Any]:
+    told = {
+        "duration_s": r.duration_s,
+        "recording_url": r.recording_url,
+        "dtmf": r.dtmf,
+        "charges": r.charges,
+    }
+    return {k: v for k, v in told.items() if v is not None}
+
+
+def _text(at: datetime | None) -> str:
+    return iso(at) if at is not None else "-"
+
+
+def looks_like_zone(late_by: timedelta) -> int | None:
+    """Minutes by which a record seems to be off, if the time between its end and its receipt looks like a time zone.
+
+    A callback that is merely late by an hour is common, one from the future is not: so the past needs two hours.
+    """
+    minutes = 15 * round(late_by / _QUARTER)
+    if -30 < minutes < 120 or abs(minutes) > 14 * 60:
+        return None
+    in_use = minutes % 60 == 0 or abs(minutes) in _ODD_OFFSETS
+    return minutes if in_use and abs(late_by - timedelta(minutes=minutes)) <= _NEARLY else None

@@ -1,0 +1,1 @@
+"""Find the submission that a callback belongs to."""

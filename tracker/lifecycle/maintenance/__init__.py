@@ -1,0 +1,1 @@
+"""Back up, restore, copy, prune and tidy a database."""

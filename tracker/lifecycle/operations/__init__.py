@@ -1,0 +1,1 @@
+"""What operators do and ask: joins by hand, pauses, health."""

@@ -1,0 +1,1 @@
+"""Validate a call request and record the call once."""

@@ -1,0 +1,97 @@
+"""Placing: a wish for a call becomes a record, once, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+
+from tracker.clock import Clock, system_clock
+from tracker.domain.accounts import Account
+from tracker.domain.calls import Call, CallStatus, Submission, Trigger
+from tracker.domain.timeline import fold
+from tracker.lifecycle.operations.pauses import require_complete_database
+from tracker.lifecycle.placing.idempotency import (
+    IdempotentRequest,
+    Placed,
+    canonical_json,
+    find_replay,
+    remember_request,
+    run_once,
+)
+from tracker.lifecycle.placing.validation import ValidatedCall, validate_call_request
+from tracker.lifecycle.sending.secret_variables import masked
+from tracker.store.calls import exchanges, records
+from tracker.store.engine.database import Connection, Database
+from tracker.store.ids import new_id
+from tracker.store.queue import jobs
+
+log = structlog.get_logger()
+
+#: after this a worker sends what its placer, who sends at once, did not
+_PLACER_GRACE: Final = timedelta(seconds=5)
+#: Idempotency-Keys are kept at least a day
+KEYS_KEPT: Final = timedelta(hours=48)
+
+
+class Placer:
+    """Records calls for the configured accounts."""
+
+    def __init__(
+        self, database: Database, accounts: Mapping[str, Account], clock: Clock = system_clock
+    ) -> None:
+        self._database, self._accounts, self._clock = database, accounts, clock
+
+    def place(self, fields: Mapping[str, Any], *, scope: str = "", key: str | None = None) -> Placed:
+        """Record the call that these fields ask for, with a pending submission.
+
+        scope, key: who asks, and their Idempotency-Key; the same key again gives the same call. Raises InvalidInput
+        (which no key remembers; AccountUnready where the account has no token), IdempotencyConflict for the same key
+        with other fields, IncompleteCopy, StorageUnavailable.
+        """
+        wish = validate_call_request(fields, self._accounts)
+        asked = IdempotentRequest(scope=scope, key=key, content=canonical_json(fields))
+        placed = run_once(self._database, lambda c: self._place(c, wish, asked))
+        log.info("call.placed", call=placed.call, account=wish.account.name, replayed=placed.replayed)
+        return placed
+
+    def forget_old_keys(self) -> int:
+        """Forget Idempotency-Keys that were kept long enough; gives how many."""
+        return self._database.write(lambda c: exchanges.forget_requests(c, self._clock() - KEYS_KEPT))
+
+    def _place(self, c: Connection, wish: ValidatedCall, asked: IdempotentRequest) -> Placed:
+        if before := find_replay(c, asked):
+            return before
+        require_complete_database(c)
+        now = self._clock()
+        secret = {n: v for n, v in wish.variables.items() if n in wish.account.secret_variables}
+        call = Call(
+            id=new_id("call"), account=wish.account.name, to=wish.to, bridge=wish.bridge, flow_id=wish.flow_id,
+            audio=wish.audio, variables=masked(c, wish.variables, secret.keys()), metadata=wish.metadata,
+            name=wish.name, interval=wish.interval, webhook_id=wish.webhook_id, campaign=wish.campaign,
+            reference=wish.reference, rule=wish.rule, policy=None, not_before=wish.not_before,
+            not_after=wish.not_after, created_at=now,
+        )  # fmt: skip
+        records.insert_call(c, call, secret, fold([]))
+        remember_request(c, asked, call.id, now)
+        submission = new_submission(
+            c, call, number=1, trigger=Trigger.first, now=now, due_at=now + _PLACER_GRACE
+        )
+        return Placed(call=call.id, submission=submission.id)
+
+
+def new_submission(
+    c: Connection, call: Call, *, number: int, trigger: Trigger, now: datetime, due_at: datetime
+) -> Submission:
+    """A pending submission of a locked (or new) call, and the due work that sends it."""
+    submission = Submission(
+        id=new_id("sub"), call=call.id, account=call.account, to=call.to, bridge=call.bridge, flow_id=call.flow_id,
+        interval=call.interval or 0, number=number, trigger=trigger, status=CallStatus.pending, outcome=None, lane=None,
+        submission_id=None, refused=False, tries=0, owner=None, lease_until=None, requested_at=None, accepted_at=None,
+        created_at=now,
+    )  # fmt: skip
+    records.insert_submission(c, submission)
+    jobs.plan(c, jobs.SEND, submission.id, call.account, due_at)
+    return submission

@@ -1,0 +1,1 @@
+"""Ask the provider about submissions without an outcome."""

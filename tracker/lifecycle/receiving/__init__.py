@@ -1,0 +1,1 @@
+"""Store callbacks before they are answered."""

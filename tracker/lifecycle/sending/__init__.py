@@ -1,0 +1,1 @@
+"""Send a submission to the provider once and record its answer."""

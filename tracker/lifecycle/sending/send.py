@@ -1,0 +1,231 @@
+"""Sending: one request to the provider per submission, and what became of it.
+
+`pending → submitting` is committed with owner and lease before the request leaves, so nobody else sends it, whatever
+happens to this process. `submitting` never goes back to `pending` but by its own sender's finding that no byte left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import chain, repeat
+from secrets import choice
+from string import ascii_lowercase
+from time import monotonic
+from typing import Final
+
+import structlog
+
+from tracker.clock import Clock, system_clock
+from tracker.domain.accounts import Account
+from tracker.domain.call_reports import SubmitResult, SubmitResultKind
+from tracker.domain.calls import CallStatus, Reason, Submission, Trigger
+from tracker.domain.events import EventSource
+from tracker.domain.timeline import Decision
+from tracker.errors import StorageUnavailable
+from tracker.lifecycle.joining.joiner import Joiner
+from tracker.lifecycle.placing.place import new_submission
+from tracker.lifecycle.sending.claim import Claim, claim_submission, locked_submission
+from tracker.lifecycle.sending.exchanges import reply_fields
+from tracker.lifecycle.sending.secret_variables import erased, mask_bytes, mask_text
+from tracker.lifecycle.sending.submit_outcomes import SubmitState, submit_outcome
+from tracker.lifecycle.timeline.event_factory import EventFactory
+from tracker.lifecycle.timeline.event_writer import apply_events
+from tracker.providers.base import Failure, Reply
+from tracker.providers.registry import provider_named
+from tracker.providers.transport import exchange
+from tracker.store.calls import exchanges, records
+from tracker.store.engine.database import Connection, Database
+from tracker.store.inbox import states
+from tracker.store.queue import jobs
+
+log = structlog.get_logger()
+
+#: how long an answer is held ready for a database that is away, and the pauses between the tries
+RECORD_FOR_S: Final = 120.0
+RECORD_PAUSES_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
+#: after this a worker looks for callbacks that were earlier, where the sender did not
+LOOK_GRACE: Final = timedelta(seconds=5)
+#: seconds that the sender himself waits for whoever joins: many times what a batch takes
+LOOK_PATIENCE_S: Final = 2.0
+#: after these answers no phone can ring because of the request
+NO_PHONE: Final = (SubmitResultKind.refused, SubmitResultKind.rate_limited, SubmitResultKind.never_left)
+
+
+class Sender:
+    """Sends submissions of the configured accounts; one per process is enough."""
+
+    def __init__(
+        self, database: Database, accounts: Mapping[str, Account], joiner: Joiner, clock: Clock = system_clock
+    ) -> None:
+        self._database, self._accounts, self._joiner, self._clock = database, accounts, joiner, clock
+        # letters alone: digits alone would look like a telephone number to the log
+        self.owner = f"{socket.gethostname()}-{''.join(choice(ascii_lowercase) for _ in range(10))}"
+
+    async def submit(self, submission_id: str) -> None:
+        """Send this submission if it is its time, and record the answer. Returns at once where the gate or the pace
+        holds it back, or somebody else is sending it. Raises StorageUnavailable."""
+        claim = await asyncio.to_thread(self.claim, submission_id)
+        if claim is None:
+            return
+        lease_until = claim.submission.lease_until
+        assert lease_until is not None
+        requested_at = self._clock()
+        result = await exchange(
+            claim.request,
+            timeout_s=claim.account.timeout_s,
+            proxy=claim.account.proxy,
+            before_write=lambda: self._clock() < lease_until,
+        )
+        await self.record_answer(claim, result, requested_at)
+
+    async def record_answer(self, claim: Claim, result: Reply | Failure, requested_at: datetime) -> None:
+        """`answered`, again and again while the database is away: nobody else knows what the provider said.
+
+        Raises StorageUnavailable when it has been away for too long; then the lease ends, as of a lost sender.
+        """
+        give_up_at = monotonic() + RECORD_FOR_S
+        for pause_s in chain(RECORD_PAUSES_S, repeat(RECORD_PAUSES_S[-1])):
+            try:
+                await asyncio.to_thread(self.answered, claim, result, requested_at)
+            except StorageUnavailable as error:
+                if monotonic() >= give_up_at:
+                    raise
+                log.warning("answer.not_recorded_yet", submission=claim.submission.id, error=str(error))
+                await asyncio.sleep(pause_s)
+            else:
+                return
+
+    def claim(self, submission_id: str) -> Claim | None:
+        """Make a pending submission `submitting`, if the gate and the pace let it; whoever gets a claim sends it."""
+        return self._database.write(
+            lambda c: claim_submission(c, submission_id, self._accounts, owner=self.owner, now=self._clock())
+        )
+
+    def answered(self, claim: Claim, result: Reply | Failure, requested_at: datetime) -> None:
+        """Record what came back, then look for callbacks that were earlier. Said again, it changes nothing."""
+        hidden = (*claim.account.secrets, *claim.secrets)
+        answer = provider_named(claim.account.provider).read_answer(claim.account, result)
+        # an error may quote the variable that it does not like
+        answer = replace(
+            answer, message=mask_text(answer.message, hidden), word=mask_text(answer.word, hidden)
+        )
+        now = self._clock()
+        kept = exchanges.Exchange(
+            id=claim.exchange, kind="send", call=claim.submission.call, submission=claim.submission.id,
+            requested_at=requested_at, answered_at=now, method=claim.told.method, url=claim.told.url,
+            request_headers=tuple((k.encode(), v.encode()) for k, v in claim.told.headers.items()),
+            request_body=mask_bytes(claim.told.body, hidden), **reply_fields(result, hidden),
+        )  # fmt: skip
+        submission = self._database.write(lambda c: self._record(c, claim, answer, kept, now))
+        log.info(
+            "submission.sent", submission=submission.id, call=submission.call, account=submission.account,
+            answer=answer.kind.value, reason=answer.reason, http_status=kept.status, status=submission.status.value,
+            took_s=round((now - requested_at).total_seconds(), 3),
+        )  # fmt: skip
+        if answer.submission_id is not None:
+            self._look_for(submission)
+
+    def _look_for(self, submission: Submission) -> None:
+        """The answer is recorded, and somebody waits for it: where whoever joins stands still, the due work that was
+        committed with the id looks later."""
+        try:
+            self._joiner.look_for(submission, patience_s=LOOK_PATIENCE_S)
+        except StorageUnavailable as error:
+            log.warning("submission.looks_later", submission=submission.id, error=str(error))
+
+    def end_leases(self) -> int:
+        """Mark what a lost sender left behind as unconfirmed; gives how many there were."""
+        found = self._database.read(lambda c: records.ended_leases(c, self._clock()))
+        for submission in found:
+            self._database.write(lambda c, id=submission.id: self._end_lease(c, id))  # type: ignore[misc]
+        return len(found)
+
+    def resend(self, refused_id: str) -> None:
+        """After "too many requests": make the new submission that was planned, unless it was withdrawn meanwhile."""
+        self._database.write(lambda c: self._resend(c, refused_id))
+
+    def _record(
+        self, c: Connection, claim: Claim, answer: SubmitResult, kept: exchanges.Exchange, now: datetime
+    ) -> Submission:
+        if answer.kind in NO_PHONE:
+            states.lock_joining(c)  # before any call, as every joiner does
+        found = locked_submission(c, claim.submission.id)
+        assert found is not None
+        call, submission = found
+        if exchanges.is_stored(c, kept.id):
+            return submission
+        calls = {call.id: call}
+        exchanges.insert_exchange(c, kept)
+        # the answer came at one moment, and is written at a later one, behind its turn and its locks
+        written_at = self._clock()
+        before = apply_events(c, calls, now=written_at)[call.id]
+        at = SubmitState(
+            call=call, submission=submission, timeline=before, now=now,
+            series=_series(records.submissions_of(c, [call.id])), erased=erased(c, call),
+        )  # fmt: skip
+        follows = submit_outcome(at, answer, kept.status)
+        records.update_submission(c, submission.id, **{"lease_until": None, **follows.columns})
+        if follows.resend_at is not None:
+            jobs.plan(c, jobs.RESEND, submission.id, call.account, follows.resend_at)
+        elif follows.send_at is not None:
+            jobs.plan(c, jobs.SEND, submission.id, call.account, follows.send_at)
+        else:
+            records.erase_secrets(c, call.id)
+        if answer.submission_id is not None:
+            # whoever commits an id looks for what was earlier; this is for when he dies in between
+            jobs.plan(c, jobs.MATCH_EARLY, submission.id, call.account, now + LOOK_GRACE)
+        apply_events(c, calls, add=follows.events, now=written_at)
+        if answer.kind in NO_PHONE:
+            # what came meanwhile and was taken for its record is another call's
+            self._joiner.weigh_number(c, claim.submission)
+        after = records.find_submission(c, submission.id)
+        assert after is not None
+        return after
+
+    def _end_lease(self, c: Connection, id: str) -> None:
+        now = self._clock()
+        found = locked_submission(c, id)
+        if found is None or found[1].lease_until is None or found[1].lease_until >= now:
+            return  # its sender came back meanwhile
+        call, submission = found
+        records.update_submission(c, id, lease_until=None)
+        records.erase_secrets(c, call.id)
+        say = EventFactory(submission, now, EventSource.inferred)
+        add = [say.status(CallStatus.unconfirmed, Reason.sender_lost, key="sender-lost")]
+        apply_events(c, {call.id: call}, add=add, now=now)
+        log.warning("submission.sender_lost", submission=id, call=call.id, owner=submission.owner)
+
+    def _resend(self, c: Connection, refused_id: str) -> None:
+        now = self._clock()
+        found = locked_submission(c, refused_id)
+        if found is None:
+            return
+        call, refused = found
+        timeline = apply_events(c, {call.id: call}, now=now)[call.id]
+        latest = timeline.submissions[-1]
+        if latest.id != refused.id:
+            return
+        if timeline.settled:
+            # for good, also if what settled it is taken back later: its due work is gone
+            records.erase_secrets(c, call.id)
+            detail = {"decision": Decision.stop, "outcome": timeline.outcome}
+            add = [EventFactory(refused, now).next_decision("stop", Reason.outcome_known, detail)]
+            apply_events(c, {call.id: call}, add=add, now=now)
+            return
+        new = new_submission(c, call, number=refused.number + 1, trigger=Trigger.resend, now=now, due_at=now)
+        add = [EventFactory(new, now).decision("made", Reason.rate_limited, {"decision": "new-submission"})]
+        apply_events(c, {call.id: call}, add=add, now=now)
+
+
+def _series(submissions: Sequence[Submission]) -> list[str]:
+    """The latest submission, and those before it that it sends again."""
+    series: list[str] = []
+    for submission in reversed(submissions):
+        series.append(submission.id)
+        if submission.trigger is not Trigger.resend:
+            break
+    return series

@@ -1,0 +1,1 @@
+"""The only way in which events of calls are written."""

@@ -1,0 +1,108 @@
+"""What ThunderSMS says when it is asked: the outcome of a submission, and whose token this is.
+
+https://portal.thundersms.com/docs/v2/reach/status, in both generations. What an id gives that is unknown or still
+queued is not documented: no row, a 404 and the word `queued` all mean "not yet known".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from tracker.domain.accounts import Account
+from tracker.domain.call_reports import StatusResult
+from tracker.domain.calls import CallStatus, Reason
+from tracker.errors import ProviderError, ProviderRefused
+from tracker.providers.base import Reply
+from tracker.providers.field_lookup import Lookup
+from tracker.providers.thundersms import scalars
+from tracker.providers.thundersms.api_response import Document, document_of, is_page, message_of, reason_of
+from tracker.providers.thundersms.call_report import BRIDGE_OF_A_POLL, ID, read_record
+
+_SUFFIX = re.compile(r":[0-9]{1,9}", re.ASCII)
+#: what a path gets that is none of the API's; of a poll the 404 was taken for "not yet known" before
+_NOT_THERE: Final = (404, 405, 410)
+
+
+def read_poll(account: Account, submission_id: str, reply: Reply) -> StatusResult:
+    """The records of this submission; none where the provider does not know yet.
+
+    Raises ProviderRefused for bad credentials and ProviderError where the reply is no answer.
+    """
+    if reply.status == 404:
+        return StatusResult()
+    document = _answered(account, reply)
+    if not document.success:
+        if document.code == 404:
+            return StatusResult()
+        raise _error(account, reply, document)
+    rows = [Lookup([row]) for row in document.rows]
+    records = (
+        read_record(row, zone=account.poll_time_zone, region=account.region, bridge_names=BRIDGE_OF_A_POLL)
+        for row in rows
+        if _is_about(submission_id, row, alone=len(rows) == 1)
+    )
+    return StatusResult(
+        readings=tuple(r for r in records if r.word is not None and r.status is not CallStatus.queued)
+    )
+
+
+def read_check(account: Account, reply: Reply) -> str:
+    """One sentence about whose credentials these are. Raises ProviderRefused or ProviderError."""
+    document = _answered(account, reply)
+    # Not every status here is that of the reply: a user may be "active".
+    if document.code is not None or (document.word or "").lower() in ("error", "fail", "failed"):
+        raise _error(account, reply, document)
+    holder = document.rows[0] if document.rows else document.fields
+    who = [w for w in (scalars.word(_plain(holder.get(name))) for name in ("name", "username", "email")) if w]
+    owner = f" and belongs to {', '.join(dict.fromkeys(who))}" if who else ""
+    return f"The access token of account {account.name} is valid{owner}."
+
+
+def _answered(account: Account, reply: Reply) -> Document:
+    """The reply's document, where the provider took the question."""
+    document = document_of(reply)
+    login = 300 <= reply.status < 400 or (reply.status < 300 and document is None and is_page(reply))
+    if reply.status in (401, 403) or login:
+        raise ProviderRefused(
+            f"The provider refused the access token of account {account.name} "
+            f"({message_of(account, reply, document)}); check access_token and base_url."
+        )
+    if reply.status != 200 or reply.broken or document is None:
+        raise _error(account, reply, document)
+    return document
+
+
+def _error(account: Account, reply: Reply, document: Document | None) -> ProviderError:
+    said = message_of(account, reply, document)
+    if document and not document.success and reason_of(reply.status, document) is Reason.bad_credentials:
+        return ProviderRefused(f"The provider refused the access token of account {account.name} ({said}).")
+    if reply.broken or reply.status == 429 or reply.status >= 500:
+        return ProviderError(
+            f"The provider gave no usable answer for account {account.name} ({said}); try again later."
+        )
+    if document is None or reply.status in _NOT_THERE:
+        return ProviderError(
+            f"{account.base_url} answered for account {account.name} as the provider's API does not ({said}); check "
+            "base_url, above all its path."
+        )
+    return ProviderError(f"The provider answered for account {account.name} with an error ({said}).")
+
+
+def _is_about(submission_id: str, row: Lookup, *, alone: bool) -> bool:
+    """Whether this row is about the submission; one without an id is, if it is the only answer to the question."""
+    ids = [found for found in map(scalars.identifier, row.all(ID)) if found]
+    return any(_same(found, submission_id) for found in ids) if ids else alone
+
+
+def _same(found: str, asked: str) -> bool:
+    """Whether an id is the one asked for, ignoring case, and the suffix where only one of them has it."""
+    found, asked = found.lower(), asked.lower()
+    longer, shorter = sorted((found, asked), key=len, reverse=True)
+    return found == asked or (
+        longer.startswith(shorter) and _SUFFIX.fullmatch(longer[len(shorter) :]) is not None
+    )
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,158 @@
+"""What ThunderSMS answered to a submission.
+
+Two generations: https://portal.thundersms.com/docs/v2/reach/call, and the same page before 2024. The order in which
+an answer is read decides whether somebody may be called twice, so it stands here in one piece.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from tracker.domain.accounts import Account
+from tracker.domain.call_reports import SubmitResult, SubmitResultKind
+from tracker.domain.calls import Reason
+from tracker.providers.base import Failure, Reply
+from tracker.providers.thundersms import scalars
+from tracker.providers.thundersms.api_response import (
+    MAX_MESSAGE,
+    Document,
+    document_of,
+    is_page,
+    message_of,
+    reason_of,
+)
+
+_IDS = ("id", "callId", "call_id")
+_LONGEST_WAIT_S = 24 * 3600.0
+
+
+def read_answer(account: Account, result: Reply | Failure) -> SubmitResult:
+    """What the answer means for the submission. `unclear` is all that says neither yes nor no."""
+    if isinstance(result, Failure):
+        kind = SubmitResultKind.never_left if result.never_left else SubmitResultKind.unclear
+        reason = Reason.provider_unreachable if result.never_left else Reason.no_clear_answer
+        return SubmitResult(kind=kind, reason=reason, message=result.message[:MAX_MESSAGE])
+
+    document = document_of(result)
+    status = result.status
+    if document and document.success and (row := _row_with_id(document)):
+        return _accepted(account, document, *row)
+    if status == 429:
+        return _answer(
+            SubmitResultKind.rate_limited,
+            account,
+            result,
+            document,
+            reason=Reason.rate_limited,
+            retry_after_s=_retry_after(result),
+        )
+    if status == 408 or status >= 500:
+        return _answer(SubmitResultKind.unclear, account, result, document, reason=Reason.no_clear_answer)
+    if 400 <= status < 500:
+        return _answer(
+            SubmitResultKind.refused, account, result, document, reason=reason_of(status, document)
+        )
+    if 300 <= status < 400:
+        return _redirected(account, result, document)
+    if result.broken:
+        return _answer(SubmitResultKind.unclear, account, result, document, reason=Reason.no_clear_answer)
+    if document is None and is_page(result):
+        return _answer(SubmitResultKind.refused, account, result, document, reason=Reason.bad_credentials)
+    if document and document.word is not None and not document.success:
+        return _answer(
+            SubmitResultKind.refused, account, result, document, reason=reason_of(status, document)
+        )
+    if document and document.success and document.has_empty_data:
+        return _answer(
+            SubmitResultKind.refused, account, result, document, reason=reason_of(status, document)
+        )
+    return _answer(SubmitResultKind.unclear, account, result, document, reason=Reason.no_clear_answer)
+
+
+def _row_with_id(document: Document) -> tuple[str, dict[str, Any]] | None:
+    """The first id that the answer gives, with the fields that stand beside it."""
+
+    def places() -> Iterator[dict[str, Any]]:
+        yield from (dict(row) for row in document.rows)
+        yield dict(document.fields)
+
+    for place in places():
+        for name in _IDS:
+            if (found := scalars.identifier(place.get(name))) is not None:
+                return found, place
+    return None
+
+
+def _accepted(account: Account, document: Document, submission_id: str, row: dict[str, Any]) -> SubmitResult:
+    at_as_sent, at = scalars.moment(
+        row.get("submitted_at") or row.get("created_at"), account.answer_time_zone
+    )
+    charges = scalars.amount(row.get("charges"))
+    message = scalars.text(document.fields.get("message"))
+    return SubmitResult(
+        kind=SubmitResultKind.accepted,
+        submission_id=submission_id,
+        message=scalars.hide(message, account.secrets)[:MAX_MESSAGE] if message else None,
+        word=scalars.word(row.get("status")) or document.word,
+        charges=charges if charges is not None else scalars.amount(row.get("credits")),
+        accepted_at=at,
+        at_as_sent=at_as_sent,
+    )
+
+
+def _answer(
+    kind: SubmitResultKind,
+    account: Account,
+    reply: Reply,
+    document: Document | None,
+    *,
+    reason: Reason,
+    retry_after_s: float | None = None,
+) -> SubmitResult:
+    return SubmitResult(
+        kind=kind,
+        reason=reason,
+        message=message_of(account, reply, document),
+        word=document.word if document else None,
+        retry_after_s=retry_after_s,
+    )
+
+
+def _redirected(account: Account, reply: Reply, document: Document | None) -> SubmitResult:
+    """A redirect is not followed. To a login page the provider sends who shows it a bad token."""
+    target = scalars.safe((reply.header("location") or "").partition("?")[0])[:200]
+    reason = Reason.bad_credentials if "login" in target.lower() else Reason.refused
+    message = f"HTTP {reply.status}: redirected to {target or 'nowhere'}; check the account's base_url and access_token"
+    return SubmitResult(
+        kind=SubmitResultKind.refused,
+        reason=reason,
+        message=scalars.hide(message, account.secrets),
+        word=document.word if document else None,
+    )
+
+
+def _retry_after(reply: Reply) -> float | None:
+    """Seconds from now, of `Retry-After: 120` or of a date; the date is compared with the provider's own clock."""
+    text = (reply.header("retry-after") or "").strip()
+    try:
+        wait = float(text)
+    except ValueError:
+        try:
+            wait = (_date(text) - _date(reply.header("date") or "", datetime.now(UTC))).total_seconds()
+        except ValueError:
+            return None
+    return min(max(wait, 0.0), _LONGEST_WAIT_S) if math.isfinite(wait) else None
+
+
+def _date(text: str, otherwise: datetime | None = None) -> datetime:
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        if otherwise is None:
+            raise ValueError("no date") from None
+        return otherwise
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""The HTTP dialect of ThunderSMS, as the simulator speaks it."""

@@ -1,0 +1,1 @@
+"""SQL for calls, submissions, events and exchanges."""

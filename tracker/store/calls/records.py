@@ -1,0 +1,353 @@
+"""Calls, submissions and events: written and read in sets.
+
+Nothing here decides anything; `tracker.lifecycle.timeline.event_writer` says what is written, and locks first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from tracker.domain.calls import Call, CallStatus, Submission, Trigger
+from tracker.domain.events import AtSource, Event, EventSource, EventType, MatchedBy
+from tracker.domain.timeline import SubmissionState, Timeline
+from tracker.domain.values import value
+from tracker.store.engine import bulk
+from tracker.store.engine.chunks import chunks
+from tracker.store.ids import new_id
+from tracker.store.schema import tables as t
+
+_E = t.events.c
+_EVENT = (
+    _E.id, _E.call_id, _E.key, _E.submission_id, _E.attempt, _E.dial, _E.type, _E.status, _E.at, _E.at_source,
+    _E.source, _E.provider_status, _E.reason, _E.matched_by, _E.callback_id, _E.detail, _E.recorded_at, _E.withdrawn,
+)  # fmt: skip
+_C = t.calls.c
+#: the last of them are all false or NULL where a call was accepted and no more
+_LOCKED = (
+    *(_C.id, _C.interval, _C.created_at, _C.charges, _C.status, _C.attempts),
+    *(_C.settled, _C.disputed, _C.cancel_requested, _C.next_attempt_at, _C.recording_url, _C.dtmf),
+)
+# the members by their words: a hundred thousand times, an enum's own call is dear
+_STATUSES = {s.value: s for s in CallStatus}
+_TYPES = {e.value: e for e in EventType}
+_SOURCES = {s.value: s for s in EventSource}
+_AT_SOURCES = {s.value: s for s in AtSource}
+_MATCHES = {m.value: m for m in MatchedBy}
+
+
+@value
+class CallForUpdate:
+    """A call whose row is locked, as far as its timeline hangs on it."""
+
+    #: minutes, as in `Call`
+    interval: int | None
+    #: UTC
+    created_at: datetime
+    #: as the provider named them
+    charges: str | None
+    #: by its cache, its first submission was accepted, and that is all
+    only_accepted: bool
+
+
+@value
+class Attempt:
+    """A submission as far as its events hang on it."""
+
+    id: str
+    call: str
+    #: minutes
+    interval: int
+    #: from 1
+    number: int
+
+
+def insert_call(connection: Connection, call: Call, secrets: Mapping[str, str], timeline: Timeline) -> None:
+    """A new call with its cache, and its secret variables aside."""
+    asked = {
+        c.name: getattr(call, c.name)
+        for c in t.calls.c
+        if hasattr(call, c.name) and c.name not in ("variables", "notes")
+    }
+    connection.execute(
+        t.calls.insert(),
+        {
+            **asked,
+            "variables": dict(call.variables),
+            "notes": dict(call.metadata),
+            **_cache(timeline),
+            "updated_at": call.created_at,
+        },
+    )
+    if secrets:
+        connection.execute(t.call_secrets.insert(), {"call_id": call.id, "variables": dict(secrets)})
+
+
+def secrets_of(connection: Connection, call_id: str) -> dict[str, str]:
+    """The secret variables of a call in the clear; empty once they were sent."""
+    found = connection.scalar(
+        sa.select(t.call_secrets.c.variables).where(t.call_secrets.c.call_id == call_id)
+    )
+    return dict(found or {})
+
+
+def erase_secrets(connection: Connection, call_id: str) -> None:
+    connection.execute(t.call_secrets.delete().where(t.call_secrets.c.call_id == call_id))
+
+
+def insert_submission(connection: Connection, submission: Submission) -> None:
+    connection.execute(
+        t.submissions.insert(),
+        {
+            "id": submission.id,
+            "call_id": submission.call,
+            "account": submission.account,
+            "to": submission.to,
+            "bridge": submission.bridge,
+            "flow_id": submission.flow_id,
+            "interval": submission.interval,
+            "number": submission.number,
+            "trigger": submission.trigger.value,
+            "lane": submission.lane,
+            "status": submission.status.value,
+            "outcome": None,
+            "reason": None,
+            "refused": submission.refused,
+            "tries": submission.tries,
+            "created_at": submission.created_at,
+        },
+    )
+
+
+def lock_calls(connection: Connection, ids: Collection[str]) -> dict[str, Call]:
+    """The calls of these ids, their rows locked in the order of ids until the transaction ends."""
+    query = sa.select(t.calls).order_by(t.calls.c.id).with_for_update()
+    return {
+        row.id: call_of(row)
+        for part in chunks(ids)
+        for row in connection.execute(query.where(t.calls.c.id.in_(part)))
+    }
+
+
+def lock(connection: Connection, ids: Collection[str]) -> dict[str, CallForUpdate]:
+    """The same without what was asked for, for whoever has many."""
+    return peek_calls(
+        connection, ids, also=" ORDER BY id FOR UPDATE" if connection.dialect.name == "postgresql" else ""
+    )
+
+
+def peek_calls(connection: Connection, ids: Collection[str], *, also: str = "") -> dict[str, CallForUpdate]:
+    """The same without locking them."""
+    return {
+        id: CallForUpdate(
+            interval=interval, created_at=created_at, charges=charges,
+            only_accepted=status == "queued" and attempts == 1 and not any(more),
+        )
+        for id, interval, created_at, charges, status, attempts, *more in bulk.select(
+            connection, _LOCKED, _C.id, ids, also=also
+        )
+    }  # fmt: skip
+
+
+def only_accepted_calls(connection: Connection, calls: Mapping[str, CallForUpdate]) -> set[str]:
+    """Of these calls, those of which nothing is known but that their first submission was sent and accepted: that are
+    three events, and there is no other."""
+    ids = [id for id, call in calls.items() if call.only_accepted]
+    three = bulk.select(
+        connection, (_E.call_id,), _E.call_id, ids, also=" GROUP BY call_id HAVING count(*) = 3"
+    )
+    return {id for (id,) in three}
+
+
+def call_of(row: Row[Any]) -> Call:
+    return Call(
+        id=row.id, account=row.account, to=row.to, bridge=row.bridge, flow_id=row.flow_id, audio=row.audio,
+        variables=row.variables, metadata=row.notes, name=row.name, interval=row.interval, webhook_id=row.webhook_id,
+        campaign=row.campaign, reference=row.reference, rule=row.rule, policy=row.policy, not_before=row.not_before,
+        not_after=row.not_after, created_at=row.created_at,
+    )  # fmt: skip
+
+
+def submissions_of(connection: Connection, call_ids: Collection[str]) -> list[Submission]:
+    """All submissions of these calls, by number."""
+    query = sa.select(t.submissions)
+    found = [
+        submission_of(row)
+        for part in chunks(call_ids)
+        for row in connection.execute(query.where(t.submissions.c.call_id.in_(part)))
+    ]
+    return sorted(found, key=lambda s: s.number)
+
+
+def attempts_of(connection: Connection, call_ids: Collection[str]) -> dict[str, Attempt]:
+    """The submissions of these calls by their ids, as far as events hang on them."""
+    s = t.submissions.c
+    return {
+        id: Attempt(id=id, call=call, interval=interval, number=number)
+        for id, call, interval, number in bulk.select(
+            connection, (s.id, s.call_id, s.interval, s.number), s.call_id, call_ids
+        )
+    }
+
+
+def find_submission(connection: Connection, id: str) -> Submission | None:
+    row = connection.execute(sa.select(t.submissions).where(t.submissions.c.id == id)).first()
+    return submission_of(row) if row else None
+
+
+def submission_of(row: Row[Any]) -> Submission:
+    return Submission(
+        id=row.id, call=row.call_id, account=row.account, to=row.to, bridge=row.bridge, flow_id=row.flow_id,
+        interval=row.interval, number=row.number, trigger=Trigger(row.trigger), status=CallStatus(row.status),
+        outcome=CallStatus(row.outcome) if row.outcome else None, lane=row.lane, submission_id=row.provider_id,
+        refused=row.refused, tries=row.tries, owner=row.owner, lease_until=row.lease_until,
+        requested_at=row.requested_at, accepted_at=row.accepted_at, created_at=row.created_at,
+    )  # fmt: skip
+
+
+def update_submission(connection: Connection, id: str, **values: Any) -> None:
+    """Set columns of one submission; the caller holds the lock of its call."""
+    connection.execute(t.submissions.update().where(t.submissions.c.id == id).values(**values))
+
+
+def begin_submitting(
+    connection: Connection, id: str, *, owner: str, lease_until: datetime, now: datetime, tries: int
+) -> bool:
+    """`pending → submitting` as one conditional update; False where somebody else was first."""
+    s = t.submissions
+    done = connection.execute(
+        s.update()
+        .where(s.c.id == id, s.c.status == CallStatus.pending.value, s.c.owner.is_(None))
+        .values(owner=owner, lease_until=lease_until, requested_at=now, tries=tries)
+    )
+    return done.rowcount == 1
+
+
+def ended_leases(connection: Connection, now: datetime, limit: int = 100) -> list[Submission]:
+    """Submissions whose sender did not record an answer within its lease."""
+    s = t.submissions
+    query = (
+        sa.select(s)
+        .where(s.c.lease_until.is_not(None), s.c.lease_until < now)
+        .order_by(s.c.lease_until)
+        .limit(limit)
+    )
+    return [submission_of(row) for row in connection.execute(query)]
+
+
+def events_of(connection: Connection, call_ids: Collection[str]) -> dict[str, list[tuple[Event, bool]]]:
+    """All events of these calls, each with whether it is withdrawn; in no order."""
+    found: dict[str, list[tuple[Event, bool]]] = {id: [] for id in call_ids}
+    for row in bulk.select(connection, _EVENT, _E.call_id, call_ids):
+        found[row[1]].append((_event_of(row), row[-1]))
+    return found
+
+
+def _event_of(row: tuple[Any, ...]) -> Event:
+    (
+        id, call, key, submission, attempt, dial, type, status, at, at_source, source,
+        word, reason, matched_by, callback, detail, recorded_at, _withdrawn,
+    ) = row  # fmt: skip
+    return Event(
+        key=key, id=id, call=call, submission=submission, attempt=attempt, dial=dial, type=_TYPES[type],
+        status=_STATUSES[status] if status else None, at=at, at_source=_AT_SOURCES[at_source], source=_SOURCES[source],
+        provider_status=word, reason=reason, matched_by=_MATCHES[matched_by] if matched_by else None, callback=callback,
+        detail=detail, recorded_at=recorded_at,
+    )  # fmt: skip
+
+
+def insert_events(connection: Connection, events: Sequence[Event], now: datetime) -> list[Event]:
+    """Add events; gives them back as they are stored. One that has an id already keeps it and its `recorded_at`."""
+    stored = [e if e.id else replace(e, id=new_id("ev"), recorded_at=now) for e in events]
+    if stored:
+        recorded = [e.recorded_at or now for e in stored]
+        bulk.insert(connection, t.events, {**event_columns(stored), "recorded_at": recorded})
+    return stored
+
+
+def event_columns(events: Sequence[Event]) -> dict[str, list[Any]]:
+    """Events by column, as their table has them, but for when they are recorded; those that have no id get theirs."""
+    return {  # words by `str`: an enum's own `value` is a call into Python
+        "id": [e.id or new_id("ev") for e in events],
+        "call_id": [e.call for e in events],
+        "key": [e.key for e in events],
+        "submission_id": [e.submission for e in events],
+        "attempt": [e.attempt for e in events],
+        "dial": [e.dial for e in events],
+        "type": [str(e.type) for e in events],
+        "status": [str(e.status) if e.status else None for e in events],
+        "at": [e.at for e in events],
+        "at_source": [str(e.at_source) for e in events],
+        "source": [str(e.source) for e in events],
+        "provider_status": [e.provider_status for e in events],
+        "reason": [str(e.reason) if e.reason else None for e in events],
+        "matched_by": [str(e.matched_by) if e.matched_by else None for e in events],
+        "callback_id": [e.callback for e in events],
+        "detail": [dict(e.detail) for e in events],
+        "withdrawn": [False] * len(events),
+    }
+
+
+def set_withdrawn(connection: Connection, ids: Collection[str], withdrawn: bool) -> None:
+    """Take events out of their timeline, or back in."""
+    for part in chunks(ids):
+        connection.execute(t.events.update().where(t.events.c.id.in_(part)).values(withdrawn=withdrawn))
+
+
+def delete_events(connection: Connection, ids: Collection[str]) -> None:
+    for part in chunks(ids):
+        connection.execute(t.events.delete().where(t.events.c.id.in_(part)))
+
+
+def _cache(timeline: Timeline) -> dict[str, Any]:
+    return {
+        "status": str(timeline.status),
+        "outcome": str(timeline.outcome) if timeline.outcome else None,
+        "reason": str(timeline.reason) if timeline.reason else None,
+        "settled": timeline.settled,
+        "disputed": timeline.disputed,
+        "answered": timeline.answered,
+        "attempts": timeline.attempts,
+        "duration_s": timeline.duration_s,
+        "started_at": timeline.started_at,
+        "ended_at": timeline.ended_at,
+        "next_attempt_at": timeline.next_attempt_at,
+        "cancel_requested": timeline.cancel_requested,
+        "recording_url": timeline.recording_url,
+        "dtmf": timeline.dtmf,
+        "charges": timeline.charges,
+    }
+
+
+def write_calls(connection: Connection, timelines: Mapping[str, Timeline], now: datetime) -> None:
+    """Write the caches of these calls back."""
+    if timelines:
+        bulk.update(connection, t.calls, {**call_columns(timelines), "updated_at": [now] * len(timelines)})
+
+
+def call_columns(timelines: Mapping[str, Timeline]) -> dict[str, list[Any]]:
+    """The caches of calls by column, as their table has them, but for when they are written."""
+    caches = [_cache(timeline) for timeline in timelines.values()]
+    columns: dict[str, list[Any]] = {name: [cache[name] for cache in caches] for name in caches[0]}
+    return {"id": list(timelines), **columns}
+
+
+def write_submissions(connection: Connection, states: Collection[SubmissionState]) -> None:
+    """Write the caches of these submissions back."""
+    if states:
+        bulk.update(connection, t.submissions, submission_columns(states))
+
+
+def submission_columns(states: Collection[SubmissionState]) -> dict[str, list[Any]]:
+    """The caches of submissions by column, as their table has them."""
+    return {
+        "id": [s.id for s in states],
+        "status": [str(s.status) for s in states],
+        "outcome": [str(s.outcome) if s.outcome else None for s in states],
+        "reason": [str(s.reason) if s.reason else None for s in states],
+    }

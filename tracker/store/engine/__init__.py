@@ -1,0 +1,1 @@
+"""Connections, transactions and bulk statements for SQLite and PostgreSQL."""

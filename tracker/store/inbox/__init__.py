@@ -1,0 +1,1 @@
+"""SQL for stored callbacks and for what matching reads."""

@@ -1,0 +1,1 @@
+"""SQL and file operations for backup, restore, copy and prune."""

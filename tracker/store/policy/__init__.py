@@ -1,0 +1,1 @@
+"""SQL for what decides whether dialling is allowed."""

@@ -1,0 +1,1 @@
+"""SQL for due work: jobs, heartbeats, counters, keyed digests."""

@@ -1,0 +1,1 @@
+"""Queries for the API, the command line and the pages."""

@@ -1,0 +1,1 @@
+"""Tables, migrations, and the check that the database fits this version."""

@@ -1,0 +1,1 @@
+"""The provider's side: take callbacks in, authenticate and store them."""

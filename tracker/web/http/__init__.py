@@ -1,0 +1,1 @@
+"""HTTP on the wire: the protocol, its limits, bodies, problems and the access log."""
