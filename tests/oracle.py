@@ -153,7 +153,7 @@ def _polls(
                 id=f"{row.id}/{n}", account=s.account, lane=None, received_at=row.answered_at, reading=said,
                 asked_for=s.id,
             )
-            for n, said in enumerate(poll.readings)
+            for n, said in enumerate(poll.reports)
         ]  # fmt: skip
     return found
 

@@ -41,7 +41,7 @@ def test_every_word_is_one_that_the_reader_knows(word: str) -> None:
         samples.composed(ACCOUNT, word, NOW, to=NUMBER, id=None),
     ):
         said = read(ACCOUNT, body)
-        assert said.word == samples.WORDS[word]
+        assert said.provider_status == samples.WORDS[word]
         assert said.status is not None
         assert (said.to, said.ended_at) == (NUMBER, NOW)
         assert said.started_at is not None
@@ -59,7 +59,7 @@ def test_a_composed_one_uses_the_account_s_own_names() -> None:
     body = samples.composed(account, "busy", NOW, to=NUMBER, id="abc:1")
     assert body["outgoing"] == {"call_id": "abc:1", "mobile": NUMBER[1:]}
     said = read(account, body)
-    assert (said.ids, said.word, said.to) == (("abc:1",), "BUSY", NUMBER)
+    assert (said.ids, said.provider_status, said.to) == (("abc:1",), "BUSY", NUMBER)
 
 
 @contextmanager

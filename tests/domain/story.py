@@ -42,13 +42,13 @@ def reading(
     """What an adapter reads from a callback with this word and these times."""
     status, reason = WORDS[word] if word else (None, None)
     return CallReport(
-        word=word,
+        provider_status=word,
         status=status,
         reason=reason,
         started_at=None if start is None else at(start),
         ended_at=None if end is None else at(end),
-        start_as_sent=None if start is None else str(start),
-        end_as_sent=None if end is None else str(end),
+        started_raw=None if start is None else str(start),
+        ended_raw=None if end is None else str(end),
         **fields,
     )
 

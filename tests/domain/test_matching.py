@@ -120,13 +120,13 @@ def test_our_own_id_that_comes_back_joins() -> None:
 
 @pytest.mark.parametrize("mid", [f"{UUID}:1", UUID, UUID.upper()])
 def test_the_message_id_joins_where_it_is_the_submission_id_or_its_uuid(mid: str) -> None:
-    r = receipt(10, said(mid=mid))
+    r = receipt(10, said(message_id=mid))
     assert verdict(r, [submitted(provider_id=f"{UUID}:1"), submitted(2)]) == joined(1, MatchedBy.message_id)
 
 
 def test_an_id_goes_before_a_reference_and_that_before_a_message_id() -> None:
     ss = [submitted(1, provider_id="one"), submitted(2, provider_id="two"), submitted(3, provider_id="three")]
-    r = said(ids=("one",), references=("sub_2",), mid="three")
+    r = said(ids=("one",), references=("sub_2",), message_id="three")
     assert verdict(receipt(10, r), ss) == joined(1, MatchedBy.submission_id)
     assert verdict(receipt(10, replace(r, ids=())), ss) == joined(2, MatchedBy.reference)
     assert verdict(receipt(10, replace(r, ids=(), references=())), ss) == joined(3, MatchedBy.message_id)
@@ -150,7 +150,7 @@ def test_a_row_of_a_poll_belongs_to_the_submission_that_was_asked_for() -> None:
 
 # ---- 2. twin ----
 
-RECORD = said("BUSY", 5, 9, mid="1234")
+RECORD = said("BUSY", 5, 9, message_id="1234")
 
 
 def test_what_equals_a_joined_callback_follows_it() -> None:
@@ -165,9 +165,9 @@ def test_what_equals_a_joined_callback_follows_it() -> None:
     "other",
     [
         replace(RECORD, ids=("x",)),
-        replace(RECORD, mid="other"),
+        replace(RECORD, message_id="other"),
         replace(RECORD, to=None),
-        replace(RECORD, word="NOANSWER"),
+        replace(RECORD, provider_status="NOANSWER"),
         replace(RECORD, started_at=at(6)),
         replace(RECORD, ended_at=at(10)),
     ],
@@ -498,6 +498,6 @@ def test_keys_of_ids() -> None:
 
 
 def test_a_twin_key_fits_an_index() -> None:
-    key = duplicate_key(said(ids=("x" * 10_000,), mid="y" * 10_000))
+    key = duplicate_key(said(ids=("x" * 10_000,), message_id="y" * 10_000))
     assert key is not None
     assert all(len(part) < 200 for part in key)

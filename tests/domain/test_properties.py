@@ -200,7 +200,7 @@ def test_being_the_same_record_is_transitive(said: list[Evidence], interval: int
     """The groups are those of an independent computation: two that are the same, directly or over others."""
 
     def same(a: Evidence, b: Evidence) -> bool:
-        if word_key(a.reading.word) != word_key(b.reading.word):
+        if word_key(a.reading.provider_status) != word_key(b.reading.provider_status):
             return False
         shift = same_moments(a.reading, b.reading)
         return shift is not None and (interval == 0 or not shift)
@@ -279,7 +279,7 @@ def receipts(draw: st.DrawFn) -> list[Receipt]:
         said = replace(
             draw(readings()),
             ids=draw(st.sampled_from([(), (), (IDS[0].upper(),), ("70fa87e0",), ("unknown",)])),
-            mid=draw(st.sampled_from([None, None, "1234", IDS[2]])),
+            message_id=draw(st.sampled_from([None, None, "1234", IDS[2]])),
             references=draw(st.sampled_from([(), (), ("sub_1",)])),
             to=draw(st.sampled_from([None, *NUMBERS, NUMBERS[0]])),
             bridge=draw(st.sampled_from([None, "91"])),

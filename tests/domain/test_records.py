@@ -105,7 +105,7 @@ def test_times_are_compared_as_instants_and_not_as_text() -> None:
         source=EventSource.callback,
         received_at=at(20),
         reading=CallReport(
-            word="BUSY",
+            provider_status="BUSY",
             status=CallStatus.busy,
             started_at=at(5).astimezone(india),
             ended_at=at(9).astimezone(india),
@@ -289,7 +289,9 @@ def test_keys_fit_an_index_whatever_the_provider_writes() -> None:
             id=f"cb_{n}",
             source=EventSource.callback,
             received_at=at(n),
-            reading=CallReport(word=long + "\ud800", recording_url=f"https://example.com/{long}{n}"),
+            reading=CallReport(
+                provider_status=long + "\ud800", recording_url=f"https://example.com/{long}{n}"
+            ),
         )
         for n in range(3)
     ]

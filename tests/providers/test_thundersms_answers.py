@@ -244,7 +244,7 @@ def test_retry_after_is_compared_with_our_clock_where_the_reply_has_no_date() ->
 )
 def test_the_time_of_acceptance(row: str, as_sent: str | None, at: datetime | None) -> None:
     answer = read(reply('{"status": 200, "data": [{"id": "a", ' + row + "}]}"))
-    assert (answer.at_as_sent, answer.accepted_at) == (as_sent, at)
+    assert (answer.accepted_raw, answer.accepted_at) == (as_sent, at)
 
 
 @given(

@@ -31,7 +31,7 @@ NEW: dict[str, object] = {
 
 
 def poll(*rows: dict[str, object], asked: str = ASKED) -> tuple[CallReport, ...]:
-    return provider.read_poll(account(), asked, reply({"status": "OK", "data": list(rows)})).readings
+    return provider.read_poll(account(), asked, reply({"status": "OK", "data": list(rows)})).reports
 
 
 def test_the_newer_answer_is_read() -> None:
@@ -62,7 +62,7 @@ def test_a_row_belongs_to_the_id_with_or_without_suffix(asked: str, found: str) 
 def test_rows_of_other_ids_are_dropped() -> None:
     other = {**NEW, "id": "8456bf26-1b6e-4ac1-adb9-2768258f71d0", "status": "BUSY"}
     longer = {**NEW, "id": ASKED + "0", "status": "BUSY"}
-    assert [r.word for r in poll(other, NEW, longer)] == ["NOANSWER"]
+    assert [r.provider_status for r in poll(other, NEW, longer)] == ["NOANSWER"]
     assert poll(other) == ()
 
 
@@ -74,7 +74,7 @@ def test_a_single_row_without_an_id_is_the_answer() -> None:
 
 
 def test_several_dials_of_one_submission_are_several_records() -> None:
-    assert [r.word for r in poll({**NEW, "status": "BUSY"}, {**NEW, "status": "ANSWER"})] == [
+    assert [r.provider_status for r in poll({**NEW, "status": "BUSY"}, {**NEW, "status": "ANSWER"})] == [
         "BUSY",
         "ANSWER",
     ]
@@ -82,7 +82,7 @@ def test_several_dials_of_one_submission_are_several_records() -> None:
 
 def test_an_unknown_word_is_a_record_without_a_status() -> None:
     (reading,) = poll({**NEW, "status": "TELEPORTED"})
-    assert (reading.word, reading.status) == ("TELEPORTED", None)
+    assert (reading.provider_status, reading.status) == ("TELEPORTED", None)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_an_unknown_word_is_a_record_without_a_status() -> None:
     ],
 )
 def test_not_yet_known_is_no_record(answer: Reply) -> None:
-    assert provider.read_poll(account(), ASKED, answer).readings == ()
+    assert provider.read_poll(account(), ASKED, answer).reports == ()
 
 
 @pytest.mark.parametrize(

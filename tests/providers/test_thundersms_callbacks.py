@@ -79,7 +79,12 @@ def test_the_body_goes_before_the_query_which_fills_what_is_missing() -> None:
         {"status": "BUSY", "duration": "", "mid": "@{{mid}}"},
         query="status=ANSWER&duration=7&mid=m&flow_id=24",
     )
-    assert (found.word, found.duration_s, found.mid, found.flow_id) == ("BUSY", 7, "m", "24")
+    assert (found.provider_status, found.duration_s, found.message_id, found.flow_id) == (
+        "BUSY",
+        7,
+        "m",
+        "24",
+    )
 
 
 def test_a_literal_key_goes_before_a_path() -> None:
@@ -90,7 +95,7 @@ def test_a_literal_key_goes_before_a_path() -> None:
         "id": ID,
     }
     found = reading(body)
-    assert found.word == "BUSY"
+    assert found.provider_status == "BUSY"
     assert found.ids == (ID, "nested")
 
 
@@ -120,12 +125,12 @@ def test_a_list_of_several_names_nothing() -> None:
 def test_what_can_be_mended_is_mended(body: str) -> None:
     found = reading(body)
     assert (found.ids, found.status) == (("x",), CallStatus.busy)
-    assert (found.duration_s, found.mid, found.to, found.start_as_sent, found.flow_id) == (None,) * 5
+    assert (found.duration_s, found.message_id, found.to, found.started_raw, found.flow_id) == (None,) * 5
 
 
 def test_nothing_is_mended_inside_a_text() -> None:
     mid = "a,} b,] {{x}} :,"
-    assert reading('{"status": "BUSY", "mid": "%s", "custom": "q\\", }",}' % mid).mid == mid  # noqa: UP031
+    assert reading('{"status": "BUSY", "mid": "%s", "custom": "q\\", }",}' % mid).message_id == mid  # noqa: UP031
 
 
 @pytest.mark.parametrize(
@@ -180,7 +185,7 @@ def test_what_does_not_parse_or_has_no_fields_is_unreadable(
 )
 def test_what_has_fields_is_a_reading_that_matches_nothing(body: Any, query: str) -> None:
     found = reading(body, query=query)
-    assert (found.ids, found.to, found.word) == ((), None, None)
+    assert (found.ids, found.to, found.provider_status) == ((), None, None)
 
 
 # Values
@@ -189,7 +194,7 @@ def test_what_has_fields_is_a_reading_that_matches_nothing(body: Any, query: str
 def test_integers_beyond_64_bits_stay_text() -> None:
     found = reading('{"id": 123456789012345678901234567890, "mid": 18446744073709551615, "status": "BUSY"}')
     assert found.ids == ("123456789012345678901234567890",)
-    assert found.mid == "18446744073709551615"
+    assert found.message_id == "18446744073709551615"
 
 
 def test_the_ids_are_in_the_order_of_their_sureness_and_each_once() -> None:
@@ -268,8 +273,8 @@ def test_the_accounts_own_names_go_first() -> None:
     }
     found = reading(body, account={"callback_keys": keys})
     assert found.ids == ("right", "wrong", "campaign-7", "later")
-    assert (found.to, found.bridge, found.flow_id, found.mid) == ("+917619360003", "140", "9", "m")
-    assert (found.word, found.reason, found.duration_s) == ("MISSED", Reason.agent_no_answer, 16)
+    assert (found.to, found.bridge, found.flow_id, found.message_id) == ("+917619360003", "140", "9", "m")
+    assert (found.provider_status, found.reason, found.duration_s) == ("MISSED", Reason.agent_no_answer, 16)
     assert found.started_at == datetime(2021, 4, 9, 10, 57, 39, tzinfo=UTC)
     assert found.ended_at == datetime(2021, 4, 9, 10, 57, 55, tzinfo=UTC)
     assert found.recording_url == "http://x/y"
@@ -279,18 +284,18 @@ def test_the_accounts_own_names_are_found_in_an_envelope_and_a_query() -> None:
     keys = {"id": "ref", "status": "state"}
     body = {"event": "voice:message:out", "payload": {"ref": "x"}}
     found = reading(body, query="state=BUSY", account={"callback_keys": keys})
-    assert (found.ids, found.word) == (("x",), "BUSY")
+    assert (found.ids, found.provider_status) == (("x",), "BUSY")
 
 
 def test_without_the_accounts_own_names_the_default_push_is_read() -> None:
     found = reading(RECORD, account={"callback_keys": {"id": "ref", "status": "state"}})
-    assert (found.ids, found.word) == ((ID,), "BUSY")
+    assert (found.ids, found.provider_status) == ((ID,), "BUSY")
 
 
 def test_times_are_read_in_the_accounts_zone() -> None:
     found = reading({"start_at": "2021-04-09 16:27:39"}, account={"time_zone": ZoneInfo("UTC")})
     assert found.started_at == datetime(2021, 4, 9, 16, 27, 39, tzinfo=UTC)
-    assert found.start_as_sent == "2021-04-09 16:27:39"
+    assert found.started_raw == "2021-04-09 16:27:39"
 
 
 def test_the_agents_number_is_not_taken_for_the_bridge() -> None:
@@ -312,7 +317,11 @@ def test_nul_and_lone_surrogates_are_replaced() -> None:
         r'{"id": "a\u0000b", "mid": "\ud800", "status": "BU\udfffSY", "recording_url": "http://\u0000"}'
     )
     assert found.ids == ("a\ufffdb",)
-    assert (found.mid, found.word, found.recording_url) == ("\ufffd", "BU\ufffdSY", "http://\ufffd")
+    assert (found.message_id, found.provider_status, found.recording_url) == (
+        "\ufffd",
+        "BU\ufffdSY",
+        "http://\ufffd",
+    )
     assert reading("id=a%00b%ff&status=BUSY").ids == ("a\ufffdb\ufffd",)
 
 
@@ -344,7 +353,7 @@ def test_nul_and_lone_surrogates_are_replaced() -> None:
 )
 def test_their_word_becomes_ours(word: str, status: CallStatus | None, reason: Reason | None) -> None:
     found = reading({"id": ID, "status": word})
-    assert (found.status, found.reason, found.word) == (status, reason, word.strip())
+    assert (found.status, found.reason, found.provider_status) == (status, reason, word.strip())
 
 
 # Not a call

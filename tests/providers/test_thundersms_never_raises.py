@@ -130,8 +130,8 @@ def check_reading(found: CallReport) -> None:
                 assert 0 < len(text) <= 2000
             if isinstance(text, datetime):
                 assert text.utcoffset() is not None
-    assert all(len(i) <= 200 for i in (*found.ids, found.mid or "", found.flow_id or ""))
-    assert len(found.word or "") <= 100
+    assert all(len(i) <= 200 for i in (*found.ids, found.message_id or "", found.flow_id or ""))
+    assert len(found.provider_status or "") <= 100
     assert found.duration_s is None or 0 <= found.duration_s < 2**31
 
 

@@ -35,18 +35,18 @@ def at(hour: int, minute: int, second: int, *, day: int = 9, month: int = 4, yea
 
 
 PUSHED: dict[str, Any] = {
-    "mid": "1234-1333-00004",
+    "message_id": "1234-1333-00004",
     "to": "+918867130003",
     "bridge": "918068280001",
     "flow_id": "123",
-    "start_as_sent": "2021-04-09 16:27:39",
+    "started_raw": "2021-04-09 16:27:39",
     "started_at": at(10, 57, 39),
 }
 ANSWERED = CallReport(
     **PUSHED,
-    word="ANSWER",
+    provider_status="ANSWER",
     status=CallStatus.completed,
-    end_as_sent="2021-04-09 16:27:55",
+    ended_raw="2021-04-09 16:27:55",
     ended_at=at(10, 57, 55),
     duration_s=23,
     recording_url="https://youraudiofilelocation/",
@@ -54,7 +54,7 @@ ANSWERED = CallReport(
 COMPOSED = CallReport(
     ids=("8456bf26-1b6e-4ac1-adb9-2768258f71d0",),
     to="+917619360003",
-    word="ANSWER",
+    provider_status="ANSWER",
     status=CallStatus.completed,
 )
 
@@ -63,26 +63,26 @@ CALLBACKS: dict[str, CallReport | NotACall | UnreadableCallback] = {
     "obd_default_push_with_bearer_secret": ANSWERED,
     "obd_default_push_busy": CallReport(
         **PUSHED,
-        word="BUSY",
+        provider_status="BUSY",
         status=CallStatus.busy,
-        end_as_sent="2021-04-09 16:27:41",
+        ended_raw="2021-04-09 16:27:41",
         ended_at=at(10, 57, 41),
         duration_s=0,
     ),
     "obd_default_push_noanswer": CallReport(
         **PUSHED,
-        word="NOANSWER",
+        provider_status="NOANSWER",
         status=CallStatus.no_answer,
-        end_as_sent="2021-04-09 16:28:10",
+        ended_raw="2021-04-09 16:28:10",
         ended_at=at(10, 58, 10),
         duration_s=0,
     ),
     "obd_default_push_cancel": CallReport(
         **PUSHED,
-        word="CANCEL",
+        provider_status="CANCEL",
         status=CallStatus.canceled,
         reason=Reason.caller_hung_up,
-        end_as_sent="2021-04-09 16:27:45",
+        ended_raw="2021-04-09 16:27:45",
         ended_at=at(10, 57, 45),
         duration_s=0,
     ),
@@ -92,11 +92,11 @@ CALLBACKS: dict[str, CallReport | NotACall | UnreadableCallback] = {
     "c2c_default_push_completed": CallReport(
         to="+918867130003",
         bridge="918068280001",
-        word="COMPLETED",
+        provider_status="COMPLETED",
         status=CallStatus.completed,
-        start_as_sent="2021-04-09 16:27:39",
+        started_raw="2021-04-09 16:27:39",
         started_at=at(10, 57, 39),
-        end_as_sent="2021-04-09 16:27:55",
+        ended_raw="2021-04-09 16:27:55",
         ended_at=at(10, 57, 55),
         duration_s=23,
         recording_url="https://youraudiofilelocation/",
@@ -104,14 +104,14 @@ CALLBACKS: dict[str, CallReport | NotACall | UnreadableCallback] = {
     ),
     "composed_get_query": COMPOSED,
     "composed_post_json": CallReport(
-        ids=COMPOSED.ids, to=COMPOSED.to, word="ANSWER", status=CallStatus.completed, duration_s=3
+        ids=COMPOSED.ids, to=COMPOSED.to, provider_status="ANSWER", status=CallStatus.completed, duration_s=3
     ),
     "legacy_get_callback": CallReport(
-        word="ANSWER",
+        provider_status="ANSWER",
         status=CallStatus.completed,
-        start_as_sent="2020-03-24 19:22:38",
+        started_raw="2020-03-24 19:22:38",
         started_at=at(13, 52, 38, day=24, month=3, year=2020),
-        end_as_sent="2020-03-24 19:23:01",
+        ended_raw="2020-03-24 19:23:01",
         ended_at=at(13, 53, 1, day=24, month=3, year=2020),
         recording_url="https://youraudiofilelocation/",
     ),
@@ -122,53 +122,53 @@ ANSWERS: dict[str, SubmitResult] = {
         kind=SubmitResultKind.accepted,
         submission_id="70fa87e0-9df9-4327-bc80-a561c48703d8:1",
         message="1 numbers accepted for delivery.",
-        word="200",
+        provider_status="200",
         charges="0.5000",
-        at_as_sent="2019-08-16 15:09:51",
+        accepted_raw="2019-08-16 15:09:51",
         accepted_at=at(9, 39, 51, day=16, month=8, year=2019),
     ),
     "api_send_response_new": SubmitResult(
         kind=SubmitResultKind.accepted,
         submission_id="3b69aca9-3b55-4e2d-bfe0-02b910dbe156",
         message="Calls queued successfully",
-        word="queued",
+        provider_status="queued",
         charges="1",
-        at_as_sent="2024-07-10T06:09:43.054164Z",
+        accepted_raw="2024-07-10T06:09:43.054164Z",
         accepted_at=datetime(2024, 7, 10, 6, 9, 43, 54164, tzinfo=UTC),
     ),
     "api_tts_response": SubmitResult(
         kind=SubmitResultKind.accepted,
         submission_id="52ecf5da-259b-4e0f-a2eb-XXXXXX",
         message="Calls queued successfully",
-        word="queued",
+        provider_status="queued",
         charges="0.0005",
-        at_as_sent="2023-01-23T12:13:25.666366Z",
+        accepted_raw="2023-01-23T12:13:25.666366Z",
         accepted_at=datetime(2023, 1, 23, 12, 13, 25, 666366, tzinfo=UTC),
     ),
     "api_c2c_response_new": SubmitResult(
         kind=SubmitResultKind.accepted,
         submission_id="26074c32-b316-4ffa-99d7-9f6a99da56d6",
         message="call initiated successfully",
-        word="200",
+        provider_status="200",
     ),
     "api_c2c_response_old": SubmitResult(
         kind=SubmitResultKind.unclear,
         reason=Reason.no_clear_answer,
         message="Call initiated successfully",
-        word="200",
+        provider_status="200",
     ),
     "api_error_status_error": SubmitResult(
         kind=SubmitResultKind.refused,
         reason=Reason.invalid_field,
         message="The given data was invalid.",
-        word="ERROR",
+        provider_status="ERROR",
     ),
     "api_webhook_created": SubmitResult(
         kind=SubmitResultKind.accepted,
         submission_id="180ebbb5-9b6f-4c51-a98a-**********",
         message="Created successfully",
-        word="1",
-        at_as_sent="2022-10-19T07:40:13.000000Z",
+        provider_status="1",
+        accepted_raw="2022-10-19T07:40:13.000000Z",
         accepted_at=at(7, 40, 13, day=19, month=10, year=2022),
     ),
 }
@@ -177,16 +177,16 @@ POLLS: dict[str, tuple[str, StatusResult]] = {
     "api_callstatus_old": (
         "047D8CFC-77d1-4f6c-bfb5-e81f1a1343a7",
         StatusResult(
-            readings=(
+            reports=(
                 CallReport(
                     ids=("047d8cfc-77d1-4f6c-bfb5-e81f1a1343a7:1",),
                     to="+918900000224",
                     bridge="918068287602",
-                    word="ANSWER",
+                    provider_status="ANSWER",
                     status=CallStatus.completed,
-                    start_as_sent="2019-07-16 18:13:44",
+                    started_raw="2019-07-16 18:13:44",
                     started_at=at(18, 13, 44, day=16, month=7, year=2019),
-                    end_as_sent="2019-07-16 18:14:03",
+                    ended_raw="2019-07-16 18:14:03",
                     ended_at=at(18, 14, 3, day=16, month=7, year=2019),
                     duration_s=19,
                     charges="0.1500",
@@ -198,14 +198,14 @@ POLLS: dict[str, tuple[str, StatusResult]] = {
     "api_call_logs": (
         "c839b4c4-8c0d-11e9-bb88-6c2b59c79f5a",
         StatusResult(
-            readings=(
+            reports=(
                 CallReport(
                     ids=("c839b4c4-8c0d-11e9-bb88-6c2b59c79f5a",),
-                    word="RECEIVED",
+                    provider_status="RECEIVED",
                     status=CallStatus.completed,
-                    start_as_sent="2019-06-11 05:57:24",
+                    started_raw="2019-06-11 05:57:24",
                     started_at=at(5, 57, 24, day=11, month=6, year=2019),
-                    end_as_sent="2019-06-11 05:57:36",
+                    ended_raw="2019-06-11 05:57:36",
                     ended_at=at(5, 57, 36, day=11, month=6, year=2019),
                     duration_s=12,
                     charges="0.0150",

@@ -25,19 +25,19 @@ class CallReport:
     #: our own `sub_…` ids that were echoed, lower case
     references: tuple[str, ...] = ()
     #: the provider's message id
-    mid: str | None = None
+    message_id: str | None = None
     #: the callee, E.164 with "+"
     to: str | None = None
     #: digits
     bridge: str | None = None
     flow_id: str | None = None
     #: the status as sent
-    word: str | None = None
+    provider_status: str | None = None
     #: the status in our words; None where the word is missing or not known
     status: CallStatus | None = None
     reason: Reason | None = None
-    start_as_sent: str | None = None
-    end_as_sent: str | None = None
+    started_raw: str | None = None
+    ended_raw: str | None = None
     #: UTC
     started_at: datetime | None = None
     #: UTC
@@ -86,20 +86,20 @@ class SubmitResult:
     #: the provider's own words, or what went wrong on the way, at most 500 characters
     message: str | None = None
     #: the provider's own status word
-    word: str | None = None
+    provider_status: str | None = None
     #: seconds, from Retry-After
     retry_after_s: float | None = None
     charges: str | None = None
     #: the provider's own time of acceptance, UTC
     accepted_at: datetime | None = None
-    at_as_sent: str | None = None
+    accepted_raw: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatusResult:
     """The answer to asking for one submission: its records; empty when the provider does not know yet."""
 
-    readings: tuple[CallReport, ...] = ()
+    reports: tuple[CallReport, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -107,7 +107,7 @@ def _clusters(ordered: Sequence[Evidence], *, redials: bool) -> list[list[Eviden
     by_record: dict[tuple[str, datetime | None, datetime | None], list[Evidence]] = {}
     for e in ordered:
         r = e.reading
-        by_record.setdefault((word_key(r.word), r.started_at, r.ended_at), []).append(e)
+        by_record.setdefault((word_key(r.provider_status), r.started_at, r.ended_at), []).append(e)
     groups = list(by_record.values()) if redials else _merge_zone_shifted(by_record.values())
     clusters = [sorted(group, key=lambda e: (e.received_at, e.id)) for group in groups]
     return sorted(clusters, key=lambda c: (c[0].received_at, c[0].id))
@@ -127,7 +127,7 @@ def _merge_zone_shifted(records: Iterable[list[Evidence]]) -> list[list[Evidence
         if r.started_at is not None and r.ended_at is not None:
             length = r.ended_at - r.started_at
         within = (at - _SOME_QUARTER) % _QUARTER if at is not None else None
-        key = (word_key(r.word), r.started_at is None, r.ended_at is None, length, within)
+        key = (word_key(r.provider_status), r.started_at is None, r.ended_at is None, length, within)
         alike.setdefault(key, []).append(group)
     found: list[list[Evidence]] = []
     for groups in alike.values():
@@ -149,7 +149,7 @@ class _Maker:
     def events(self, cluster: Sequence[Evidence]) -> Iterable[Event]:
         first = cluster[0]
         reading = first.reading
-        word = key_part(word_key(reading.word))
+        word = key_part(word_key(reading.provider_status))
         record = f"{self.submission}/{word}/{_text(reading.started_at)}/{_text(reading.ended_at)}"
         dial = self._dial(reading)
         told = _details(reading)
@@ -160,7 +160,7 @@ class _Maker:
                 dial=dial,
                 status=CallStatus.initiated,
                 at=reading.started_at,
-                detail={"at_as_sent": reading.start_as_sent},
+                detail={"at_as_sent": reading.started_raw},
             )
         yield self._main(first, record, dial, told)
         for e in cluster[1:]:
@@ -179,11 +179,11 @@ class _Maker:
         at = r.ended_at if over else r.started_at
         detail: dict[str, Any] = dict(told)
         if at is not None:
-            detail["at_as_sent"] = r.end_as_sent if over else r.start_as_sent
+            detail["at_as_sent"] = r.ended_raw if over else r.started_raw
         if r.started_at is not None:
             detail["started_at"] = iso(r.started_at)
         known = r.status is not None
-        reason = r.reason if known else (Reason.unknown_word if word_key(r.word) else None)
+        reason = r.reason if known else (Reason.unknown_word if word_key(r.provider_status) else None)
         return self._event(
             e,
             f"{record}/record",
@@ -192,7 +192,7 @@ class _Maker:
             status=r.status,
             at=at,
             reason=reason,
-            word=r.word,
+            word=r.provider_status,
             detail=detail,
         )
 
@@ -213,8 +213,8 @@ class _Maker:
                     reason=Reason.zone,
                     detail={
                         "shift_minutes": minutes,
-                        "start_as_sent": e.reading.start_as_sent,
-                        "end_as_sent": e.reading.end_as_sent,
+                        "start_as_sent": e.reading.started_raw,
+                        "end_as_sent": e.reading.ended_raw,
                     },
                 )
         ended = first.reading.ended_at
@@ -230,14 +230,14 @@ class _Maker:
                 dial=dial,
                 type=EventType.warning,
                 reason=Reason.zone,
-                detail={"off_by_minutes": off, "end_as_sent": first.reading.end_as_sent},
+                detail={"off_by_minutes": off, "end_as_sent": first.reading.ended_raw},
             )
 
     def _dial(self, r: CallReport) -> str:
         if self.interval == 0:
             return "1"
         if r.started_at is None and r.ended_at is None:
-            return key_part(word_key(r.word))
+            return key_part(word_key(r.provider_status))
         return f"{_text(r.started_at)}/{_text(r.ended_at)}"
 
     def _event(
@@ -278,7 +278,7 @@ def _begins(r: CallReport) -> bool:
     A word that we do not know may mean anything: what it says changes no status.
     """
     if r.status is None:
-        return not word_key(r.word)
+        return not word_key(r.provider_status)
     return r.status is not CallStatus.initiated
 
 

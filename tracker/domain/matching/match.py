@@ -119,9 +119,9 @@ def duplicate_key(reading: CallReport) -> tuple[str, ...] | None:
         return None
     return (
         key_part(id),
-        key_part(id_key(reading.mid or "")),
+        key_part(id_key(reading.message_id or "")),
         reading.to or "",
-        key_part(word_key(reading.word)),
+        key_part(word_key(reading.provider_status)),
         iso(reading.started_at) if reading.started_at else "",
         iso(reading.ended_at) if reading.ended_at else "",
     )
@@ -218,7 +218,7 @@ class _Ids:
     def find(self, r: Receipt) -> Join | None:
         if r.asked_for is not None:
             return Join(submission=r.asked_for, matched_by=MatchedBy.submission_id)
-        ids, mid = r.reading.ids, r.reading.mid
+        ids, mid = r.reading.ids, r.reading.message_id
         first = self.full.get((r.account, id_key(ids[0])), []) if ids else []
         if len(first) == 1:  # nearly always
             return Join(submission=first[0], matched_by=MatchedBy.submission_id)
@@ -322,7 +322,9 @@ def contradicts(a: CallReport, b: CallReport) -> bool:
     What one of them does not say is no contradiction; neither is that a phone rang, or was to ring, before its outcome,
     nor a word that we do not know, for it may mean that, or be another name of what the other says.
     """
-    words = {word_key(r.word) for r in (a, b) if r.status is not None and r.status not in OPEN} - {""}
+    words = {word_key(r.provider_status) for r in (a, b) if r.status is not None and r.status not in OPEN} - {
+        ""
+    }
     if len(words) > 1:
         return True
     if same_moments(a, b) is not None:

@@ -155,8 +155,8 @@ def _keys(reading: CallReport, standing: states.MatchState) -> set[str]:
     if standing.named or standing.matched_by == MatchedBy.operator:
         return set()
     ids = {*reading.ids}
-    if reading.mid and standing.matched_by not in _SURER_THAN_A_MESSAGE_ID:
-        ids.add(reading.mid)
+    if reading.message_id and standing.matched_by not in _SURER_THAN_A_MESSAGE_ID:
+        ids.add(reading.message_id)
     keys = {k for id in ids for k in (id_key(id), base_key(id))}
     # ours are known from the start: what one has joined need not wait for it
     exact = standing.state == states.JOINED and not standing.loose

@@ -233,7 +233,7 @@ def _by_id(c: Connection, account: str, receipts: Sequence[Receipt]) -> list[Sub
     base: set[str] = set()
     own: set[str] = set()
     for r in rest:
-        for id in (*r.reading.ids, *((r.reading.mid,) if r.reading.mid else ())):
+        for id in (*r.reading.ids, *((r.reading.message_id,) if r.reading.message_id else ())):
             full.add(id_key(id))
             base.add(base_key(id))
         own |= set(r.reading.references)

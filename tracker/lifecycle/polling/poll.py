@@ -65,10 +65,10 @@ class Poller:
         if isinstance(result, Failure):
             raise ProviderError(f"The provider could not be asked: {result.message}")
         poll = provider.read_poll(account, submission.submission_id, result)
-        if poll.readings:
+        if poll.reports:
             await asyncio.to_thread(self._database.write, lambda c: self._record(c, kept, poll))
         log.info(
-            "submission.asked", submission=submission.id, call=submission.call, records=len(poll.readings)
+            "submission.asked", submission=submission.id, call=submission.call, records=len(poll.reports)
         )
         return poll
 
@@ -80,7 +80,7 @@ class Poller:
         """
         known = False
         try:
-            known = bool((await self.ask(submission_id)).readings)
+            known = bool((await self.ask(submission_id)).reports)
         except ProviderError as error:
             log.warning("submission.not_asked", submission=submission_id, tries=tries, error=str(error))
         except (NotFound, Conflict) as error:
@@ -102,7 +102,7 @@ class Poller:
         if found is None:
             return
         call, submission = found
-        exchanges.insert_exchange(c, replace(kept, readings=poll.readings))
+        exchanges.insert_exchange(c, replace(kept, readings=poll.reports))
         apply_events(c, {call.id: call}, rederive=[submission.id], now=self._clock())
         self._joiner.weigh_number(c, submission)
 

@@ -111,7 +111,9 @@ class Sender:
         answer = provider_named(claim.account.provider).read_answer(claim.account, result)
         # an error may quote the variable that it does not like
         answer = replace(
-            answer, message=mask_text(answer.message, hidden), word=mask_text(answer.word, hidden)
+            answer,
+            message=mask_text(answer.message, hidden),
+            provider_status=mask_text(answer.provider_status, hidden),
         )
         now = self._clock()
         kept = exchanges.Exchange(

@@ -82,14 +82,14 @@ def _answered(
     answer: SubmitResult,
     told: Mapping[str, Any],
 ) -> Event:
-    return say.status(status, reason, word=answer.word, detail=told, at_source=AtSource.received)
+    return say.status(status, reason, word=answer.provider_status, detail=told, at_source=AtSource.received)
 
 
 def _accepted(
     say: EventFactory, answer: SubmitResult, told: Mapping[str, Any], now: datetime
 ) -> SubmitOutcome:
     id = answer.submission_id or ""
-    detail = {**told, "submission_id": id, "charges": answer.charges, "at_as_sent": answer.at_as_sent}
+    detail = {**told, "submission_id": id, "charges": answer.charges, "at_as_sent": answer.accepted_raw}
     columns = {
         "provider_id": id,
         "provider_key": id_key(id),

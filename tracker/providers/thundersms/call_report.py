@@ -59,23 +59,23 @@ def read_record(
         found = scalars.moment(value, zone)
         return found if found[0] else None
 
-    word = find("status", STATUS, scalars.word)
-    status, reason = status_of(word)
+    provider_status = find("status", STATUS, scalars.word)
+    status, reason = status_of(provider_status)
     start = find("start_at", START, moment) or (None, None)
     end = find("end_at", END, moment) or (None, None)
     return CallReport(
         ids=_ids(fields, keys),
         references=_references(fields.texts),
-        mid=find("mid", ("mid",), scalars.identifier),
+        message_id=find("mid", ("mid",), scalars.identifier),
         to=find("to", CALLEE, lambda value: parse_provider_number(value, region)),
         bridge=find("bridge", bridge_names, _bridge),
         flow_id=find("flow_id", FLOW, scalars.identifier),
-        word=word,
+        provider_status=provider_status,
         status=status,
         reason=reason,
-        start_as_sent=start[0],
+        started_raw=start[0],
         started_at=start[1],
-        end_as_sent=end[0],
+        ended_raw=end[0],
         ended_at=end[1],
         duration_s=find("duration", ("duration",), scalars.duration),
         recording_url=find("recording_url", RECORDING, scalars.link),

@@ -43,7 +43,9 @@ def read_poll(account: Account, submission_id: str, reply: Reply) -> StatusResul
         if _is_about(submission_id, row, alone=len(rows) == 1)
     )
     return StatusResult(
-        readings=tuple(r for r in records if r.word is not None and r.status is not CallStatus.queued)
+        reports=tuple(
+            r for r in records if r.provider_status is not None and r.status is not CallStatus.queued
+        )
     )
 
 

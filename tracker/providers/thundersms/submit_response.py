@@ -88,7 +88,7 @@ def _row_with_id(document: Document) -> tuple[str, dict[str, Any]] | None:
 
 
 def _accepted(account: Account, document: Document, submission_id: str, row: dict[str, Any]) -> SubmitResult:
-    at_as_sent, at = scalars.moment(
+    accepted_raw, at = scalars.moment(
         row.get("submitted_at") or row.get("created_at"), account.answer_time_zone
     )
     charges = scalars.amount(row.get("charges"))
@@ -97,10 +97,10 @@ def _accepted(account: Account, document: Document, submission_id: str, row: dic
         kind=SubmitResultKind.accepted,
         submission_id=submission_id,
         message=scalars.hide(message, account.secrets)[:MAX_MESSAGE] if message else None,
-        word=scalars.word(row.get("status")) or document.word,
+        provider_status=scalars.word(row.get("status")) or document.word,
         charges=charges if charges is not None else scalars.amount(row.get("credits")),
         accepted_at=at,
-        at_as_sent=at_as_sent,
+        accepted_raw=accepted_raw,
     )
 
 
@@ -117,7 +117,7 @@ def _answer(
         kind=kind,
         reason=reason,
         message=message_of(account, reply, document),
-        word=document.word if document else None,
+        provider_status=document.word if document else None,
         retry_after_s=retry_after_s,
     )
 
@@ -131,7 +131,7 @@ def _redirected(account: Account, reply: Reply, document: Document | None) -> Su
         kind=SubmitResultKind.refused,
         reason=reason,
         message=scalars.hide(message, account.secrets),
-        word=document.word if document else None,
+        provider_status=document.word if document else None,
     )
 
 
