@@ -9,7 +9,8 @@ from typing import Any
 from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import CallStatus, Reason
 from tracker.domain.event_derivation import DerivedEvents, Evidence, derive_events
-from tracker.domain.events import AtSource, Event, EventSource, EventType, MatchedBy, iso
+from tracker.domain.events import AtSource, Event, EventSource, EventType, MatchedBy
+from tracker.domain.time_text import iso
 from tracker.domain.timeline import Timeline, fold
 
 T0 = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)

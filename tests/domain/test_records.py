@@ -13,7 +13,8 @@ from tests.domain.story import HOUR, INDIA, MINUTE, at, callback, derived, poll,
 from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import CallStatus, Reason
 from tracker.domain.event_derivation import Evidence, looks_like_zone, same_moments, word_key
-from tracker.domain.events import AtSource, Event, EventSource, EventType, from_iso, iso
+from tracker.domain.events import AtSource, Event, EventSource, EventType
+from tracker.domain.time_text import from_iso, iso
 
 
 def records(events: tuple[Event, ...]) -> list[Event]:

@@ -11,7 +11,8 @@ import pytest
 from tests.lifecycle.house import House
 from tests.recording_provider import RecordingProvider, callstatus, error
 from tracker.domain.accounts import Dialling
-from tracker.domain.events import Event, EventSource, EventType, iso
+from tracker.domain.events import Event, EventSource, EventType
+from tracker.domain.time_text import iso
 
 
 def decisions(house: House, call: str) -> list[Event]:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tracker.domain.events import iso
+from tracker.domain.time_text import iso
 from tracker.store.engine.database import Connection, Database
 from tracker.store.read.json_rows import gather
 from tracker.store.schema import tables as t

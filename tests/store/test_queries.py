@@ -13,7 +13,7 @@ import pytest
 
 from tests.lifecycle.house import House
 from tests.recording_provider import RecordingProvider, accepted
-from tracker.domain.events import from_iso
+from tracker.domain.time_text import from_iso
 from tracker.errors import InvalidInput, NotFound
 from tracker.store.read import callbacks
 from tracker.store.read import calls as queries

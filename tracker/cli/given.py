@@ -61,7 +61,7 @@ def a_moment(text: str, now: datetime | None = None) -> str:
 
     A length has a unit here: whoever writes +10 thinks of minutes, or of hours.
     """
-    from tracker.domain.events import from_iso, iso
+    from tracker.domain.time_text import from_iso, iso
 
     if text[:1] in ("+", "-") and text[1:2].isdigit() and text[-1].isalpha():
         length = timedelta(seconds=seconds(text[1:]))
@@ -69,10 +69,8 @@ def a_moment(text: str, now: datetime | None = None) -> str:
         return iso(at.replace(microsecond=0))
     try:
         return iso(from_iso(text))
-    except (ValueError, OverflowError):
-        raise ValueError(
-            "must be a time with a zone, such as 2026-01-31T09:00:00Z, or -2h or +10m from now"
-        ) from None
+    except ValueError as error:
+        raise ValueError(f"{error}, or -2h or +10m from now") from None
 
 
 def in_option(name: str, read: Callable[[str], T], text: str) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from tracker.domain.events import from_iso
+from tracker.domain.time_text import from_iso
 
 
 def length(seconds: float) -> str:

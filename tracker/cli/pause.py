@@ -29,7 +29,7 @@ def pause(
     from tracker.cli.moments import short_time
     from tracker.cli.terminal import harmless, print_json
     from tracker.domain.documents import pause_document
-    from tracker.domain.events import iso
+    from tracker.domain.time_text import iso
     from tracker.lifecycle.services import build_services
     from tracker.store.read.calls import CallFilter, list_calls
 

@@ -10,7 +10,7 @@ from tracker.cli import given
 from tracker.cli.standing import Facts
 from tracker.domain.calls import OUTCOMES, CallStatus, Reason
 from tracker.domain.documents import Document
-from tracker.domain.events import from_iso
+from tracker.domain.time_text import from_iso
 from tracker.store.engine.database import Connection
 from tracker.store.inbox import states
 from tracker.store.read import callbacks, system_status

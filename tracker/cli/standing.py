@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tracker.cli.moments import length
-from tracker.domain.events import from_iso
 from tracker.domain.pause import PauseReason
+from tracker.domain.time_text import from_iso
 
 Document = Mapping[str, Any]
 

@@ -42,7 +42,7 @@ def status(
     from tracker.cli.reading import facts
     from tracker.cli.standing import notes, problems
     from tracker.cli.terminal import print_json, show
-    from tracker.domain.events import iso
+    from tracker.domain.time_text import iso
     from tracker.store.engine.file_rights import obstacles
 
     settings = configured()
@@ -73,7 +73,7 @@ def _screen(found: Facts, *, utc: bool) -> Table:
 
     from tracker.cli.moments import length, short_time
     from tracker.cli.terminal import harmless
-    from tracker.domain.events import iso
+    from tracker.domain.time_text import iso
 
     standing = found.standing
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from tracker.domain.accounts import Account, Dialling
 from tracker.domain.calls import Call, Reason
-from tracker.domain.events import iso
 from tracker.domain.pause import Pause
+from tracker.domain.time_text import iso
 from tracker.domain.timeline import Decision
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from tracker.domain.events import AtSource, Event, iso
+from tracker.domain.events import AtSource, Event
 from tracker.domain.pause import Pause
+from tracker.domain.time_text import iso
 
 Document = dict[str, Any]
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import CallStatus, Reason
-from tracker.domain.events import AtSource, Event, EventSource, EventType, MatchedBy, iso, key_part
+from tracker.domain.events import AtSource, Event, EventSource, EventType, MatchedBy, key_part
+from tracker.domain.time_text import iso
 from tracker.domain.values import value
 
 _QUARTER = timedelta(minutes=15)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -113,21 +112,3 @@ def key_part(text: str) -> str:
     if len(text) <= _LONGEST_PART:
         return text
     return "sha256:" + sha256(text.encode(errors="backslashreplace")).hexdigest()
-
-
-def iso(at: datetime) -> str:
-    """A time as the interface writes it: UTC with Z, microseconds only where there are any."""
-    return _iso(at if at.tzinfo is UTC else at.astimezone(UTC))
-
-
-@lru_cache(maxsize=1024)  # a record's times are written several times over, and that is slow
-def _iso(at: datetime) -> str:
-    return at.isoformat()[:-6] + "Z"
-
-
-def from_iso(text: str) -> datetime:
-    """The counterpart of `iso`. Raises ValueError for text without a zone."""
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError("a time must have a zone, for example 2026-01-31T09:00:00Z")
-    return at.astimezone(UTC)

@@ -12,7 +12,8 @@ from operator import attrgetter
 from typing import Any
 
 from tracker.domain.calls import OPEN, OUTCOMES, CallStatus, Reason
-from tracker.domain.events import AtSource, Event, EventSource, EventType, from_iso
+from tracker.domain.events import AtSource, Event, EventSource, EventType
+from tracker.domain.time_text import from_iso
 from tracker.domain.values import value
 
 _STAGES = (

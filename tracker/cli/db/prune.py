@@ -73,7 +73,7 @@ def _sentences(found: Pruned, place: str) -> list[str]:
     from tracker.cli.moments import short_time
     from tracker.cli.rows import told
     from tracker.cli.sizes import in_words
-    from tracker.domain.events import iso
+    from tracker.domain.time_text import iso
 
     if not found.rows:
         return [f"Nothing is that old and over in {place}."]

@@ -125,7 +125,7 @@ def _tell(done: RestoreReport, place: str) -> None:
 
 def _sentences(done: RestoreReport, place: str) -> Iterator[str]:
     from tracker.cli.moments import short_time
-    from tracker.domain.events import iso
+    from tracker.domain.time_text import iso
 
     until = (
         f" The latest thing that it knows of happened at {short_time(iso(done.known_until))}."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracker.cli.demo.processes import House
 from tracker.cli.demo.story import Part
-from tracker.domain.events import iso
+from tracker.domain.time_text import iso
 
 if TYPE_CHECKING:
     from tracker.cli.demo.api import Api

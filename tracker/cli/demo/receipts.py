@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from tracker.domain.events import from_iso
+from tracker.domain.time_text import from_iso
 
 Document = Mapping[str, Any]
 

@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import OPEN
 from tracker.domain.event_derivation import same_moments, word_key
-from tracker.domain.events import MatchedBy, iso, key_part
+from tracker.domain.events import MatchedBy, key_part
+from tracker.domain.time_text import iso
 from tracker.domain.values import value
 
 #: how long after its request a callback without an id may still belong to a submission

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tracker.clock import Clock, system_clock
-from tracker.domain.events import iso
+from tracker.domain.time_text import iso
 from tracker.store.engine.database import Connection, Database
 from tracker.store.inbox import states
 from tracker.store.maintenance import prune as pruning

@@ -13,8 +13,8 @@ from uuid import UUID
 
 from tracker.domain.accounts import LACKS_CREDENTIALS, Account
 from tracker.domain.calls import INTERVALS
-from tracker.domain.events import from_iso
 from tracker.domain.phone_numbers import parse_bridge, parse_number
+from tracker.domain.time_text import from_iso
 from tracker.errors import AccountUnready, FieldError, InvalidInput
 
 T = TypeVar("T")
@@ -116,8 +116,8 @@ def validate_call_request(fields: Mapping[str, Any], accounts: Mapping[str, Acco
         campaign=read("campaign", a_campaign, None),
         reference=read("reference", lambda v: _text(v, REFERENCE_LENGTH), None),
         rule=read("rule", _rule, None),
-        not_before=read("not_before", _time, None),
-        not_after=read("not_after", _time, None),
+        not_before=read("not_before", from_iso, None),
+        not_after=read("not_after", from_iso, None),
     )
     read("policy", _policy, None)
     if call.not_before and call.not_after and call.not_after <= call.not_before:
@@ -228,15 +228,6 @@ def _storable(value: Any, depth: int) -> None:
     if isinstance(value, list):
         for content in value:
             _storable(content, depth - 1)
-
-
-def _time(value: Any) -> datetime:
-    if not isinstance(value, str):
-        raise _Wrong("must be a time with a zone, for example 2026-01-31T09:00:00Z")
-    try:
-        return from_iso(value)
-    except (ValueError, OverflowError):
-        raise _Wrong("must be a time with a zone, for example 2026-01-31T09:00:00Z") from None
 
 
 def _rule(value: Any) -> str:

@@ -12,8 +12,8 @@ import structlog
 from tracker.domain.accounts import Account
 from tracker.domain.calls import Call, CallStatus, Reason, Submission, SubmitCommand
 from tracker.domain.dial_gate import evaluate_gate
-from tracker.domain.events import iso
 from tracker.domain.pause import pause_of
+from tracker.domain.time_text import iso
 from tracker.domain.timeline import Decision
 from tracker.lifecycle.timeline.event_factory import EventFactory
 from tracker.lifecycle.timeline.event_writer import apply_events

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from tracker.domain.call_reports import SubmitResult, SubmitResultKind
 from tracker.domain.calls import Call, CallStatus, Reason, Submission
-from tracker.domain.events import AtSource, Event, EventType, iso
+from tracker.domain.events import AtSource, Event, EventType
 from tracker.domain.matching.match import base_key, id_key
+from tracker.domain.time_text import iso
 from tracker.domain.timeline import Decision, Timeline
 from tracker.lifecycle.timeline.event_factory import EventFactory
 

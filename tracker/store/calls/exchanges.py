@@ -12,8 +12,8 @@ from sqlalchemy.engine import Connection
 
 from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import OPEN
-from tracker.domain.events import from_iso, iso
 from tracker.domain.matching.match import MATCH_WINDOW
+from tracker.domain.time_text import from_iso, iso
 from tracker.store.calls import open_submissions
 from tracker.store.inbox.match_queries import report_to_json
 from tracker.store.inbox.states import Headers, pack_headers

@@ -13,8 +13,9 @@ from sqlalchemy.engine import Connection, Row
 from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import CallStatus, Reason
 from tracker.domain.event_derivation import Evidence
-from tracker.domain.events import EXACT, EventSource, MatchedBy, from_iso, iso
+from tracker.domain.events import EXACT, EventSource, MatchedBy
 from tracker.domain.matching.match import Join, Receipt, SubmissionFacts, duplicate_key
+from tracker.domain.time_text import from_iso, iso
 from tracker.store.engine import bulk
 from tracker.store.engine.chunks import chunks
 from tracker.store.schema import tables as t

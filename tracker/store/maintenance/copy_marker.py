@@ -12,8 +12,8 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tracker.domain.events import from_iso, iso
 from tracker.domain.pause import Pause, PauseReason
+from tracker.domain.time_text import from_iso, iso
 from tracker.store.ids import first_id_at
 from tracker.store.policy import pauses
 from tracker.store.queue.keyed_digests import insert_unless_there

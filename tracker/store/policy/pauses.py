@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tracker.domain.calls import Call
-from tracker.domain.events import from_iso, iso
 from tracker.domain.pause import Pause, PauseReason
+from tracker.domain.time_text import from_iso, iso
 from tracker.store.queue import jobs
 from tracker.store.queue.keyed_digests import insert_unless_there
 from tracker.store.schema import tables as t

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
-from tracker.domain.events import from_iso, iso
+from tracker.domain.time_text import from_iso, iso
 from tracker.errors import FieldError, InvalidInput
 
 T = TypeVar("T")

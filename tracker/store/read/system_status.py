@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from tracker.domain.calls import CallStatus
 from tracker.domain.documents import pause_document
-from tracker.domain.events import iso
+from tracker.domain.time_text import iso
 from tracker.errors import StorageUnavailable
 from tracker.store.calls import open_submissions
 from tracker.store.engine.database import Database

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tracker.domain.documents import Document, pause_document
-from tracker.domain.events import from_iso
+from tracker.domain.time_text import from_iso
 from tracker.errors import FieldError, InvalidInput, StorageUnavailable
 from tracker.lifecycle.operations.orphan_candidates import shown_callback
 from tracker.store.calls import records
