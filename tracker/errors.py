@@ -9,7 +9,8 @@
     ├── NotFound                    no call, submission or callback with that id
     ├── Conflict                    well formed, but not possible in the present state
     │   ├── IdempotencyConflict     the same Idempotency-Key with another request
-    │   └── IncompleteCopy          the database is a copy that `tracker db copy` has not completed
+    │   ├── IncompleteCopy          the database is a copy that `tracker db copy` has not completed
+    │   └── NumberMismatch          the callback is about another phone number than the call
     ├── StorageUnavailable          the database cannot take it now; trying again later may help
     │   └── InboxFull               more callbacks are waiting than the queue may hold
     ├── SchemaMismatch              the database has a schema that this version cannot work with
@@ -22,6 +23,7 @@ The docstring of a class is its default message.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 class TrackerError(Exception):
@@ -62,6 +64,9 @@ class NotFound(TrackerError):
 class Conflict(TrackerError):
     """That is not possible in the present state of the call."""
 
+    #: for programs: which conflict it is, where a client can do something about it
+    reason: ClassVar[str | None] = None
+
 
 class IdempotencyConflict(Conflict):
     """This Idempotency-Key was used for another request; use a new key for a new one."""
@@ -70,6 +75,12 @@ class IdempotencyConflict(Conflict):
 class IncompleteCopy(Conflict):
     """This database is a copy that is not complete: stop every process and run `tracker db copy` again, which completes
     it; to work in it as it is, say `tracker pause --resume --force` (then no more can be copied into it)."""
+
+
+class NumberMismatch(Conflict):
+    """The callback is about another phone number than the call."""
+
+    reason = "number-mismatch"
 
 
 class StorageUnavailable(TrackerError):

@@ -186,7 +186,7 @@ def test_what_was_decided_by_hand_about_a_call_that_stays_stays(
 ) -> None:
     call = house.place()
     stray = house.receive({"status": "BUSY", "to": NUMBERS[0].lstrip("+")})
-    house.program.operator.join(stray, submission=house.submissions(call)[0].id)
+    house.program.operator.join(stray, submission=house.submissions(call)[0].id, force=True)
     ignored = house.receive({"status": "BUSY", "to": NUMBERS[1].lstrip("+")})
     house.program.operator.ignore(ignored)
     house.receive({"id": house.provider_id(call), "status": "BUSY"})

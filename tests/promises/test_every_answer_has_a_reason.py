@@ -94,7 +94,7 @@ def test_what_an_operator_did_stands_in_the_timeline(house: House) -> None:
     first, second = house.place("+918919525224"), house.place("+917619360003")
     callback = house.receive(house.default_push("BUSY"))
     assert house.standing(callback).call == first
-    house.program.operator.join(callback, submission=house.submissions(second)[0].id)
+    house.program.operator.join(callback, submission=house.submissions(second)[0].id, force=True)
     assert house.standing(callback).matched_by == "operator"
     assert (house.timeline(first).status, house.timeline(second).status) == ("queued", "busy")
     assert decisions(house, second)[-1].detail["decision"] == "join"

@@ -276,7 +276,7 @@ class Telling:
                 self.hands[id] = None
             else:
                 submission = self.claims[by.to].submission.id
-                self.house.program.operator.join(id, submission=submission)
+                self.house.program.operator.join(id, submission=submission, force=True)
                 self.hands[id] = submission
         except Conflict:
             event("an operator was refused")

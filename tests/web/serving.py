@@ -148,16 +148,18 @@ class Serving:
         return found
 
 
-def is_problem(response: Response, status: int, *fields: str) -> bool:
-    """Whether it is an error in the shape of the interface, with these wrong fields and no others."""
+def is_problem(response: Response, status: int, *fields: str, reason: str | None = None) -> bool:
+    """Whether it is an error in the shape of the interface, with exactly these wrong fields and this reason."""
     body = response.json()
     keys = {"type", "title", "status", "detail"} | ({"errors"} if status == 422 else set())
+    keys |= {"reason"} if reason else set()
     assert response.headers["content-type"] == "application/problem+json", response.text
     assert (response.status_code, body["status"], set(body)) == (status, status, keys), body
     assert all(isinstance(body[k], str) and body[k] for k in ("type", "title", "detail"))
     named = [error["field"] for error in body.get("errors", [])]
     assert all(set(e) == {"field", "message"} and e["message"] for e in body.get("errors", []))
     assert set(named) == set(fields), body
+    assert body.get("reason") == reason
     return True
 
 

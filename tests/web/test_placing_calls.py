@@ -389,7 +389,7 @@ def test_a_callback_is_joined_moved_and_ignored_by_hand(
     assert is_problem(serving.api("POST", f"{path}/join", {"submission": "a\x00"}), 422, "submission")
     assert is_problem(serving.api("POST", f"{path}/join", {"submission": 1}), 422, "submission")
 
-    joined = serving.api("POST", f"{path}/join", {"submission": one["submissions"][0]["id"]})
+    joined = serving.api("POST", f"{path}/join", {"submission": one["submissions"][0]["id"], "force": True})
     assert joined.status_code == 200
     assert (joined.json()["state"], joined.json()["matched_by"], joined.json()["call"]) == (
         "joined",
@@ -398,7 +398,9 @@ def test_a_callback_is_joined_moved_and_ignored_by_hand(
     )
     assert serving.get(f"/calls/{one['id']}")["status"] == "busy"
 
-    moved = serving.api("POST", f"{path}/join", {"submission_id": other["submissions"][0]["submission_id"]})
+    moved = serving.api(
+        "POST", f"{path}/join", {"submission_id": other["submissions"][0]["submission_id"], "force": True}
+    )
     assert (moved.status_code, moved.json()["call"]) == (200, other["id"])
     assert serving.get(f"/calls/{one['id']}")["status"] == "queued"
     assert len(serving.get(f"/calls/{one['id']}/evidence")["withdrawn"]) >= 1
@@ -410,6 +412,22 @@ def test_a_callback_is_joined_moved_and_ignored_by_hand(
         "operator",
     )
     assert serving.get(f"/calls/{other['id']}")["status"] == "queued"
+
+
+def test_join_of_another_number_needs_force(serving: Serving) -> None:
+    submission = serving.place()["submissions"][0]["id"]
+    serving.callback({"status": "BUSY", "to": "917619360003", "start_at": "2026-01-01 10:00:00"})
+    (callback,) = eventually(lambda: serving.kept("orphaned"), "it is no orphan")
+    path = f"/callbacks/{callback['id']}/join"
+
+    for body in ({"submission": submission}, {"submission": submission, "force": False}):
+        refused = serving.api("POST", path, body)
+        assert is_problem(refused, 409, reason="number-mismatch")
+        assert "+917619360003" in refused.json()["detail"]
+        assert '{"force": true}' in refused.json()["detail"]
+    assert is_problem(serving.api("POST", path, {"submission": submission, "force": "yes"}), 422, "force")
+    assert [c["id"] for c in serving.kept("orphaned")] == [callback["id"]]
+    assert serving.api("POST", path, {"submission": submission, "force": True}).json()["state"] == "joined"
 
 
 def test_what_holds_no_record_cannot_be_joined(serving: Serving) -> None:

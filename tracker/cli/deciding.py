@@ -1,4 +1,4 @@
-"""Joins made and taken back by hand: whether they can be meant, and what changed by them."""
+"""Joins made and taken back by hand: what changed by them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracker.cli.reading import callbacks_of
-from tracker.errors import Conflict, NotFound
+from tracker.errors import NotFound
 from tracker.store.engine.database import Connection
-from tracker.store.inbox import match_queries
 from tracker.store.read import callbacks
 from tracker.store.read import calls as queries
 
@@ -47,22 +46,6 @@ def _standing(c: Connection, callback: Document, ids: Iterable[str]) -> Standing
     calls = {id: queries.get_call(c, id) for id in ids}
     joined = {one["id"]: id for id in calls for one in callbacks_of(c, id)}
     return Standing(callback=callback, calls=calls, joined=joined)
-
-
-def refuse_another_number(c: Connection, callback: str, submission: str) -> None:
-    """Raises Conflict where the callback says another number than that of the call; NotFound."""
-    before = standing(c, callback, submission)
-    said = {r.reading.to for r in match_queries.receipts_including_ignored(c, [callback])} - {None}
-    try:
-        call = before.calls[queries.find_call(c, submission)]
-    except NotFound:
-        return
-    if said and call["to"] not in said:
-        number = ", ".join(sorted(map(str, said)))
-        raise Conflict(
-            f"{callback} is about {number}, and {call['id']} went to {call['to']}; use --force if it belongs there "
-            "all the same."
-        )
 
 
 def told(before: Standing, after: Standing) -> Iterator[str]:

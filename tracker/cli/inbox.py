@@ -101,16 +101,17 @@ def join(
     """
     from tracker.cli import deciding
     from tracker.cli.context import assembled
+    from tracker.errors import NumberMismatch
 
     ours = submission.lower().startswith("sub_")
     wanted = submission.lower() if ours else submission
     with assembled() as program:
-        if not force:
-            program.database.read(lambda c: deciding.refuse_another_number(c, callback, wanted))
         before = program.database.read(lambda c: deciding.standing(c, callback, wanted))
-        program.operator.join(
-            callback, submission=wanted if ours else None, submission_id=None if ours else wanted
-        )
+        ids = {"submission": wanted} if ours else {"submission_id": wanted}
+        try:
+            program.operator.join(callback, **ids, force=force)
+        except NumberMismatch as error:
+            raise NumberMismatch(f"{error} To join it all the same, use `--force`.") from None
         after = program.database.read(lambda c: deciding.standing_again(c, before))
     _tell(before, after, json=json)
 

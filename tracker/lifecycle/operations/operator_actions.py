@@ -15,6 +15,7 @@ from tracker.domain.matching.match import SubmissionFacts, base_key, id_key
 from tracker.domain.timeline import Decision, Timeline
 from tracker.errors import Conflict, NotFound
 from tracker.lifecycle.joining.joiner import Joiner
+from tracker.lifecycle.operations.join_rules import require_same_number
 from tracker.lifecycle.operations.pauses import require_complete_database
 from tracker.lifecycle.placing.idempotency import (
     IdempotentRequest,
@@ -66,13 +67,18 @@ class Operator:
         )
 
     def join(
-        self, callback_id: str, *, submission: str | None = None, submission_id: str | None = None
+        self,
+        callback_id: str,
+        *,
+        submission: str | None = None,
+        submission_id: str | None = None,
+        force: bool = False,
     ) -> None:
         """This callback belongs to that submission (our id, or the provider's), whatever the matching says.
 
-        Raises NotFound, Conflict.
+        force: also join a callback about another phone number. Raises NotFound; NumberMismatch, Conflict.
         """
-        self._database.write(lambda c: self._join(c, callback_id, submission, submission_id))
+        self._database.write(lambda c: self._join(c, callback_id, submission, submission_id, force))
 
     def ignore(self, callback_id: str) -> None:
         """This callback is about nothing of ours, whatever holds it; a join of it is taken back.
@@ -156,18 +162,26 @@ class Operator:
         return Placed(call=call_id, submission=new.id)
 
     def _join(
-        self, c: Connection, callback_id: str, submission: str | None, submission_id: str | None
+        self,
+        c: Connection,
+        callback_id: str,
+        submission: str | None,
+        submission_id: str | None,
+        force: bool,
     ) -> None:
         require_complete_database(c)
         states.lock_joining(c)
         standing = self._readable(c, callback_id)
-        account = match_queries.receipts_including_ignored(c, [callback_id])[0].account
+        receipt = match_queries.receipts_including_ignored(c, [callback_id])[0]
+        account = receipt.account
         targets = self._meant(c, account, submission, submission_id)
         if len(targets) != 1:
             asked = submission or submission_id
             raise NotFound(
                 f"{'No' if not targets else 'More than one'} submission of {account} has the id {asked}."
             )
+        if not force:
+            require_same_number(receipt, targets[0])
         self._note(c, callback_id, standing, targets[0].id)
         states.set_by_hand(c, callback_id, targets[0].id)
         self._joiner.weigh_again(c, account, [callback_id])

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from tracker.domain.documents import Document, pause_document
 from tracker.domain.time_text import from_iso
-from tracker.errors import FieldError, InvalidInput, StorageUnavailable
+from tracker.errors import FieldError, InvalidInput, NumberMismatch, StorageUnavailable
 from tracker.lifecycle.operations.orphan_candidates import shown_callback
 from tracker.store.calls import records
 from tracker.store.engine.database import Connection
@@ -183,13 +183,17 @@ async def join_callback(request: AppRequest) -> Response:
     """POST /callbacks/{id}/join: by hand, to our submission or to the provider's id."""
     Parameters(request).done()
     fields = await json_object(request)
-    require_fields(fields, {"submission": str, "submission_id": str})
+    require_fields(fields, {"submission": str, "submission_id": str, "force": bool})
+    force = bool(fields.pop("force", False))
     given = {name: value for name, value in fields.items() if value}
     if len(given) != 1:
         message = "is needed, or submission_id: give exactly one of them"
         raise InvalidInput([FieldError(field="submission", message=message)])
     id, operator = path_id(request), request.state["program"].operator
-    await asyncio.to_thread(lambda: operator.join(id, **given))
+    try:
+        await asyncio.to_thread(lambda: operator.join(id, **given, force=force))
+    except NumberMismatch as error:
+        raise NumberMismatch(f'{error} To join it all the same, send {{"force": true}}.') from None
     return _json(await _read(request, lambda c: shown_callback(c, id)))
 
 

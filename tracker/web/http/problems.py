@@ -35,9 +35,10 @@ def problem(
     detail: str,
     *,
     errors: list[FieldError] | None = None,
+    reason: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An error as a response. `errors` names the wrong fields."""
+    """An error as a response. `errors` names the wrong fields; `reason` is for programs."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": _TITLES.get(status) or HTTPStatus(status).phrase,
@@ -46,6 +47,8 @@ def problem(
     }
     if errors is not None:
         body["errors"] = [{"field": e.field, "message": e.message} for e in errors]
+    if reason is not None:
+        body["reason"] = reason
     content = orjson.dumps(body)
     return Response(content, status, media_type="application/problem+json", headers=dict(headers or {}))
 
@@ -58,7 +61,7 @@ def of_tracker(_request: Request, error: Exception) -> Response:
     if isinstance(error, NotFound):
         return problem(404, str(error))
     if isinstance(error, Conflict):
-        return problem(409, str(error))
+        return problem(409, str(error), reason=error.reason)
     if isinstance(error, StorageUnavailable):
         log.warning("request.not_stored", error=str(error))
         return problem(503, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
