@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import CallReport, NotACall, UnreadableCallback
 from tracker.domain.calls import Submission
-from tracker.domain.event_derivation import DerivedEvents, Evidence, derive_events
+from tracker.domain.event_derivation import DerivedEvents, JoinedReport, derive_events
 from tracker.domain.events import EventSource, MatchedBy
 from tracker.domain.matching.match import Join, Receipt, SubmissionFacts, match
 from tracker.domain.timeline import Timeline, fold
@@ -65,18 +65,18 @@ def _says(c: Connection, accounts: Mapping[str, Account]) -> tuple[Said, Said]:
         else:
             receipts.append(
                 Receipt(
-                    id=row.id, account=row.account, lane=row.lane, received_at=row.received_at, reading=said,
-                    by_hand=row.by_hand,
+                    id=row.id, account=row.account, lane=row.lane, received_at=row.received_at, report=said,
+                    manual_submission=row.by_hand,
                 )
             )  # fmt: skip
 
     calls = list(c.scalars(sa.select(t.calls.c.id)))
     submissions = {s.id: s for s in records.submissions_of(c, calls)}
-    said_of: dict[str, list[Evidence]] = {id: [] for id in submissions}
+    said_of: dict[str, list[JoinedReport]] = {id: [] for id in submissions}
     polls = _polls(c, accounts, submissions)
     for poll in polls:
-        assert poll.asked_for is not None
-        said_of[poll.asked_for].append(_evidence(poll, EventSource.poll, MatchedBy.submission_id))
+        assert poll.polled_submission is not None
+        said_of[poll.polled_submission].append(_evidence(poll, EventSource.poll, MatchedBy.submission_id))
     came = {r.id: r for r in receipts}
     for id, verdict in match([*receipts, *polls], [_submitted(s) for s in submissions.values()]).items():
         if id not in came:
@@ -90,7 +90,7 @@ def _says(c: Connection, accounts: Mapping[str, Account]) -> tuple[Said, Said]:
     derived: dict[str, list[DerivedEvents]] = {id: [] for id in calls}
     for s in submissions.values():
         followed = derive_events(
-            call=s.call, submission=s.id, attempt=s.number, interval=s.interval, evidence=said_of[s.id]
+            call=s.call, submission=s.id, attempt=s.number, interval=s.interval, reports=said_of[s.id]
         )
         derived[s.call].append(followed)
         for id, first in _repeats(followed).items():
@@ -150,17 +150,17 @@ def _polls(
         poll = provider_named(account.provider).read_poll(account, s.submission_id or "", reply)
         found += [
             Receipt(
-                id=f"{row.id}/{n}", account=s.account, lane=None, received_at=row.answered_at, reading=said,
-                asked_for=s.id,
+                id=f"{row.id}/{n}", account=s.account, lane=None, received_at=row.answered_at, report=said,
+                polled_submission=s.id,
             )
             for n, said in enumerate(poll.reports)
         ]  # fmt: skip
     return found
 
 
-def _evidence(r: Receipt, source: EventSource, matched_by: MatchedBy) -> Evidence:
-    return Evidence(
-        id=r.id, source=source, received_at=r.received_at, reading=r.reading, matched_by=matched_by
+def _evidence(r: Receipt, source: EventSource, matched_by: MatchedBy) -> JoinedReport:
+    return JoinedReport(
+        id=r.id, source=source, received_at=r.received_at, report=r.report, matched_by=matched_by
     )
 
 

@@ -5,7 +5,7 @@
     TrackerError                    anything below; str() is one sentence that says what to do
     ├── ConfigurationError          tracker.toml or the environment is wrong
     ├── InvalidInput                what was asked for is not well formed; names every wrong field
-    │   └── AccountUnready          it is well formed, but the account's configuration lacks what it takes
+    │   └── AccountIncomplete          it is well formed, but the account's configuration lacks what it takes
     ├── NotFound                    no call, submission or callback with that id
     ├── Conflict                    well formed, but not possible in the present state
     │   ├── IdempotencyConflict     the same Idempotency-Key with another request
@@ -53,7 +53,7 @@ class InvalidInput(TrackerError):
         super().__init__("; ".join(f"{e.field}: {e.message}" for e in errors) or None)
 
 
-class AccountUnready(InvalidInput):
+class AccountIncomplete(InvalidInput):
     """The account's configuration is not complete; see `tracker doctor`."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import CallStatus, Reason
-from tracker.domain.event_derivation import DerivedEvents, Evidence, derive_events
+from tracker.domain.event_derivation import DerivedEvents, JoinedReport, derive_events
 from tracker.domain.events import AtSource, Event, EventSource, EventType, MatchedBy
 from tracker.domain.time_text import iso
 from tracker.domain.timeline import Timeline, fold
@@ -37,7 +37,7 @@ def at(seconds: float) -> datetime:
     return T0 + timedelta(seconds=seconds)
 
 
-def reading(
+def report(
     word: str | None, start: float | None = None, end: float | None = None, **fields: Any
 ) -> CallReport:
     """What an adapter reads from a callback with this word and these times."""
@@ -63,20 +63,20 @@ def callback(
     id: str = "",
     source: EventSource = EventSource.callback,
     **fields: Any,
-) -> Evidence:
+) -> JoinedReport:
     """A joined callback; `came`: seconds after the call was placed. Its id rises with its receipt."""
-    return Evidence(
+    return JoinedReport(
         id=id or f"cb_{came:012.3f}",
         source=source,
         received_at=at(came),
-        reading=reading(word, start, end, **fields),
+        report=report(word, start, end, **fields),
         matched_by=MatchedBy.submission_id,
     )
 
 
 def poll(
     word: str | None, start: float | None = None, end: float | None = None, *, came: float, **fields: Any
-) -> Evidence:
+) -> JoinedReport:
     return callback(word, start, end, came=came, id=f"ask_{came:012.3f}/0", source=EventSource.poll, **fields)
 
 
@@ -158,20 +158,20 @@ def accepted(submission: int = 1, when: float = 0) -> list[Event]:
     ]
 
 
-def derived(evidence: Iterable[Evidence], *, submission: int = 1, interval: int = 0) -> DerivedEvents:
+def derived(evidence: Iterable[JoinedReport], *, submission: int = 1, interval: int = 0) -> DerivedEvents:
     return derive_events(
         call="call_1",
         submission=f"sub_{submission}",
         attempt=submission,
         interval=interval,
-        evidence=evidence,
+        reports=evidence,
     )
 
 
-def timeline(*told: Event | Evidence, interval: int = 0) -> Timeline:
+def timeline(*told: Event | JoinedReport, interval: int = 0) -> Timeline:
     """The timeline of a call with one submission, of our own events and of what the provider told."""
     events = [t for t in told if isinstance(t, Event)]
-    said = [t for t in told if isinstance(t, Evidence)]
+    said = [t for t in told if isinstance(t, JoinedReport)]
     return fold([*events, *derived(said, interval=interval).events], interval=interval)
 
 

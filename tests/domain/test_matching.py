@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.domain.story import HOUR, INDIA, MINUTE, at, reading
+from tests.domain.story import HOUR, INDIA, MINUTE, at, report
 from tracker.domain.call_reports import CallReport
 from tracker.domain.events import MatchedBy
 from tracker.domain.matching.match import (
@@ -18,7 +18,7 @@ from tracker.domain.matching.match import (
     SubmissionFacts,
     Unjoined,
     Verdict,
-    base_key,
+    base_id_key,
     duplicate_key,
     id_key,
     match,
@@ -44,12 +44,12 @@ def submitted(
 def said(
     word: str | None = "BUSY", start: float | None = None, end: float | None = None, **fields: Any
 ) -> CallReport:
-    return reading(word, start, end, **{"to": NUMBER, "bridge": BRIDGE, "flow_id": "24", **fields})
+    return report(word, start, end, **{"to": NUMBER, "bridge": BRIDGE, "flow_id": "24", **fields})
 
 
 def receipt(came: float, what: CallReport | None = None, *, id: str = "", **fields: Any) -> Receipt:
     received = {"account": "a", "lane": None, **fields}
-    return Receipt(id=id or f"cb_{came:012.3f}", received_at=at(came), reading=what or said(), **received)
+    return Receipt(id=id or f"cb_{came:012.3f}", received_at=at(came), report=what or said(), **received)
 
 
 def verdict(r: Receipt, submissions: Iterable[SubmissionFacts], *others: Receipt) -> Verdict:
@@ -143,8 +143,8 @@ def test_an_id_that_comes_before_ours_is_recorded_joins_once_it_is() -> None:
     assert verdict(r, [submitted(provider_id=UUID)]) == joined(1, MatchedBy.submission_id)
 
 
-def test_a_row_of_a_poll_belongs_to_the_submission_that_was_asked_for() -> None:
-    r = receipt(10, said(to=None), asked_for="sub_1")
+def test_a_row_of_a_poll_belongs_to_the_submission_that_was_polled_submission() -> None:
+    r = receipt(10, said(to=None), polled_submission="sub_1")
     assert verdict(r, [submitted()]) == joined(1, MatchedBy.submission_id)
 
 
@@ -211,11 +211,11 @@ def test_an_orphan_follows_its_twin_that_was_joined_later() -> None:
 
 
 def test_moving_one_by_hand_moves_its_twins() -> None:
-    first, again = receipt(10, RECORD), receipt(20, RECORD, by_hand="sub_2")
+    first, again = receipt(10, RECORD), receipt(20, RECORD, manual_submission="sub_2")
     two = [submitted(), submitted(2, requested=600)]
     assert verdict(first, two, again) == joined(2, MatchedBy.twin)
     assert verdict(again, two, first) == joined(2, MatchedBy.operator)
-    standing = receipt(5, RECORD, joined=joined(1, BY_TIME))
+    standing = receipt(5, RECORD, fixed_join=joined(1, BY_TIME))
     assert verdict(first, two, again, standing) == joined(2, MatchedBy.twin)
 
 
@@ -226,7 +226,7 @@ def test_twins_of_two_accounts_are_strangers() -> None:
 
 def test_a_row_of_a_poll_is_nobodys_twin() -> None:
     """Only a callback is repeated; an equal row of a poll was asked for and says nothing of whose callback it is."""
-    asked = receipt(50, RECORD, asked_for="sub_2", id="ask_1/0")
+    asked = receipt(50, RECORD, polled_submission="sub_2", id="ask_1/0")
     two = [submitted(), submitted(2)]
     assert verdict(receipt(40, RECORD), two, asked) == orphan("ambiguous", 1, 2)
 
@@ -241,11 +241,11 @@ def test_a_repeat_is_no_younger_than_what_it_repeats() -> None:
 
 
 def test_a_join_that_stands_lends_itself_to_twins_but_speaks_against_nobody_unless_it_is_sure() -> None:
-    unsure = receipt(10, RECORD, joined=joined(1, BY_TIME))
+    unsure = receipt(10, RECORD, fixed_join=joined(1, BY_TIME))
     other = receipt(20, said("NOANSWER", 105, 135))
     assert verdict(receipt(30, RECORD), [submitted()], unsure) == joined(1, MatchedBy.twin)
     assert verdict(other, [submitted()], unsure) == joined(1, BY_TIME)
-    sure = receipt(10, RECORD, joined=joined(1, MatchedBy.submission_id))
+    sure = receipt(10, RECORD, fixed_join=joined(1, MatchedBy.submission_id))
     assert verdict(other, [submitted()], sure) == orphan("contradicted", 1)
 
 
@@ -275,7 +275,7 @@ def test_a_lane_rests_six_hours_after_its_last_record() -> None:
     assert verdict(second, rest, exact) == joined(1, MatchedBy.lane_and_number)
     too_late = receipt(11 + 6 * HOUR, said("NOANSWER"), lane="a")
     assert verdict(too_late, rest, exact) == joined(2, BY_TIME), "no holder, and the first is contradicted"
-    assert verdict(replace(too_late, reading=said("CANCEL")), rest, exact, second) == joined(
+    assert verdict(replace(too_late, report=said("CANCEL")), rest, exact, second) == joined(
         1, MatchedBy.lane_and_number
     )
 
@@ -388,7 +388,7 @@ def test_what_an_exact_record_does_not_contradict_leaves_it_ambiguous(what: Call
 def test_that_a_phone_rang_or_was_to_ring_contradicts_no_outcome() -> None:
     """Design says "another word"; the word of a state on the way is none of an outcome's."""
     for word in ("RINGING", "QUEUED"):
-        exact = replace(EXACT, reading=said(word, ids=(UUID,)))
+        exact = replace(EXACT, report=said(word, ids=(UUID,)))
         assert verdict(receipt(20, said("BUSY")), [FIRST], exact) == joined(1, BY_TIME)
 
 
@@ -397,7 +397,7 @@ def test_that_a_phone_rang_or_was_to_ring_contradicts_no_outcome() -> None:
 )
 def test_a_word_that_we_do_not_know_contradicts_no_other(word: str, other: str) -> None:
     """It may be on the way to the other, or the other's new name; and it is shown. Other times contradict as ever."""
-    exact = replace(EXACT, reading=said(word, 5, 9, ids=(UUID,)))
+    exact = replace(EXACT, report=said(word, 5, 9, ids=(UUID,)))
     assert verdict(receipt(20, said(other)), [FIRST], exact) == joined(1, BY_TIME)
     assert verdict(receipt(20, said(other, 5, 9)), [FIRST], exact) == joined(1, BY_TIME)
     assert verdict(receipt(20, said(other, 6, 10)), [FIRST], exact) == orphan("contradicted", 1)
@@ -417,8 +417,8 @@ def test_only_what_was_joined_exactly_excludes() -> None:
 
 def test_the_row_of_a_poll_and_an_operators_join_exclude_too() -> None:
     r = receipt(700, said("NOANSWER", 605, 635))
-    asked = receipt(650, said("BUSY", 5, 9), asked_for="sub_1", id="ask_1/0")
-    by_hand = receipt(650, said("BUSY", 5, 9), by_hand="sub_1")
+    asked = receipt(650, said("BUSY", 5, 9), polled_submission="sub_1", id="ask_1/0")
+    by_hand = receipt(650, said("BUSY", 5, 9), manual_submission="sub_1")
     for sure in (asked, by_hand):
         assert verdict(r, [submitted(), SECOND], sure) == joined(2, BY_TIME)
 
@@ -472,7 +472,7 @@ def test_a_request_after_the_receipt_takes_no_join_away() -> None:
 
 
 def test_an_operator_goes_before_everything() -> None:
-    r = receipt(10, said(ids=(UUID,)), by_hand="sub_2")
+    r = receipt(10, said(ids=(UUID,)), manual_submission="sub_2")
     assert verdict(r, [FIRST, SECOND]) == joined(2, MatchedBy.operator)
 
 
@@ -487,14 +487,14 @@ def test_click_to_call_is_joined_by_an_exact_id_only() -> None:
     )
     exact = receipt(10, replace(clicked, ids=(UUID,)))
     assert verdict(exact, [FIRST]) == joined(1, MatchedBy.submission_id)
-    by_hand = receipt(10, clicked, by_hand="sub_1")
+    by_hand = receipt(10, clicked, manual_submission="sub_1")
     assert verdict(by_hand, [FIRST]) == joined(1, MatchedBy.operator)
 
 
 def test_keys_of_ids() -> None:
     assert id_key(f" {UUID.upper()}:1 ") == f"{UUID}:1"
-    assert base_key(f"{UUID}:12") == base_key(UUID) == UUID
-    assert base_key("a:b") == "a:b"
+    assert base_id_key(f"{UUID}:12") == base_id_key(UUID) == UUID
+    assert base_id_key("a:b") == "a:b"
 
 
 def test_a_twin_key_fits_an_index() -> None:

@@ -21,12 +21,12 @@ from tests.domain.story import (
     derived,
     never_left,
     ours,
-    reading,
+    report,
     submitting,
 )
 from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import CallStatus, Reason
-from tracker.domain.event_derivation import Evidence, same_moments, word_key
+from tracker.domain.event_derivation import JoinedReport, find_zone_shift, provider_status_key
 from tracker.domain.events import Event, EventSource, EventType, MatchedBy
 from tracker.domain.matching.match import (
     Join,
@@ -45,11 +45,11 @@ INTERVALS = st.sampled_from([0, 0, 5, 15])
 
 
 @st.composite
-def readings(draw: st.DrawFn) -> CallReport:
+def reports(draw: st.DrawFn) -> CallReport:
     """Records that are the same, nearly the same, or the same but for a zone."""
     shift = draw(SHIFTS)
     start, end = draw(st.sampled_from([None, 5, 305])), draw(st.sampled_from([None, 9, 310]))
-    return reading(
+    return report(
         draw(
             st.sampled_from(["ANSWER", "MISSED", "BUSY", "NOANSWER", "CANCEL", "RINGING", "VOICEMAIL", None])
         ),
@@ -61,17 +61,17 @@ def readings(draw: st.DrawFn) -> CallReport:
 
 
 @st.composite
-def evidences(draw: st.DrawFn) -> list[Evidence]:
+def evidences(draw: st.DrawFn) -> list[JoinedReport]:
     """Some pieces of evidence, each with its own id; several may have come in the same moment."""
     said = draw(
-        st.lists(st.tuples(readings(), st.sampled_from([10, 10, 20, 400, 9000]), st.booleans()), max_size=6)
+        st.lists(st.tuples(reports(), st.sampled_from([10, 10, 20, 400, 9000]), st.booleans()), max_size=6)
     )
     return [
-        Evidence(
+        JoinedReport(
             id=f"ask_{n}/0" if asked else f"cb_{n}",
             source=EventSource.poll if asked else EventSource.callback,
             received_at=at(came),
-            reading=what,
+            report=what,
             matched_by=MatchedBy.submission_id,
         )
         for n, (what, came, asked) in enumerate(said)
@@ -127,7 +127,7 @@ def stored(events: Sequence[Event], data: st.DataObject) -> list[Event]:
 
 @given(st.data(), evidences(), OWNS, INTERVALS)
 def test_the_same_evidence_in_any_order_with_any_repetition_gives_the_same_timeline(
-    data: st.DataObject, said: list[Evidence], own: list[Event], interval: int
+    data: st.DataObject, said: list[JoinedReport], own: list[Event], interval: int
 ) -> None:
     repeated = [*said, *data.draw(st.lists(st.sampled_from(said), max_size=4))] if said else []
     again = derived(data.draw(st.permutations(repeated)), interval=interval)
@@ -143,7 +143,7 @@ def test_the_same_evidence_in_any_order_with_any_repetition_gives_the_same_timel
 
 @given(evidences(), OWNS, INTERVALS)
 def test_an_outcome_is_the_status_of_a_settled_call_and_who_answered_completed(
-    said: list[Evidence], own: list[Event], interval: int
+    said: list[JoinedReport], own: list[Event], interval: int
 ) -> None:
     """What lists of calls rest on: one index on status and settled serves outcome and answered, too."""
     told = fold([*own, *derived(said, interval=interval).events], interval=interval)
@@ -157,7 +157,7 @@ def test_an_outcome_is_the_status_of_a_settled_call_and_who_answered_completed(
 
 @given(st.data(), evidences(), OWNS, INTERVALS)
 def test_what_the_events_mean_does_not_hang_on_their_ids(
-    data: st.DataObject, said: list[Evidence], own: list[Event], interval: int
+    data: st.DataObject, said: list[JoinedReport], own: list[Event], interval: int
 ) -> None:
     events = [*{e.key: e for e in own}.values(), *derived(said, interval=interval).events]
     one, other = (fold(stored(events, data), interval=interval) for _ in range(2))
@@ -166,7 +166,7 @@ def test_what_the_events_mean_does_not_hang_on_their_ids(
 
 @given(st.data(), evidences(), INTERVALS)
 def test_evidence_in_batches_ends_as_evidence_at_once(
-    data: st.DataObject, said: list[Evidence], interval: int
+    data: st.DataObject, said: list[JoinedReport], interval: int
 ) -> None:
     """As the joiner writes it: each batch derives anew from all that is known by then, and what is no longer derived
     is withdrawn; then only the last batch counts. What an earlier batch derived and the last still derives, under the
@@ -183,7 +183,7 @@ def test_evidence_in_batches_ends_as_evidence_at_once(
 
 @given(evidences(), INTERVALS)
 def test_every_piece_of_evidence_is_accounted_for_and_no_two_events_share_a_key(
-    said: list[Evidence], interval: int
+    said: list[JoinedReport], interval: int
 ) -> None:
     told = derived(said, interval=interval)
     assert len({e.key for e in told.events}) == len(told.events)
@@ -196,13 +196,13 @@ def test_every_piece_of_evidence_is_accounted_for_and_no_two_events_share_a_key(
 
 
 @given(evidences(), INTERVALS)
-def test_being_the_same_record_is_transitive(said: list[Evidence], interval: int) -> None:
+def test_being_the_same_record_is_transitive(said: list[JoinedReport], interval: int) -> None:
     """The groups are those of an independent computation: two that are the same, directly or over others."""
 
-    def same(a: Evidence, b: Evidence) -> bool:
-        if word_key(a.reading.provider_status) != word_key(b.reading.provider_status):
+    def same(a: JoinedReport, b: JoinedReport) -> bool:
+        if provider_status_key(a.report.provider_status) != provider_status_key(b.report.provider_status):
             return False
-        shift = same_moments(a.reading, b.reading)
+        shift = find_zone_shift(a.report, b.report)
         return shift is not None and (interval == 0 or not shift)
 
     group = {e.id: e.id for e in said}
@@ -216,16 +216,16 @@ def test_being_the_same_record_is_transitive(said: list[Evidence], interval: int
     assert all((group[a] == group[b]) == (leader[a] == leader[b]) for a in group for b in group)
 
 
-@given(readings(), readings())
+@given(reports(), reports())
 def test_the_difference_of_two_records_is_the_same_from_both_sides(a: CallReport, b: CallReport) -> None:
-    there, back = same_moments(a, b), same_moments(b, a)
+    there, back = find_zone_shift(a, b), find_zone_shift(b, a)
     assert (there is None) == (back is None)
     assert there is None or back is None or there == -back
 
 
 @given(evidences(), evidences(), OWNS, INTERVALS)
 def test_no_callback_unsettles_and_none_makes_an_answered_call_unanswered(
-    said: list[Evidence], more: list[Evidence], own: list[Event], interval: int
+    said: list[JoinedReport], more: list[JoinedReport], own: list[Event], interval: int
 ) -> None:
     later = [replace(e, id=f"{e.id}-later") for e in more]
     before = fold([*own, *derived(said, interval=interval).events], interval=interval)
@@ -237,7 +237,9 @@ def test_no_callback_unsettles_and_none_makes_an_answered_call_unanswered(
 
 
 @given(evidences(), OWNS, INTERVALS)
-def test_a_timeline_does_not_contradict_itself(said: list[Evidence], own: list[Event], interval: int) -> None:
+def test_a_timeline_does_not_contradict_itself(
+    said: list[JoinedReport], own: list[Event], interval: int
+) -> None:
     told = fold([*own, *derived(said, interval=interval).events], interval=interval)
     assert (told.outcome is not None) == told.settled
     assert told.outcome in (None, told.status)
@@ -277,7 +279,7 @@ def receipts(draw: st.DrawFn) -> list[Receipt]:
     found = []
     for n in range(draw(st.integers(0, 6))):
         said = replace(
-            draw(readings()),
+            draw(reports()),
             ids=draw(st.sampled_from([(), (), (IDS[0].upper(),), ("70fa87e0",), ("unknown",)])),
             message_id=draw(st.sampled_from([None, None, "1234", IDS[2]])),
             references=draw(st.sampled_from([(), (), ("sub_1",)])),
@@ -293,9 +295,9 @@ def receipts(draw: st.DrawFn) -> list[Receipt]:
                 account=draw(st.sampled_from("aaab")),
                 lane=draw(st.sampled_from([None, "x", "y"])),
                 received_at=at(draw(st.sampled_from([-10, 0, 10, 10, 400, 7 * HOUR, 25 * HOUR]))),
-                reading=said,
-                by_hand="sub_0" if not poll and draw(st.integers(0, 9)) == 0 else None,
-                asked_for="sub_0" if poll else None,
+                report=said,
+                manual_submission="sub_0" if not poll and draw(st.integers(0, 9)) == 0 else None,
+                polled_submission="sub_0" if poll else None,
             )
         )
     return found
@@ -324,14 +326,14 @@ def test_what_comes_again_is_joined_like_the_first_and_changes_no_other_join(
 ) -> None:
     """By the same lane, some seconds later, nobody having moved it by hand. What has neither id nor start cannot be
     known again, and a lane that rests is held longer with every record; both are left out."""
-    came = [replace(r, by_hand=None, lane=None) for r in came]
+    came = [replace(r, manual_submission=None, lane=None) for r in came]
     if not came:
         return
     first = data.draw(st.sampled_from(came))
     again = replace(
         first, id=f"{first.id}-again", received_at=first.received_at + data.draw(st.sampled_from(_LATER))
     )
-    if duplicate_key(first.reading) is None or first.asked_for:
+    if duplicate_key(first.report) is None or first.polled_submission:
         return
     before, after = match(came, sent), match([*came, again], sent)
     assert {id: v for id, v in after.items() if id != again.id} == before
@@ -355,10 +357,10 @@ def test_a_verdict_is_what_the_design_allows(came: list[Receipt], sent: list[Sub
             continue
         if found.matched_by in (MatchedBy.lane_and_number, MatchedBy.number_and_time):
             s = known[found.submission]
-            assert (s.account, s.to, s.refused) == (r.account, r.reading.to, False)
+            assert (s.account, s.to, s.refused) == (r.account, r.report.to, False)
             assert s.requested_at is not None
             assert s.requested_at <= r.received_at
-            assert not r.reading.click_to_call
+            assert not r.report.click_to_call
         if found.matched_by is MatchedBy.lane_and_number:
             assert known[found.submission].lane == r.lane
 
@@ -375,12 +377,12 @@ def test_join_and_fold_together_give_the_same_state_in_any_order(
 def _states(
     came: Sequence[Receipt], sent: Sequence[SubmissionFacts]
 ) -> dict[str, tuple[CallStatus, bool, datetime | None]]:
-    joined: dict[str, list[Evidence]] = {s.id: [] for s in sent}
+    joined: dict[str, list[JoinedReport]] = {s.id: [] for s in sent}
     for id, verdict in match(came, sent).items():
         if isinstance(verdict, Join) and verdict.submission in joined:
             r = next(r for r in came if r.id == id)
             joined[verdict.submission].append(
-                Evidence(id=id, source=EventSource.callback, received_at=r.received_at, reading=r.reading)
+                JoinedReport(id=id, source=EventSource.callback, received_at=r.received_at, report=r.report)
             )
     states = {}
     for s in sent:

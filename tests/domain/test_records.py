@@ -9,10 +9,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.domain.story import HOUR, INDIA, MINUTE, at, callback, derived, poll, reading
+from tests.domain.story import HOUR, INDIA, MINUTE, at, callback, derived, poll, report
 from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import CallStatus, Reason
-from tracker.domain.event_derivation import Evidence, looks_like_zone, same_moments, word_key
+from tracker.domain.event_derivation import (
+    JoinedReport,
+    find_zone_shift,
+    guess_zone_offset,
+    provider_status_key,
+)
 from tracker.domain.events import AtSource, Event, EventSource, EventType
 from tracker.domain.time_text import from_iso, iso
 
@@ -91,28 +96,29 @@ def test_the_same_evidence_given_twice_repeats_nothing() -> None:
 
 
 def test_words_are_compared_without_case_spaces_hyphens_and_underscores() -> None:
-    assert {word_key(w) for w in ("NOANSWER", "No Answer", "no-answer", "NO_ANSWER\t", "no\u00a0answer")} == {
-        "noanswer"
-    }
-    assert word_key(None) == word_key(" ") == ""
+    assert {
+        provider_status_key(w)
+        for w in ("NOANSWER", "No Answer", "no-answer", "NO_ANSWER\t", "no\u00a0answer")
+    } == {"noanswer"}
+    assert provider_status_key(None) == provider_status_key(" ") == ""
 
 
 def test_times_are_compared_as_instants_and_not_as_text() -> None:
     """A callback in Indian time and a poll in UTC that mean the same moment are one record."""
     india = timezone(timedelta(seconds=INDIA))
-    said = reading("BUSY", 5, 9)
-    there = Evidence(
+    said = report("BUSY", 5, 9)
+    there = JoinedReport(
         id="cb_2",
         source=EventSource.callback,
         received_at=at(20),
-        reading=CallReport(
+        report=CallReport(
             provider_status="BUSY",
             status=CallStatus.busy,
             started_at=at(5).astimezone(india),
             ended_at=at(9).astimezone(india),
         ),
     )
-    here = Evidence(id="ask_1/0", source=EventSource.poll, received_at=at(30), reading=said)
+    here = JoinedReport(id="ask_1/0", source=EventSource.poll, received_at=at(30), report=said)
     told = derived([there, here])
     assert len(records(told.events)) == 1
     assert told.repeat_of["ask_1/0"] == "cb_2"
@@ -130,7 +136,7 @@ def test_times_are_compared_as_instants_and_not_as_text() -> None:
         callback("BUSY", came=20),
     ],
 )
-def test_another_word_start_or_end_is_another_record(other: Evidence) -> None:
+def test_another_word_start_or_end_is_another_record(other: JoinedReport) -> None:
     told = derived([callback("BUSY", 5, 9, came=10), other])
     assert len(records(told.events)) == 2
     assert told.repeat_of[other.id] is None
@@ -187,17 +193,17 @@ def test_without_interval_times_shifted_by_a_zone_are_the_same_record_with_a_war
     ],
 )
 def test_a_zone_is_a_multiple_of_a_quarter_hour_of_at_most_fourteen_hours(shift: float, same: bool) -> None:
-    a, b = reading("BUSY", 5, 9), reading("BUSY", 5 + shift, 9 + shift)
-    assert (same_moments(a, b) is not None) is same
+    a, b = report("BUSY", 5, 9), report("BUSY", 5 + shift, 9 + shift)
+    assert (find_zone_shift(a, b) is not None) is same
     told = derived([callback("BUSY", 5, 9, came=10), callback("BUSY", 5 + shift, 9 + shift, came=20)])
     assert len(records(told.events)) == (1 if same else 2)
 
 
 def test_start_and_end_must_be_shifted_by_the_same() -> None:
-    assert same_moments(reading("BUSY", 5, 9), reading("BUSY", 5 + HOUR, 9 + 2 * HOUR)) is None
-    assert same_moments(reading("BUSY", 5), reading("BUSY", 5 + HOUR, 9 + HOUR)) is None
-    assert same_moments(reading("BUSY"), reading("BUSY")) == timedelta(0)
-    assert same_moments(reading("BUSY", end=9), reading("BUSY", end=9 + HOUR)) == timedelta(hours=1)
+    assert find_zone_shift(report("BUSY", 5, 9), report("BUSY", 5 + HOUR, 9 + 2 * HOUR)) is None
+    assert find_zone_shift(report("BUSY", 5), report("BUSY", 5 + HOUR, 9 + HOUR)) is None
+    assert find_zone_shift(report("BUSY"), report("BUSY")) == timedelta(0)
+    assert find_zone_shift(report("BUSY", end=9), report("BUSY", end=9 + HOUR)) == timedelta(hours=1)
 
 
 def test_another_word_with_shifted_times_is_another_record() -> None:
@@ -245,7 +251,7 @@ def test_a_chain_of_shifts_is_one_record_whoever_came_first() -> None:
     ],
 )
 def test_a_record_whose_receipt_is_a_whole_zone_away_looks_wrong(late_by: float, minutes: int | None) -> None:
-    assert looks_like_zone(timedelta(seconds=late_by)) == minutes
+    assert guess_zone_offset(timedelta(seconds=late_by)) == minutes
 
 
 def test_a_callback_that_is_a_zone_away_from_its_receipt_is_warned_about_and_not_mended() -> None:
@@ -286,11 +292,11 @@ def test_keys_fit_an_index_whatever_the_provider_writes() -> None:
     """A unique index of PostgreSQL takes some 2,700 bytes; one callback must not stop the joiner for ever."""
     long = "x" * 100_000
     said = [
-        Evidence(
+        JoinedReport(
             id=f"cb_{n}",
             source=EventSource.callback,
             received_at=at(n),
-            reading=CallReport(
+            report=CallReport(
                 provider_status=long + "\ud800", recording_url=f"https://example.com/{long}{n}"
             ),
         )

@@ -23,9 +23,9 @@ from tests.domain.story import (
     submitting,
     timeline,
 )
-from tracker.domain.calls import OPEN, CallStatus, Reason
+from tracker.domain.calls import OPEN_STATUSES, CallStatus, Reason
 from tracker.domain.events import AtSource, Event, EventSource, EventType
-from tracker.domain.timeline import fold, in_order
+from tracker.domain.timeline import fold, sort_events
 
 OPERATOR, INFERRED = EventSource.operator, EventSource.inferred
 
@@ -113,7 +113,7 @@ def test_unconfirmed_never_goes_back_to_pending_although_its_owner_says_that_not
     assert told.next_attempt_at is None
 
 
-@pytest.mark.parametrize("status", sorted(OPEN - {CallStatus.pending}))
+@pytest.mark.parametrize("status", sorted(OPEN_STATUSES - {CallStatus.pending}))
 def test_a_settling_word_settles_it_from_wherever_it_stood(status: CallStatus) -> None:
     assert timeline(ours(status, 0), BUSY).status is CallStatus.busy
 
@@ -238,7 +238,7 @@ def test_ties_go_to_busy_no_answer_canceled_failed_in_that_order() -> None:
     words = ["CONGESTION", "CANCEL", "NOANSWER", "BUSY"]
     tied = [callback(word, 5, 9, came=10 + i) for i, word in enumerate(words)]
     for fewer in range(4):
-        expected = tied[-1 - fewer].reading.status
+        expected = tied[-1 - fewer].report.status
         assert timeline(*tied[: 4 - fewer]).status is expected
 
 
@@ -533,7 +533,7 @@ def test_the_order_ends_with_the_id() -> None:
         )
         for n in range(3)
     ]  # fmt: skip
-    assert [e.id for e in in_order(events)][-3:] == ["ev_7", "ev_8", "ev_9"]
+    assert [e.id for e in sort_events(events)][-3:] == ["ev_7", "ev_8", "ev_9"]
 
 
 def test_an_event_of_a_call_without_a_submission_is_kept() -> None:
@@ -564,4 +564,4 @@ def test_what_a_person_decides_about_a_callback_stands_behind_what_it_came_to() 
         detail={"decision": "ignore", "callback": "cb_1"},
     )
     events = [moved, ours(CallStatus.submitting, 0), ours(CallStatus.queued, 1)]
-    assert in_order(events)[-1] == moved
+    assert sort_events(events)[-1] == moved

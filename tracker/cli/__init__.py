@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from tracker import __version__
-from tracker.errors import AccountUnready, InvalidInput, TrackerError
+from tracker.errors import AccountIncomplete, InvalidInput, TrackerError
 
 #: what typer calls the kinds of values, and what people do
 _KINDS = {
@@ -63,7 +63,7 @@ class Commands(TyperGroup):
             from tracker.cli.myself import as_called
 
             typer.echo(as_called(str(error)), err=True)
-            badly_asked = isinstance(error, InvalidInput) and not isinstance(error, AccountUnready)
+            badly_asked = isinstance(error, InvalidInput) and not isinstance(error, AccountIncomplete)
             raise typer.Exit(2 if badly_asked else 1) from None
 
 

@@ -75,7 +75,7 @@ def call(
     from tracker.cli.myself import as_called
     from tracker.cli.reading import call_and_timeline
     from tracker.cli.terminal import print_json
-    from tracker.errors import AccountUnready, InvalidInput
+    from tracker.errors import AccountIncomplete, InvalidInput
     from tracker.store.read import calls
 
     if timeout is not None and not wait:
@@ -96,7 +96,7 @@ def call(
         wish = {field: value for field, value in fields.items() if value is not None}
         try:
             placed = program.placer.place(wish, scope="command line", key=idempotency_key)
-        except AccountUnready:  # whatever option names the account: the configuration is to be mended
+        except AccountIncomplete:  # whatever option names the account: the configuration is to be mended
             raise
         except InvalidInput as error:
             raise type(error)([_of_option(each) for each in error.errors]) from None

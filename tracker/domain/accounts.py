@@ -26,7 +26,7 @@ class VariablesEncoding(StrEnum):
 
 
 #: what an account lacks that has no token, behind the name of the setting
-LACKS_CREDENTIALS: Final = (
+CREDENTIALS_MISSING: Final = (
     "access_token is not set, and without it no call can be placed; enter the token from the provider's panel"
 )
 

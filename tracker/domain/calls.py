@@ -49,7 +49,7 @@ OUTCOMES = frozenset(
 )
 
 #: The statuses of a submission that is not over yet.
-OPEN = frozenset(CallStatus) - OUTCOMES
+OPEN_STATUSES = frozenset(CallStatus) - OUTCOMES
 
 
 class Reason(StrEnum):
@@ -92,7 +92,7 @@ class Trigger(StrEnum):
 
 
 #: The provider's own redial intervals, in minutes.
-INTERVALS = (0, 5, 15, 30, 45, 60)
+REDIAL_INTERVALS = (0, 5, 15, 30, 45, 60)
 
 
 @dataclass(frozen=True, kw_only=True)

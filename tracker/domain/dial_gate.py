@@ -12,17 +12,17 @@ from typing import Any
 
 from tracker.domain.accounts import Account, Dialling
 from tracker.domain.calls import Call, Reason
+from tracker.domain.events import Decision
 from tracker.domain.pause import Pause
 from tracker.domain.time_text import iso
-from tracker.domain.timeline import Decision
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateDecision:
     """What the gate decided, why, and what it looked at."""
 
-    #: `Decided.dial`, `Decided.wait` or `Decided.refuse`
-    decided: str
+    #: `dial`, `wait` or `refuse`
+    decision: Decision
     reason: Reason | None = None
     #: when to come again, UTC; only with `wait`, and not where nobody knows
     until: datetime | None = None
@@ -31,7 +31,7 @@ class GateDecision:
     def detail(self) -> dict[str, Any]:
         """As the detail of a decision event."""
         until = {"until": iso(self.until)} if self.until else {}
-        return {"decision": self.decided, "checked": dict(self.checked), **until}
+        return {"decision": self.decision, "checked": dict(self.checked), **until}
 
 
 def evaluate_gate(
@@ -40,23 +40,23 @@ def evaluate_gate(
     """Whether `call` may be dialled at `now`. pause: the one that holds it, if any."""
     checked: dict[str, Any] = {"cancel_requested": cancel_requested}
     if cancel_requested:
-        return GateDecision(decided=Decision.refuse, reason=Reason.operator, checked=checked)
+        return GateDecision(decision=Decision.refuse, reason=Reason.operator, checked=checked)
     checked["dialling"] = account.dialling.value
     if account.dialling is Dialling.off:
-        return GateDecision(decided=Decision.refuse, reason=Reason.dialling_off, checked=checked)
+        return GateDecision(decision=Decision.refuse, reason=Reason.dialling_off, checked=checked)
     if account.dialling is Dialling.allowlist:
         checked["in_allow_to"] = call.to in account.allow_to
         if call.to not in account.allow_to:
-            return GateDecision(decided=Decision.refuse, reason=Reason.not_allowed, checked=checked)
+            return GateDecision(decision=Decision.refuse, reason=Reason.not_allowed, checked=checked)
     checked["not_after"] = iso(call.not_after) if call.not_after else None
     if call.not_after is not None and now > call.not_after:
-        return GateDecision(decided=Decision.refuse, reason=Reason.expired, checked=checked)
+        return GateDecision(decision=Decision.refuse, reason=Reason.expired, checked=checked)
     checked["not_before"] = iso(call.not_before) if call.not_before else None
     if call.not_before is not None and now < call.not_before:
         return GateDecision(
-            decided=Decision.wait, reason=Reason.not_before, until=call.not_before, checked=checked
+            decision=Decision.wait, reason=Reason.not_before, until=call.not_before, checked=checked
         )
     checked["paused"] = pause.scope if pause else None
     if pause is not None:
-        return GateDecision(decided=Decision.wait, reason=Reason.paused, checked=checked)
-    return GateDecision(decided=Decision.dial, checked=checked)
+        return GateDecision(decision=Decision.wait, reason=Reason.paused, checked=checked)
+    return GateDecision(decision=Decision.dial, checked=checked)

@@ -28,14 +28,14 @@ _ODD_OFFSETS = (210, 270, 330, 345, 390, 525, 570, 630, 765)
 
 
 @value
-class Evidence:
+class JoinedReport:
     """One joined callback, or one row of an answered question."""
 
     #: `cb_…` or `ask_…/n`
     id: str
     source: EventSource
     received_at: datetime
-    reading: CallReport
+    report: CallReport
     matched_by: MatchedBy | None = None
 
 
@@ -47,7 +47,7 @@ class DerivedEvents:
     repeat_of: dict[str, str | None]
 
 
-def word_key(word: str | None) -> str:
+def provider_status_key(word: str | None) -> str:
     """A status word without case, spaces, `-` and `_`; "" where there is none."""
     return _word_key(word) if word else ""
 
@@ -57,7 +57,7 @@ def _word_key(word: str) -> str:
     return "".join(c for c in word.casefold() if c not in "-_" and not c.isspace())
 
 
-def same_moments(a: CallReport, b: CallReport) -> timedelta | None:
+def find_zone_shift(a: CallReport, b: CallReport) -> timedelta | None:
     """By how much the times of b lie after those of a, if they are the same times but for a time zone.
 
     Zero where they are equal. None where one has a time that the other has not, or the difference is no zone's.
@@ -79,14 +79,14 @@ def _shift(a: datetime | None, b: datetime | None) -> timedelta | None:
 
 
 def derive_events(
-    *, call: str, submission: str, attempt: int, interval: int, evidence: Iterable[Evidence]
+    *, call: str, submission: str, attempt: int, interval: int, reports: Iterable[JoinedReport]
 ) -> DerivedEvents:
     """The events of one submission that its evidence gives.
 
     `interval` is in minutes, 0: the provider does not redial. The same piece of evidence given twice counts once.
     """
     maker = _Maker(call, submission, attempt, interval)
-    once = {e.id: e for e in evidence}
+    once = {r.id: r for r in reports}
     clusters = (
         [[*once.values()]]
         if len(once) == 1
@@ -103,39 +103,45 @@ def derive_events(
     return DerivedEvents(events=tuple(events.values()), repeat_of=repeat_of)
 
 
-def _clusters(ordered: Sequence[Evidence], *, redials: bool) -> list[list[Evidence]]:
+def _clusters(ordered: Sequence[JoinedReport], *, redials: bool) -> list[list[JoinedReport]]:
     """Evidence of the same record, each cluster with its first receipt in front."""
-    by_record: dict[tuple[str, datetime | None, datetime | None], list[Evidence]] = {}
+    by_record: dict[tuple[str, datetime | None, datetime | None], list[JoinedReport]] = {}
     for e in ordered:
-        r = e.reading
-        by_record.setdefault((word_key(r.provider_status), r.started_at, r.ended_at), []).append(e)
+        r = e.report
+        by_record.setdefault((provider_status_key(r.provider_status), r.started_at, r.ended_at), []).append(e)
     groups = list(by_record.values()) if redials else _merge_zone_shifted(by_record.values())
     clusters = [sorted(group, key=lambda e: (e.received_at, e.id)) for group in groups]
     return sorted(clusters, key=lambda c: (c[0].received_at, c[0].id))
 
 
-def _merge_zone_shifted(records: Iterable[list[Evidence]]) -> list[list[Evidence]]:
+def _merge_zone_shifted(records: Iterable[list[JoinedReport]]) -> list[list[JoinedReport]]:
     """Records put together that are one but for a time zone (`same_moments`), transitively, so that the result does
     not depend on who came first.
 
     Only records with the same word, the same length and the same place within their quarter of an hour can be one;
     among those it is enough to hold each against the next later one.
     """
-    alike: dict[tuple[Any, ...], list[list[Evidence]]] = {}
+    alike: dict[tuple[Any, ...], list[list[JoinedReport]]] = {}
     for group in records:
-        r = group[0].reading
+        r = group[0].report
         at, length = r.ended_at or r.started_at, None
         if r.started_at is not None and r.ended_at is not None:
             length = r.ended_at - r.started_at
         within = (at - _SOME_QUARTER) % _QUARTER if at is not None else None
-        key = (word_key(r.provider_status), r.started_at is None, r.ended_at is None, length, within)
+        key = (
+            provider_status_key(r.provider_status),
+            r.started_at is None,
+            r.ended_at is None,
+            length,
+            within,
+        )
         alike.setdefault(key, []).append(group)
-    found: list[list[Evidence]] = []
+    found: list[list[JoinedReport]] = []
     for groups in alike.values():
-        groups.sort(key=lambda g: g[0].reading.ended_at or g[0].reading.started_at or _SOME_QUARTER)
+        groups.sort(key=lambda g: g[0].report.ended_at or g[0].report.started_at or _SOME_QUARTER)
         joined = groups[:1]
         for group in groups[1:]:
-            if same_moments(joined[-1][-1].reading, group[0].reading) is None:
+            if find_zone_shift(joined[-1][-1].report, group[0].report) is None:
                 joined.append(group)
             else:
                 joined[-1].extend(group)
@@ -147,25 +153,25 @@ class _Maker:
     def __init__(self, call: str, submission: str, attempt: int, interval: int) -> None:
         self.call, self.submission, self.attempt, self.interval = call, submission, attempt, interval
 
-    def events(self, cluster: Sequence[Evidence]) -> Iterable[Event]:
+    def events(self, cluster: Sequence[JoinedReport]) -> Iterable[Event]:
         first = cluster[0]
-        reading = first.reading
-        word = key_part(word_key(reading.provider_status))
-        record = f"{self.submission}/{word}/{_text(reading.started_at)}/{_text(reading.ended_at)}"
-        dial = self._dial(reading)
-        told = _details(reading)
-        if reading.started_at is not None and _begins(reading):
+        report = first.report
+        word = key_part(provider_status_key(report.provider_status))
+        record = f"{self.submission}/{word}/{_text(report.started_at)}/{_text(report.ended_at)}"
+        dial = self._dial(report)
+        told = _details(report)
+        if report.started_at is not None and _begins(report):
             yield self._event(
                 first,
-                f"{self.submission}/initiated/{dial}/{_text(reading.started_at)}",
+                f"{self.submission}/initiated/{dial}/{_text(report.started_at)}",
                 dial=dial,
                 status=CallStatus.initiated,
-                at=reading.started_at,
-                detail={"at_as_sent": reading.started_raw},
+                at=report.started_at,
+                detail={"at_as_sent": report.started_raw},
             )
         yield self._main(first, record, dial, told)
         for e in cluster[1:]:
-            more = {k: v for k, v in _details(e.reading).items() if told.get(k) != v}
+            more = {k: v for k, v in _details(e.report).items() if told.get(k) != v}
             told |= more
             if more:
                 spelled = key_part("/".join(f"{k}={v}" for k, v in sorted(more.items())))
@@ -174,8 +180,8 @@ class _Maker:
                 )
         yield from self._zone_warnings(cluster, record, dial)
 
-    def _main(self, e: Evidence, record: str, dial: str, told: dict[str, Any]) -> Event:
-        r = e.reading
+    def _main(self, e: JoinedReport, record: str, dial: str, told: dict[str, Any]) -> Event:
+        r = e.report
         over = r.status is None or r.status.is_outcome
         at = r.ended_at if over else r.started_at
         detail: dict[str, Any] = dict(told)
@@ -184,7 +190,9 @@ class _Maker:
         if r.started_at is not None:
             detail["started_at"] = iso(r.started_at)
         known = r.status is not None
-        reason = r.reason if known else (Reason.unknown_word if word_key(r.provider_status) else None)
+        reason = (
+            r.reason if known else (Reason.unknown_word if provider_status_key(r.provider_status) else None)
+        )
         return self._event(
             e,
             f"{record}/record",
@@ -197,12 +205,12 @@ class _Maker:
             detail=detail,
         )
 
-    def _zone_warnings(self, cluster: Sequence[Evidence], record: str, dial: str) -> Iterable[Event]:
+    def _zone_warnings(self, cluster: Sequence[JoinedReport], record: str, dial: str) -> Iterable[Event]:
         first = cluster[0]
         for e in cluster[1:]:
             # within a chain of such records this one may be farther away than a zone can be
-            shift = _shift(first.reading.ended_at, e.reading.ended_at) or _shift(
-                first.reading.started_at, e.reading.started_at
+            shift = _shift(first.report.ended_at, e.report.ended_at) or _shift(
+                first.report.started_at, e.report.started_at
             )
             if shift:
                 minutes = int(shift.total_seconds() // 60)
@@ -214,13 +222,13 @@ class _Maker:
                     reason=Reason.zone,
                     detail={
                         "shift_minutes": minutes,
-                        "start_as_sent": e.reading.started_raw,
-                        "end_as_sent": e.reading.ended_raw,
+                        "start_as_sent": e.report.started_raw,
+                        "end_as_sent": e.report.ended_raw,
                     },
                 )
-        ended = first.reading.ended_at
+        ended = first.report.ended_at
         off = (
-            looks_like_zone(first.received_at - ended)
+            guess_zone_offset(first.received_at - ended)
             if ended and first.source is EventSource.callback
             else None
         )
@@ -231,19 +239,19 @@ class _Maker:
                 dial=dial,
                 type=EventType.warning,
                 reason=Reason.zone,
-                detail={"off_by_minutes": off, "end_as_sent": first.reading.ended_raw},
+                detail={"off_by_minutes": off, "end_as_sent": first.report.ended_raw},
             )
 
     def _dial(self, r: CallReport) -> str:
         if self.interval == 0:
             return "1"
         if r.started_at is None and r.ended_at is None:
-            return key_part(word_key(r.provider_status))
+            return key_part(provider_status_key(r.provider_status))
         return f"{_text(r.started_at)}/{_text(r.ended_at)}"
 
     def _event(
         self,
-        e: Evidence,
+        e: JoinedReport,
         key: str,
         *,
         dial: str,
@@ -279,7 +287,7 @@ def _begins(r: CallReport) -> bool:
     A word that we do not know may mean anything: what it says changes no status.
     """
     if r.status is None:
-        return not word_key(r.provider_status)
+        return not provider_status_key(r.provider_status)
     return r.status is not CallStatus.initiated
 
 
@@ -297,7 +305,7 @@ def _text(at: datetime | None) -> str:
     return iso(at) if at is not None else "-"
 
 
-def looks_like_zone(late_by: timedelta) -> int | None:
+def guess_zone_offset(late_by: timedelta) -> int | None:
     """Minutes by which a record seems to be off, if the time between its end and its receipt looks like a time zone.
 
     A callback that is merely late by an hour is common, one from the future is not: so the past needs two hours.

@@ -25,6 +25,21 @@ class EventType(StrEnum):
     warning = "warning"  #: something looks wrong and somebody should look at it
 
 
+class Decision(StrEnum):
+    """What a decision event decided: the value of `decision` in its detail."""
+
+    dial = "dial"  #: the gate let the dial through
+    wait = "wait"  #: not yet; `until` is the time of the next try, unless it is unknown
+    refuse = "refuse"  #: the gate refused the dial for good
+    resend = "resend"  #: the same wish goes out again in a new submission, at `until`
+    new_submission = "new-submission"  #: a planned resend became this submission
+    retry = "retry"  #: an operator asked for another attempt
+    stop = "stop"  #: no further attempt
+    cancel = "cancel"  #: an operator wants no further attempt
+    join_callback = "join"  #: an operator joined a callback to this submission
+    ignore_callback = "ignore"  #: an operator took a callback away from this submission
+
+
 class EventSource(StrEnum):
     """How we know."""
 
@@ -57,12 +72,12 @@ class MatchedBy(StrEnum):
     operator = "operator"
 
     @property
-    def exact(self) -> bool:
+    def is_exact(self) -> bool:
         """Whether an id says so, and not the circumstances."""
-        return self in EXACT
+        return self in EXACT_MATCHES
 
 
-EXACT = frozenset(
+EXACT_MATCHES = frozenset(
     {
         MatchedBy.submission_id,
         MatchedBy.submission_id_without_suffix,

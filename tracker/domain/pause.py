@@ -35,14 +35,14 @@ class Pause:
             return f"account {self.account}"
         return f"campaign {self.campaign}" if self.campaign is not None else "all"
 
-    def holds(self, call: Call) -> bool:
+    def applies_to(self, call: Call) -> bool:
         """Whether it is about this call."""
         if self.account is not None:
             return self.account == call.account
         return self.campaign is None or self.campaign == call.campaign
 
 
-def pause_of(call: Call, pauses: Iterable[Pause]) -> Pause | None:
+def find_pause(call: Call, pauses: Iterable[Pause]) -> Pause | None:
     """The pause that holds a call, the widest where there are several."""
-    found = [p for p in pauses if p.holds(call)]
+    found = [p for p in pauses if p.applies_to(call)]
     return min(found, key=lambda p: (p.account is not None, p.campaign is not None), default=None)

@@ -24,7 +24,7 @@ class InvalidNumber(ValueError):
     """The text is not a telephone number; the message says what is allowed."""
 
 
-def digits(text: str) -> str:
+def keep_digits(text: str) -> str:
     """The ASCII digits of a text, in their order."""
     return _NOT_DIGITS.sub("", text)
 
@@ -82,7 +82,7 @@ def _compact(text: str) -> tuple[bool, str]:
         return False, text  # as providers write them
     if not _ALLOWED.fullmatch(text):
         raise InvalidNumber(_ONLY)
-    compact = digits(text)
+    compact = keep_digits(text)
     if not compact:
         raise InvalidNumber(f"no digits in it; {_ONLY}")
     if len(compact) > _MAX_DIGITS:

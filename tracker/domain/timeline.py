@@ -11,8 +11,8 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from tracker.domain.calls import OPEN, OUTCOMES, CallStatus, Reason
-from tracker.domain.events import AtSource, Event, EventSource, EventType
+from tracker.domain.calls import OPEN_STATUSES, OUTCOMES, CallStatus, Reason
+from tracker.domain.events import AtSource, Decision, Event, EventSource, EventType
 from tracker.domain.time_text import from_iso
 from tracker.domain.values import value
 
@@ -37,19 +37,8 @@ _NUMBER_AND_ID = attrgetter("number", "id")
 _RECORDS = (EventSource.callback, EventSource.poll)
 
 
-class Decision:
-    """What a decision event may say in `detail["decision"]`."""
-
-    dial = "dial"  #: the gate let it through
-    wait = "wait"  #: not now; `until` says when
-    refuse = "refuse"  #: not at all
-    resend = "resend"  #: the same wish again in a new submission; `until` says when
-    stop = "stop"  #: no further attempt
-    cancel = "cancel"  #: an operator wants no further attempt
-
-
-#: what a person decides about a callback stands behind what the submission came to
-_AFTERTHOUGHTS = ("join", "ignore")
+#: an operator's decisions about a callback stand after the outcome of the submission
+_AFTERTHOUGHTS = (Decision.join_callback, Decision.ignore_callback)
 
 
 @value
@@ -143,7 +132,7 @@ def fold(events: Iterable[Event], *, interval: int = 0) -> Timeline:
     )
 
 
-def in_order(events: Iterable[Event]) -> list[Event]:
+def sort_events(events: Iterable[Event]) -> list[Event]:
     """Without repetitions, by attempt, dial (by its earliest time), stage, time, id.
 
     The stage goes before the time so that a wrong zone in a payload cannot turn the timeline round; and what concerns
@@ -273,7 +262,7 @@ def _open_status(events: Iterable[Event]) -> CallStatus:
             returned.add(e.detail.get("try"))
         elif e.type is EventType.status and e.status is CallStatus.submitting:
             began.add(e.detail.get("try"))
-        elif e.type is EventType.status and e.status in OPEN:
+        elif e.type is EventType.status and e.status in OPEN_STATUSES:
             furthest = max(furthest, e.status, key=_STAGES.index)
     if furthest is CallStatus.pending and began - returned:
         return CallStatus.submitting

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import phonenumbers
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from tracker.domain.accounts import LACKS_CREDENTIALS, Account, Dialling, VariablesEncoding
+from tracker.domain.accounts import CREDENTIALS_MISSING, Account, Dialling, VariablesEncoding
 from tracker.domain.phone_numbers import InvalidNumber, parse_bridge, parse_number
 from tracker.settings.field_types import (
     Digits,
@@ -233,7 +233,7 @@ class AccountSettings(Section):
     def lacks(self) -> Iterator[str]:
         """What does not work, while the server can do its other work; each begins with the name of a setting."""
         if not self.access_token:
-            yield LACKS_CREDENTIALS
+            yield CREDENTIALS_MISSING
 
     def warnings(self) -> Iterator[str]:
         """What works but is probably not meant; each begins with the name of a setting."""

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from tracker.domain.retention import parse_age
+from tracker.domain.retention import parse_retention
 
 
 class Section(BaseModel):
@@ -61,7 +61,7 @@ def _age(value: Any) -> Any:
         return None
     if not isinstance(value, str):
         raise ValueError('must be a number of days or weeks, such as "400d" or "52w"')
-    return parse_age(value)
+    return parse_retention(value)
 
 
 def age_text(age: timedelta) -> str:

@@ -35,11 +35,11 @@ def prune(
     from tracker.cli.rows import told
     from tracker.cli.sizes import in_words
     from tracker.cli.terminal import harmless, print_json
-    from tracker.domain.retention import parse_age
+    from tracker.domain.retention import parse_retention
     from tracker.lifecycle.maintenance.prune import Pruner
 
     try:
-        keep = parse_age(older_than)
+        keep = parse_retention(older_than)
     except ValueError as error:
         raise typer.BadParameter(f"--older-than {error}") from None
     if not dry_run and not yes and (json or not can_ask()):

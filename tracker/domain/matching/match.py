@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tracker.domain.call_reports import CallReport
-from tracker.domain.calls import OPEN
-from tracker.domain.event_derivation import same_moments, word_key
+from tracker.domain.calls import OPEN_STATUSES
+from tracker.domain.event_derivation import find_zone_shift, provider_status_key
 from tracker.domain.events import MatchedBy, key_part
 from tracker.domain.time_text import iso
 from tracker.domain.values import value
@@ -63,13 +63,13 @@ class Receipt:
     account: str
     lane: str | None
     received_at: datetime
-    reading: CallReport
+    report: CallReport
     #: an operator said so: this submission, whatever the rest says
-    by_hand: str | None = None
+    manual_submission: str | None = None
     #: the row of a poll: the submission that was asked for
-    asked_for: str | None = None
+    polled_submission: str | None = None
     #: a join that stands and is not weighed here; its like follow it
-    joined: Join | None = None
+    fixed_join: Join | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +78,9 @@ class Join:
     matched_by: MatchedBy
 
     @property
-    def sure(self) -> bool:
+    def is_certain(self) -> bool:
         """Whether an id or a person says so: only then does its record speak against another one."""
-        return self.matched_by.exact or self.matched_by is MatchedBy.operator
+        return self.matched_by.is_exact or self.matched_by is MatchedBy.operator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,29 +102,29 @@ def id_key(id: str) -> str:
     return id.strip().casefold()
 
 
-def base_key(id: str) -> str:
+def base_id_key(id: str) -> str:
     """The same without the `:n` suffix."""
     return _SUFFIX.sub("", id_key(id))
 
 
-def names_by_first_id(reading: CallReport, submission: SubmissionFacts) -> bool:
+def is_named_by_first_id(report: CallReport, submission: SubmissionFacts) -> bool:
     """Whether the first of its ids is this submission's: then nothing that becomes known later says otherwise."""
     id = submission.provider_id
-    return bool(id and reading.ids and id_key(reading.ids[0]) == id_key(id))
+    return bool(id and report.ids and id_key(report.ids[0]) == id_key(id))
 
 
-def duplicate_key(reading: CallReport) -> tuple[str, ...] | None:
+def duplicate_key(report: CallReport) -> tuple[str, ...] | None:
     """What two receipts have in common that tell the same record; None where there is too little to compare."""
-    id = id_key(reading.ids[0]) if reading.ids else ""
-    if not id and reading.started_at is None:
+    id = id_key(report.ids[0]) if report.ids else ""
+    if not id and report.started_at is None:
         return None
     return (
         key_part(id),
-        key_part(id_key(reading.message_id or "")),
-        reading.to or "",
-        key_part(word_key(reading.provider_status)),
-        iso(reading.started_at) if reading.started_at else "",
-        iso(reading.ended_at) if reading.ended_at else "",
+        key_part(id_key(report.message_id or "")),
+        report.to or "",
+        key_part(provider_status_key(report.provider_status)),
+        iso(report.started_at) if report.started_at else "",
+        iso(report.ended_at) if report.ended_at else "",
     )
 
 
@@ -153,8 +153,8 @@ def match(receipts: Iterable[Receipt], submissions: Iterable[SubmissionFacts]) -
         if join is None:
             rest.append(r)
             continue
-        if join.sure:
-            exact.setdefault(join.submission, []).append(r.reading)
+        if join.is_certain:
+            exact.setdefault(join.submission, []).append(r.report)
         heard.setdefault(join.submission, []).append(r.received_at)
         _remember_twin(twins, r, join)
 
@@ -178,7 +178,9 @@ def match(receipts: Iterable[Receipt], submissions: Iterable[SubmissionFacts]) -
 def match_by_id(receipts: Iterable[Receipt], submissions: Iterable[SubmissionFacts]) -> dict[str, Join]:
     """The joins that hang on nothing else: by an operator's word, by an id, or because they stand."""
     ids = _Ids(submissions)
-    return {r.id: join for r in receipts if (join := _by_hand(r) or r.joined or ids.find(r)) is not None}
+    return {
+        r.id: join for r in receipts if (join := _manual_join(r) or r.fixed_join or ids.find(r)) is not None
+    }
 
 
 def _first_receipts(ordered: Iterable[Receipt]) -> dict[str, datetime]:
@@ -189,18 +191,20 @@ def _first_receipts(ordered: Iterable[Receipt]) -> dict[str, datetime]:
     first: dict[tuple[str, ...], datetime] = {}
     came: dict[str, datetime] = {}
     for r in ordered:
-        key = duplicate_key(r.reading) if r.asked_for is None else None
+        key = duplicate_key(r.report) if r.polled_submission is None else None
         came[r.id] = first.setdefault((r.account, *key), r.received_at) if key else r.received_at
     return came
 
 
 def _standing(r: Receipt) -> int:
     """Whose twins follow whom: what an operator said goes before what an id says, and that before what only stands."""
-    return 0 if r.by_hand else 2 if r.joined and not r.joined.sure else 1
+    return 0 if r.manual_submission else 2 if r.fixed_join and not r.fixed_join.is_certain else 1
 
 
-def _by_hand(r: Receipt) -> Join | None:
-    return Join(submission=r.by_hand, matched_by=MatchedBy.operator) if r.by_hand else None
+def _manual_join(r: Receipt) -> Join | None:
+    return (
+        Join(submission=r.manual_submission, matched_by=MatchedBy.operator) if r.manual_submission else None
+    )
 
 
 class _Ids:
@@ -214,21 +218,21 @@ class _Ids:
             self.own[s.account, id_key(s.id)] = [s.id]
             if s.provider_id is not None:
                 self.full.setdefault((s.account, id_key(s.provider_id)), []).append(s.id)
-                self.base.setdefault((s.account, base_key(s.provider_id)), []).append(s.id)
+                self.base.setdefault((s.account, base_id_key(s.provider_id)), []).append(s.id)
 
     def find(self, r: Receipt) -> Join | None:
-        if r.asked_for is not None:
-            return Join(submission=r.asked_for, matched_by=MatchedBy.submission_id)
-        ids, mid = r.reading.ids, r.reading.message_id
+        if r.polled_submission is not None:
+            return Join(submission=r.polled_submission, matched_by=MatchedBy.submission_id)
+        ids, mid = r.report.ids, r.report.message_id
         first = self.full.get((r.account, id_key(ids[0])), []) if ids else []
         if len(first) == 1:  # nearly always
             return Join(submission=first[0], matched_by=MatchedBy.submission_id)
         tries = (
             (self.full, [id_key(i) for i in ids], MatchedBy.submission_id),
-            (self.base, [base_key(i) for i in ids], MatchedBy.submission_id_without_suffix),
-            (self.own, [id_key(i) for i in r.reading.references], MatchedBy.reference),
+            (self.base, [base_id_key(i) for i in ids], MatchedBy.submission_id_without_suffix),
+            (self.own, [id_key(i) for i in r.report.references], MatchedBy.reference),
             (self.full, [id_key(mid)] if mid else [], MatchedBy.message_id),
-            (self.base, [base_key(mid)] if mid else [], MatchedBy.message_id),
+            (self.base, [base_id_key(mid)] if mid else [], MatchedBy.message_id),
         )
         for index, keys, matched_by in tries:
             for key in keys:
@@ -239,13 +243,13 @@ class _Ids:
 
 
 def _remember_twin(twins: dict[tuple[str, ...], str], r: Receipt, join: Join) -> None:
-    key = duplicate_key(r.reading)
-    if key is not None and r.asked_for is None:
+    key = duplicate_key(r.report)
+    if key is not None and r.polled_submission is None:
         twins.setdefault((r.account, *key), join.submission)
 
 
 def _twin(twins: Mapping[tuple[str, ...], str], r: Receipt) -> Join | None:
-    key = duplicate_key(r.reading)
+    key = duplicate_key(r.report)
     submission = twins.get((r.account, *key)) if key else None
     return Join(submission=submission, matched_by=MatchedBy.twin) if submission else None
 
@@ -258,17 +262,17 @@ def _without_id(
     exact: Mapping[str, Sequence[CallReport]],
     heard: Mapping[str, Sequence[datetime]],
 ) -> Verdict:
-    if r.reading.click_to_call:
+    if r.report.click_to_call:
         return Unjoined(reason="click-to-call", ignored=True)
     if found := _twin(twins, r):
         return found
-    if r.reading.to is None:
+    if r.report.to is None:
         return Unjoined(reason="no-submission")
-    to_number = by_number.get((r.account, r.reading.to), ())
+    to_number = by_number.get((r.account, r.report.to), ())
     requested = [s for s in to_number if s.requested_at is not None and s.requested_at <= came]
     if holder := _lane_holder(r.lane, came, requested, heard):
         return Join(submission=holder, matched_by=MatchedBy.lane_and_number)
-    return _by_number_and_time(r.reading, came, requested, exact)
+    return _by_number_and_time(r.report, came, requested, exact)
 
 
 def _lane_holder(
@@ -323,12 +327,14 @@ def contradicts(a: CallReport, b: CallReport) -> bool:
     What one of them does not say is no contradiction; neither is that a phone rang, or was to ring, before its outcome,
     nor a word that we do not know, for it may mean that, or be another name of what the other says.
     """
-    words = {word_key(r.provider_status) for r in (a, b) if r.status is not None and r.status not in OPEN} - {
-        ""
-    }
+    words = {
+        provider_status_key(r.provider_status)
+        for r in (a, b)
+        if r.status is not None and r.status not in OPEN_STATUSES
+    } - {""}
     if len(words) > 1:
         return True
-    if same_moments(a, b) is not None:
+    if find_zone_shift(a, b) is not None:
         return False
     starts_differ = a.started_at and b.started_at and a.started_at != b.started_at
     ends_differ = a.ended_at and b.ended_at and a.ended_at != b.ended_at

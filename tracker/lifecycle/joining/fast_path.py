@@ -15,7 +15,7 @@ from typing import NamedTuple
 import structlog
 
 from tracker.clock import Clock
-from tracker.domain.event_derivation import Evidence
+from tracker.domain.event_derivation import JoinedReport
 from tracker.domain.events import EventSource, MatchedBy
 from tracker.domain.matching.match import Receipt, SubmissionFacts, id_key
 from tracker.lifecycle.joining.full_match import joins_for_log
@@ -57,24 +57,24 @@ class _Named(NamedTuple):
     submission: SubmissionFacts
 
     @property
-    def evidence(self) -> Evidence:
+    def evidence(self) -> JoinedReport:
         r = self.receipt
-        return Evidence(
-            id=r.id, source=EventSource.callback, received_at=r.received_at, reading=r.reading,
+        return JoinedReport(
+            id=r.id, source=EventSource.callback, received_at=r.received_at, report=r.report,
             matched_by=MatchedBy.submission_id,
         )  # fmt: skip
 
     @property
     def standing(self) -> states.MatchState:
         return states.MatchState(
-            id=self.receipt.id, state=states.JOINED, reading=self.receipt.reading, named=True,
+            id=self.receipt.id, state=states.JOINED, reading=self.receipt.report, named=True,
             matched_by=MatchedBy.submission_id.value, submission=self.submission.id, call=self.submission.call,
         )  # fmt: skip
 
     @property
     def claim(self) -> Claim:
         s = self.submission
-        return Claim(self.receipt.id, id_key(self.receipt.reading.ids[0]), s.id, s.call, s.to, s.requested_at)
+        return Claim(self.receipt.id, id_key(self.receipt.report.ids[0]), s.id, s.call, s.to, s.requested_at)
 
 
 class _Join(NamedTuple):
@@ -116,7 +116,7 @@ def _join_first(call: records.CallForUpdate, named: Sequence[_Named]) -> _Join:
 def _join_others(
     c: Connection, calls: Mapping[str, records.CallForUpdate], of_call: Mapping[str, Sequence[_Named]]
 ) -> list[_Join]:
-    heard: dict[str, list[Evidence]] = {}
+    heard: dict[str, list[JoinedReport]] = {}
     call_of: dict[str, str] = {}
     for id in calls:
         for named in of_call[id]:
@@ -171,10 +171,10 @@ def _prepared(
 
 def _straight(c: Connection, account: str, receipts: Sequence[Receipt]) -> Iterator[_Named]:
     """Those of these receipts that their first id decides, and on which no other match hangs."""
-    named = {r.id: id_key(r.reading.ids[0]) for r in receipts if r.reading.ids}
+    named = {r.id: id_key(r.report.ids[0]) for r in receipts if r.report.ids}
     found = _alone(c, account, set(named.values()))
     sure = {id: found[key] for id, key in named.items() if key in found}
-    aside = [r.reading for r in receipts if r.id not in sure]
+    aside = [r.report for r in receipts if r.id not in sure]
     waited_for = {reading.to for reading in aside if reading.to} | numbers_waited_for(
         c, account, sure.values()
     )
@@ -183,7 +183,7 @@ def _straight(c: Connection, account: str, receipts: Sequence[Receipt]) -> Itera
         s = sure.get(r.id)
         if s is None or s.to in waited_for:
             continue
-        if alike and duplicate_text(r.reading) in alike:
+        if alike and duplicate_text(r.report) in alike:
             continue
         yield _Named(r, s)
 

@@ -20,9 +20,9 @@ from tracker.domain.matching.match import (
     Receipt,
     SubmissionFacts,
     Verdict,
-    base_key,
+    base_id_key,
     id_key,
-    names_by_first_id,
+    is_named_by_first_id,
 )
 from tracker.domain.timeline import Timeline
 from tracker.lifecycle.joining.match_context import load_match_context, pollable_candidates
@@ -76,9 +76,9 @@ def rematch(
     states.write_match_states(c, list(changed.values()))
     waited = {id for id in changed if before[id].state != states.PENDING}
     states.add_wait_keys(
-        c, account, {id: _keys(gathered.receipts[id].reading, s) for id, s in changed.items()}, waited
+        c, account, {id: _keys(gathered.receipts[id].report, s) for id, s in changed.items()}, waited
     )
-    read = {id: gathered.receipts[id].reading for id in changed}
+    read = {id: gathered.receipts[id].report for id in changed}
     # what moved from one attempt of a call to another may change no event, but what is known of the call
     within = {s.call for id, s in moved.items() if s.call is not None and s.call == before[id].call}
     timelines = apply_events(c, calls, rederive=touched, read=read, redate=within, now=clock())
@@ -128,16 +128,16 @@ def _standing(
         return states.MatchState(
             id=receipt.id,
             state=states.JOINED,
-            reading=receipt.reading,
-            loose=not verdict.matched_by.exact and receipt.by_hand is None,
+            reading=receipt.report,
+            loose=not verdict.matched_by.is_exact and receipt.manual_submission is None,
             named=verdict.matched_by is MatchedBy.submission_id
-            and names_by_first_id(receipt.reading, joined),
+            and is_named_by_first_id(receipt.report, joined),
             matched_by=verdict.matched_by.value,
             submission=joined.id,
             call=joined.call,
         )
-    loose = receipt.by_hand is None
-    base = states.MatchState(id=receipt.id, state=states.ORPHANED, reading=receipt.reading, loose=loose)
+    loose = receipt.manual_submission is None
+    base = states.MatchState(id=receipt.id, state=states.ORPHANED, reading=receipt.report, loose=loose)
     if verdict.ignored:
         return replace(base, state=states.IGNORED, reason=verdict.reason)
     if before.state == states.IGNORED:
@@ -157,7 +157,7 @@ def _keys(reading: CallReport, standing: states.MatchState) -> set[str]:
     ids = {*reading.ids}
     if reading.message_id and standing.matched_by not in _SURER_THAN_A_MESSAGE_ID:
         ids.add(reading.message_id)
-    keys = {k for id in ids for k in (id_key(id), base_key(id))}
+    keys = {k for id in ids for k in (id_key(id), base_id_key(id))}
     # ours are known from the start: what one has joined need not wait for it
     exact = standing.state == states.JOINED and not standing.loose
     return keys if exact else keys | set(reading.references)

@@ -20,7 +20,7 @@ from tracker.clock import Clock, system_clock
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import CallReport, NotACall
 from tracker.domain.calls import Submission
-from tracker.domain.matching.match import MATCH_WINDOW, base_key, id_key
+from tracker.domain.matching.match import MATCH_WINDOW, base_id_key, id_key
 from tracker.errors import StorageUnavailable
 from tracker.lifecycle.joining import fast_path, parse
 from tracker.lifecycle.joining.full_match import FIRST_LOOK, rematch
@@ -170,7 +170,7 @@ class Joiner:
         """
         keys = {submission.id}
         if submission.submission_id is not None:
-            keys |= {id_key(submission.submission_id), base_key(submission.submission_id)}
+            keys |= {id_key(submission.submission_id), base_id_key(submission.submission_id)}
 
         def work(c: Connection) -> None:
             self._lock(c, patience_s)
@@ -291,7 +291,7 @@ class Joiner:
             receipts = match_queries.receipts(c, ids)
             rematch(c, account, receipts, self._clock)
             left = states.match_states(c, ids)
-            readings = {r.id: r.reading for r in receipts}
+            readings = {r.id: r.report for r in receipts}
             states.write_match_states(
                 c,
                 [

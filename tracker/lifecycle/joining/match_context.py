@@ -21,11 +21,11 @@ from tracker.domain.matching.match import (
     SubmissionFacts,
     Unjoined,
     Verdict,
-    base_key,
+    base_id_key,
     id_key,
+    is_named_by_first_id,
     match,
     match_by_id,
-    names_by_first_id,
 )
 from tracker.store.engine.database import Connection
 from tracker.store.inbox import match_queries
@@ -56,7 +56,7 @@ def load_match_context(
     receipts = {r.id: r for r in targets}
     submissions = {s.id: s for s in _by_id(c, account, targets)}
     first = match_by_id(targets, submissions.values())
-    sure = {id: submissions[join.submission] for id, join in first.items() if join.sure}
+    sure = {id: submissions[join.submission] for id, join in first.items() if join.is_certain}
     named = {id for id, s in sure.items() if _by_its_first_id(receipts[id], first[id], s)}
     left = match_queries.submitted_by_keys(c, account, own=set(stood.values()))
     submissions |= {s.id: s for s in left if s.id not in submissions}
@@ -74,7 +74,7 @@ def load_match_context(
 
 
 def _by_its_first_id(r: Receipt, join: Join, submission: SubmissionFacts) -> bool:
-    return join.matched_by is MatchedBy.submission_id and names_by_first_id(r.reading, submission)
+    return join.matched_by is MatchedBy.submission_id and is_named_by_first_id(r.report, submission)
 
 
 class Dialled(Protocol):
@@ -102,7 +102,7 @@ def _straight(
 
     What names its id has the id's twins, which that id joins; who is joined otherwise takes its twins along.
     """
-    aside = [r.reading for r in targets if r.id not in sure]
+    aside = [r.report for r in targets if r.id not in sure]
     entangled = loose | {reading.to for reading in aside if reading.to}
     alike = {twin for reading in aside if (twin := duplicate_text(reading))}
     return {
@@ -110,7 +110,7 @@ def _straight(
         for r in targets
         if r.id in named
         and sure[r.id].to not in entangled
-        and not (alike and duplicate_text(r.reading) in alike)
+        and not (alike and duplicate_text(r.report) in alike)
     }
 
 
@@ -134,8 +134,8 @@ def _gather_around(
         if s.to in loose and s.requested_at:
             since[s.to] = min(since.get(s.to, s.requested_at), s.requested_at)
     for r in receipts.values():
-        if r.reading.to and r.id not in sure and r.joined is None:
-            since[r.reading.to] = min(since.get(r.reading.to, r.received_at), r.received_at)
+        if r.report.to and r.id not in sure and r.fixed_join is None:
+            since[r.report.to] = min(since.get(r.report.to, r.received_at), r.received_at)
 
     reaches = not since
     while not reaches:
@@ -154,9 +154,9 @@ def _gather_around(
         # whose twins matter too; one of them may lie outside of what was looked at
         twins = _take_twins(c, account, more, receipts)
         gathered.targets.update(r.id for r in (*more, *twins))
-        outside = [r for r in twins if r.reading.to and not start <= r.received_at <= end]
+        outside = [r for r in twins if r.report.to and not start <= r.received_at <= end]
         for r in outside:
-            since[r.reading.to or ""] = min(since[r.reading.to or ""], r.received_at)
+            since[r.report.to or ""] = min(since[r.report.to or ""], r.received_at)
         reaches = not outside and not any(r.lane for r in more)
     lanes = {r.lane for r in receipts.values() if r.lane}
     if since and lanes:
@@ -176,8 +176,8 @@ def _gather_around(
             # whether a lane is held hangs on when its submission was heard of last
             for r in match_queries.joined_before(c, around, min(since.values())):
                 receipts.setdefault(r.id, r)
-    stand = {r.by_hand for r in receipts.values() if r.by_hand}
-    stand |= {r.joined.submission for r in receipts.values() if r.joined}
+    stand = {r.manual_submission for r in receipts.values() if r.manual_submission}
+    stand |= {r.fixed_join.submission for r in receipts.values() if r.fixed_join}
     for s in match_queries.submitted_by_keys(c, account, own=stand - submissions.keys()):
         submissions.setdefault(s.id, s)
     gathered.receipts.update(receipts)
@@ -192,11 +192,13 @@ def _take_twins(
     What an id or a person has joined stands. What the circumstances have is weighed together with its twins, or two of
     them would in the end rest on nothing but each other.
     """
-    twins = {twin for r in of if (twin := duplicate_text(r.reading))}
+    twins = {twin for r in of if (twin := duplicate_text(r.report))}
     found = match_queries.twin_receipts(c, account, twins) if twins else []
     fresh = [r for r in found if r.id not in receipts]
-    stand = [r for r in fresh if r.joined is not None and r.joined.sure]
-    weighed = [replace(r, joined=None) for r in fresh if r.joined is None or not r.joined.sure]
+    stand = [r for r in fresh if r.fixed_join is not None and r.fixed_join.is_certain]
+    weighed = [
+        replace(r, fixed_join=None) for r in fresh if r.fixed_join is None or not r.fixed_join.is_certain
+    ]
     receipts |= {r.id: r for r in (*stand, *weighed)}
     return weighed
 
@@ -209,7 +211,7 @@ def pollable_candidates(gathered: MatchContext, ids: Iterable[str]) -> set[str]:
     said = {
         join.submission
         for id, join in gathered.verdicts.items()
-        if isinstance(join, Join) and join.sure and _is_over(gathered.receipts[id])
+        if isinstance(join, Join) and join.is_certain and _is_over(gathered.receipts[id])
     }
     named = {s for id in ids if isinstance(v := gathered.verdicts[id], Unjoined) for s in v.candidates}
     return {
@@ -218,25 +220,27 @@ def pollable_candidates(gathered: MatchContext, ids: Iterable[str]) -> set[str]:
 
 
 def _is_over(r: Receipt) -> bool:
-    return r.reading.status is not None and r.reading.status.is_outcome
+    return r.report.status is not None and r.report.status.is_outcome
 
 
 def _by_id(c: Connection, account: str, receipts: Sequence[Receipt]) -> list[SubmissionFacts]:
     """The submissions that these receipts may name; what goes before the rest in `match` is looked up before it."""
-    named = {id_key(id) for r in receipts for id in r.reading.ids}
+    named = {id_key(id) for r in receipts for id in r.report.ids}
     found = match_queries.submitted_by_keys(c, account, full=named)
     times = Counter(id_key(s.provider_id) for s in found if s.provider_id)
-    rest = [r for r in receipts if r.by_hand or not any(times[id_key(id)] == 1 for id in r.reading.ids)]
+    rest = [
+        r for r in receipts if r.manual_submission or not any(times[id_key(id)] == 1 for id in r.report.ids)
+    ]
     if not rest:
         return found
     full: set[str] = set()
     base: set[str] = set()
     own: set[str] = set()
     for r in rest:
-        for id in (*r.reading.ids, *((r.reading.message_id,) if r.reading.message_id else ())):
+        for id in (*r.report.ids, *((r.report.message_id,) if r.report.message_id else ())):
             full.add(id_key(id))
-            base.add(base_key(id))
-        own |= set(r.reading.references)
-        if r.by_hand:
-            own.add(r.by_hand)
+            base.add(base_id_key(id))
+        own |= set(r.report.references)
+        if r.manual_submission:
+            own.add(r.manual_submission)
     return [*found, *match_queries.submitted_by_keys(c, account, full=full - named, base=base, own=own)]

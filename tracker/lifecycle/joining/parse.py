@@ -45,7 +45,7 @@ def receipts(said: Sequence[ParsedCallback]) -> dict[str, list[Receipt]]:
     for s in said:
         if isinstance(s.what, CallReport):
             receipt = Receipt(
-                id=s.id, account=s.account, lane=s.lane, received_at=s.received_at, reading=s.what
+                id=s.id, account=s.account, lane=s.lane, received_at=s.received_at, report=s.what
             )
             found.setdefault(s.account, []).append(receipt)
     return found

@@ -11,7 +11,7 @@ def require_same_number(receipt: Receipt, submission: SubmissionFacts) -> None:
 
     A callback that names no number passes.
     """
-    number = receipt.reading.to
+    number = receipt.report.to
     if number is not None and number != submission.to:
         raise NumberMismatch(
             f"{receipt.id} is about {number}, but {submission.call} went to {submission.to}."

@@ -8,11 +8,11 @@ from datetime import datetime
 import structlog
 
 from tracker.clock import Clock, system_clock
-from tracker.domain.accounts import LACKS_CREDENTIALS, Account
+from tracker.domain.accounts import CREDENTIALS_MISSING, Account
 from tracker.domain.calls import CallStatus, Reason, Submission, Trigger
-from tracker.domain.events import Event, EventSource
-from tracker.domain.matching.match import SubmissionFacts, base_key, id_key
-from tracker.domain.timeline import Decision, Timeline
+from tracker.domain.events import Decision, Event, EventSource
+from tracker.domain.matching.match import SubmissionFacts, base_id_key, id_key
+from tracker.domain.timeline import Timeline
 from tracker.errors import Conflict, NotFound
 from tracker.lifecycle.joining.joiner import Joiner
 from tracker.lifecycle.operations.join_rules import require_same_number
@@ -147,7 +147,7 @@ class Operator:
             )
         account = self._accounts.get(call.account)
         if account is not None and not account.access_token:
-            raise Conflict(f"accounts.{account.name}.{LACKS_CREDENTIALS}.")
+            raise Conflict(f"accounts.{account.name}.{CREDENTIALS_MISSING}.")
         jobs.drop(c, jobs.RESEND, submissions[-1].id)
         if open_ones:
             apply_events(c, calls, add=[_over(submissions[-1], now)], now=now)
@@ -155,7 +155,7 @@ class Operator:
             c, call, number=submissions[-1].number + 1, trigger=Trigger.operator, now=now, due_at=now
         )
         say = EventFactory(new, now, EventSource.operator)
-        detail = {"decision": "retry", "force": force}
+        detail = {"decision": Decision.retry, "force": force}
         apply_events(c, calls, add=[say.decision("retry", Reason.operator, detail)], now=now)
         remember_request(c, asked, call_id, now)
         log.info("call.retried", call=call_id, submission=new.id)
@@ -199,7 +199,7 @@ class Operator:
         id = submission_id or ""
         return match_queries.submitted_by_keys(
             c, account, full=[id_key(id)]
-        ) or match_queries.submitted_by_keys(c, account, base=[base_key(id)])
+        ) or match_queries.submitted_by_keys(c, account, base=[base_id_key(id)])
 
     def _ignore(self, c: Connection, callback_id: str) -> None:
         require_complete_database(c)
@@ -212,7 +212,7 @@ class Operator:
         self._note(c, callback_id, standing, None)
         states.set_by_hand(c, callback_id, None)
         ignored = states.MatchState(
-            id=callback_id, state=states.IGNORED, reason=Reason.operator, reading=receipt.reading
+            id=callback_id, state=states.IGNORED, reason=Reason.operator, reading=receipt.report
         )
         states.write_match_states(c, [ignored])
         states.add_wait_keys(c, receipt.account, {}, [callback_id])
@@ -222,7 +222,7 @@ class Operator:
             old = records.find_submission(c, standing.submission)
             if old is not None:
                 self._joiner.weigh_number(c, old)
-        if twin := match_queries.duplicate_text(receipt.reading):
+        if twin := match_queries.duplicate_text(receipt.report):
             # what was joined for being equal to it has to be joined by something else now
             alike = [
                 r.id for r in match_queries.twin_receipts(c, receipt.account, {twin}) if r.id != callback_id
@@ -262,7 +262,7 @@ class Operator:
         submissions = [s for id in sorted(ids) if (s := records.find_submission(c, id))]
         calls = records.lock_calls(c, {s.call for s in submissions})
         detail = {
-            "decision": "join" if to else "ignore",
+            "decision": Decision.join_callback if to else Decision.ignore_callback,
             "callback": callback_id,
             "from": before.submission,
             "to": to,

@@ -48,7 +48,7 @@ class Placer:
         """Record the call that these fields ask for, with a pending submission.
 
         scope, key: who asks, and their Idempotency-Key; the same key again gives the same call. Raises InvalidInput
-        (which no key remembers; AccountUnready where the account has no token), IdempotencyConflict for the same key
+        (which no key remembers; AccountIncomplete where the account has no token), IdempotencyConflict for the same key
         with other fields, IncompleteCopy, StorageUnavailable.
         """
         wish = validate_call_request(fields, self._accounts)

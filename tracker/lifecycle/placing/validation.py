@@ -11,11 +11,11 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from tracker.domain.accounts import LACKS_CREDENTIALS, Account
-from tracker.domain.calls import INTERVALS
+from tracker.domain.accounts import CREDENTIALS_MISSING, Account
+from tracker.domain.calls import REDIAL_INTERVALS
 from tracker.domain.phone_numbers import parse_bridge, parse_number
 from tracker.domain.time_text import from_iso
-from tracker.errors import AccountUnready, FieldError, InvalidInput
+from tracker.errors import AccountIncomplete, FieldError, InvalidInput
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class _Wrong(ValueError):
 
 
 def validate_call_request(fields: Mapping[str, Any], accounts: Mapping[str, Account]) -> ValidatedCall:
-    """The call that these fields ask for. Raises InvalidInput with every wrong field, AccountUnready."""
+    """The call that these fields ask for. Raises InvalidInput with every wrong field, AccountIncomplete."""
     errors = [
         FieldError(field=name, message=f"is not known; known are {', '.join(FIELDS)}")
         for name in fields
@@ -125,8 +125,8 @@ def validate_call_request(fields: Mapping[str, Any], accounts: Mapping[str, Acco
     if errors:
         raise InvalidInput(errors)
     if not call.account.access_token:
-        message = f"accounts.{call.account.name}.{LACKS_CREDENTIALS}"
-        raise AccountUnready([FieldError(field="account", message=message)])
+        message = f"accounts.{call.account.name}.{CREDENTIALS_MISSING}"
+        raise AccountIncomplete([FieldError(field="account", message=message)])
     return call
 
 
@@ -183,8 +183,8 @@ def _audio(value: Any) -> str:
 
 
 def _interval(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value not in INTERVALS:
-        raise _Wrong(f"must be one of {', '.join(map(str, INTERVALS))} (minutes)")
+    if isinstance(value, bool) or not isinstance(value, int) or value not in REDIAL_INTERVALS:
+        raise _Wrong(f"must be one of {', '.join(map(str, REDIAL_INTERVALS))} (minutes)")
     return value
 
 

@@ -12,9 +12,9 @@ import structlog
 from tracker.domain.accounts import Account
 from tracker.domain.calls import Call, CallStatus, Reason, Submission, SubmitCommand
 from tracker.domain.dial_gate import evaluate_gate
-from tracker.domain.pause import pause_of
+from tracker.domain.events import Decision
+from tracker.domain.pause import find_pause
 from tracker.domain.time_text import iso
-from tracker.domain.timeline import Decision
 from tracker.lifecycle.timeline.event_factory import EventFactory
 from tracker.lifecycle.timeline.event_writer import apply_events
 from tracker.providers.base import Outgoing
@@ -61,28 +61,28 @@ def claim_submission(
         log.error("submission.no_account", submission=id, account=call.account)
         return None
     cancel = apply_events(c, {call.id: call}, now=now)[call.id].cancel_requested
-    pause = pause_of(call, pauses.of_call(c, call))
+    pause = find_pause(call, pauses.of_call(c, call))
     passage = evaluate_gate(account, call, cancel_requested=cancel, pause=pause, now=now)
     until = passage.until
-    if passage.decided == Decision.dial:
+    if passage.decision == Decision.dial:
         given = jobs.is_paced(c, jobs.SEND, id)
         until = exchanges.acquire_dial_slot(c, account.name, account.calls_per_second, now, given=given)
         if until is not None:
-            passage = replace(passage, decided=Decision.wait, reason=Reason.pace, until=until)
+            passage = replace(passage, decision=Decision.wait, reason=Reason.pace, until=until)
     say = EventFactory(submission, now)
     if pause is not None and passage.reason is Reason.paused:
         jobs.plan(c, jobs.SEND, id, account.name, pauses.HELD)
         key = f"wait/paused/{pause.scope}/{iso(pause.since)}"
         apply_events(c, {call.id: call}, add=[say.decision(key, passage.reason, passage.detail())], now=now)
         return None
-    if passage.decided == Decision.wait and until is not None:
+    if passage.decision == Decision.wait and until is not None:
         jobs.plan(c, jobs.SEND, id, account.name, until, paced=passage.reason is Reason.pace)
         add = [say.decision(f"wait/{passage.reason}/{iso(until)}", passage.reason, passage.detail())]
         apply_events(c, {call.id: call}, add=add, now=now)
         return None
     jobs.drop(c, jobs.SEND, id)
     tries = submission.tries + 1
-    if passage.decided != Decision.dial:
+    if passage.decision != Decision.dial:
         records.erase_secrets(c, call.id)
         add = [
             say.decision(f"refuse/{tries}", passage.reason, passage.detail()),

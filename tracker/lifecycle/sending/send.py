@@ -23,8 +23,7 @@ from tracker.clock import Clock, system_clock
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import SubmitResult, SubmitResultKind
 from tracker.domain.calls import CallStatus, Reason, Submission, Trigger
-from tracker.domain.events import EventSource
-from tracker.domain.timeline import Decision
+from tracker.domain.events import Decision, EventSource
 from tracker.errors import StorageUnavailable
 from tracker.lifecycle.joining.joiner import Joiner
 from tracker.lifecycle.placing.place import new_submission
@@ -219,7 +218,11 @@ class Sender:
             apply_events(c, {call.id: call}, add=add, now=now)
             return
         new = new_submission(c, call, number=refused.number + 1, trigger=Trigger.resend, now=now, due_at=now)
-        add = [EventFactory(new, now).decision("made", Reason.rate_limited, {"decision": "new-submission"})]
+        add = [
+            EventFactory(new, now).decision(
+                "made", Reason.rate_limited, {"decision": Decision.new_submission}
+            )
+        ]
         apply_events(c, {call.id: call}, add=add, now=now)
 
 

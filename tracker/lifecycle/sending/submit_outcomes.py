@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from tracker.domain.call_reports import SubmitResult, SubmitResultKind
 from tracker.domain.calls import Call, CallStatus, Reason, Submission
-from tracker.domain.events import AtSource, Event, EventType
-from tracker.domain.matching.match import base_key, id_key
+from tracker.domain.events import AtSource, Decision, Event, EventType
+from tracker.domain.matching.match import base_id_key, id_key
 from tracker.domain.time_text import iso
-from tracker.domain.timeline import Decision, Timeline
+from tracker.domain.timeline import Timeline
 from tracker.lifecycle.timeline.event_factory import EventFactory
 
 #: a request that never leaves, or is told "too many" without a time, is given up after this, without a `not_after`
@@ -94,7 +94,7 @@ def _accepted(
     columns = {
         "provider_id": id,
         "provider_key": id_key(id),
-        "provider_base": base_key(id),
+        "provider_base": base_id_key(id),
         "accepted_at": now,
     }
     return SubmitOutcome(events=[_answered(say, CallStatus.queued, None, answer, detail)], columns=columns)

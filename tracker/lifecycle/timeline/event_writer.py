@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import Call, CallStatus
-from tracker.domain.event_derivation import DerivedEvents, Evidence, derive_events
+from tracker.domain.event_derivation import DerivedEvents, JoinedReport, derive_events
 from tracker.domain.events import AtSource, Event, EventSource, EventType
 from tracker.domain.timeline import Timeline, fold
 from tracker.store.calls import records
@@ -85,7 +85,7 @@ class Followed(NamedTuple):
     repeats: Mapping[str, str]
 
 
-def follow_first(call: CallForUpdate, id: str, submission: str, heard: Sequence[Evidence]) -> Followed:
+def follow_first(call: CallForUpdate, id: str, submission: str, heard: Sequence[JoinedReport]) -> Followed:
     """What follows for a call of which nothing was heard since its first submission was accepted; the timeline but for
     what stood there already.
 
@@ -101,7 +101,7 @@ def follow_first(call: CallForUpdate, id: str, submission: str, heard: Sequence[
 def follow(
     connection: Connection,
     calls: Mapping[str, CallForUpdate],
-    heard: Mapping[str, Sequence[Evidence]],
+    heard: Mapping[str, Sequence[JoinedReport]],
     call_of: Mapping[str, str],
 ) -> dict[str, Followed]:
     """What follows for calls of which something was heard before, without those for which it is more than new events:
@@ -161,7 +161,7 @@ class _Changes(NamedTuple):
 def _reconcile_events(
     attempts: Mapping[str, Attempt],
     stored: dict[str, list[tuple[Event, bool]]],
-    said: Mapping[str, Sequence[Evidence]],
+    said: Mapping[str, Sequence[JoinedReport]],
     repeated: Mapping[str, str | None],
 ) -> _Changes:
     """What is to change for these submissions. `stored` becomes what will stand there, but for what is fresh.
@@ -214,13 +214,13 @@ def _among_callbacks(repeat_of: Mapping[str, str | None]) -> dict[str, str | Non
     return repeats
 
 
-def _derive(submission: Attempt, said: Iterable[Evidence]) -> DerivedEvents:
+def _derive(submission: Attempt, said: Iterable[JoinedReport]) -> DerivedEvents:
     return derive_events(
         call=submission.call,
         submission=submission.id,
         attempt=submission.number,
         interval=submission.interval,
-        evidence=said,
+        reports=said,
     )
 
 

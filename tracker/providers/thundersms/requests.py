@@ -15,7 +15,7 @@ import orjson
 
 from tracker.domain.accounts import Account, VariablesEncoding
 from tracker.domain.calls import SubmitCommand
-from tracker.domain.phone_numbers import digits
+from tracker.domain.phone_numbers import keep_digits
 from tracker.providers.base import Outgoing
 from tracker.providers.thundersms.scalars import HIDDEN, hide, safe
 
@@ -48,7 +48,7 @@ def check_request(account: Account) -> Outgoing:
 
 
 def _fields(account: Account, dial: SubmitCommand, variables: Mapping[str, str]) -> dict[str, Any]:
-    fields: dict[str, Any] = {"bridge": digits(dial.bridge), "to": digits(dial.to)}
+    fields: dict[str, Any] = {"bridge": keep_digits(dial.bridge), "to": keep_digits(dial.to)}
     optional = {
         "flow_id": dial.flow_id,
         "audio": dial.audio,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tracker.domain.call_reports import CallReport
-from tracker.domain.calls import OPEN
+from tracker.domain.calls import OPEN_STATUSES
 from tracker.domain.matching.match import MATCH_WINDOW
 from tracker.domain.time_text import from_iso, iso
 from tracker.store.calls import open_submissions
@@ -146,7 +146,7 @@ def ask_about_open(connection: Connection, account: str, now: datetime) -> int:
         s.account == account,
         s.requested_at >= now - MATCH_WINDOW,
         s.provider_id.is_not(None),
-        s.status.in_([status.value for status in OPEN]),
+        s.status.in_([status.value for status in OPEN_STATUSES]),
     )
     ids = list(connection.scalars(query))
     jobs.plan_all(connection, jobs.POLL, ids, account, now)

@@ -12,8 +12,8 @@ from sqlalchemy.engine import Connection, Row
 
 from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import CallStatus, Reason
-from tracker.domain.event_derivation import Evidence
-from tracker.domain.events import EXACT, EventSource, MatchedBy
+from tracker.domain.event_derivation import JoinedReport
+from tracker.domain.events import EXACT_MATCHES, EventSource, MatchedBy
 from tracker.domain.matching.match import Join, Receipt, SubmissionFacts, duplicate_key
 from tracker.domain.time_text import from_iso, iso
 from tracker.store.engine import bulk
@@ -24,7 +24,7 @@ from tracker.store.schema import tables as t
 IGNORE = "ignore"
 
 _NOTHING = vars(CallReport())
-_SURE = [m.value for m in (*EXACT, MatchedBy.operator)]
+_SURE = [m.value for m in (*EXACT_MATCHES, MatchedBy.operator)]
 # without the request itself, which may have a megabyte
 _C = t.callbacks.c
 _RECEIPT = (_C.id, _C.account, _C.lane, _C.received_at, _C.reading, _C.by_hand)
@@ -66,13 +66,13 @@ def duplicate_text(reading: CallReport) -> str | None:
 
 def evidence_of(
     connection: Connection, calls: Mapping[str, str], read: Mapping[str, CallReport]
-) -> tuple[dict[str, list[Evidence]], dict[str, str | None]]:
+) -> tuple[dict[str, list[JoinedReport]], dict[str, str | None]]:
     """Everything that the provider said of these submissions (id → call), and what each callback of it is stored as
     repeating.
 
     read: readings of some of the callbacks, known already by the ids of these.
     """
-    found: dict[str, list[Evidence]] = {id: [] for id in calls}
+    found: dict[str, list[JoinedReport]] = {id: [] for id in calls}
     repeats: dict[str, str | None] = {}
     c, x = t.callbacks.c, t.exchanges.c
     of_calls = set(calls.values())
@@ -83,11 +83,11 @@ def evidence_of(
         if submission in found:
             repeats[id] = repeat_of
             found[submission].append(
-                Evidence(
+                JoinedReport(
                     id=id,
                     source=EventSource.callback,
                     received_at=received_at,
-                    reading=read.get(id) or report_from_json(said),
+                    report=read.get(id) or report_from_json(said),
                     matched_by=MatchedBy(matched_by),
                 )
             )
@@ -97,11 +97,11 @@ def evidence_of(
     ):
         if submission in found:
             found[submission] += [
-                Evidence(
+                JoinedReport(
                     id=f"{id}/{n}",
                     source=EventSource.poll,
                     received_at=answered_at,
-                    reading=report_from_json(one),
+                    report=report_from_json(one),
                     matched_by=MatchedBy.submission_id,
                 )
                 for n, one in enumerate(readings or ())
@@ -130,8 +130,8 @@ def receipt_of(row: Row[Any]) -> Receipt:
         account=row.account,
         lane=row.lane,
         received_at=row.received_at,
-        reading=report_from_json(row.reading),
-        by_hand=row.by_hand,
+        report=report_from_json(row.reading),
+        manual_submission=row.by_hand,
     )
 
 
@@ -207,8 +207,8 @@ def exact_receipts(connection: Connection, submissions: Collection[SubmissionFac
                 account=by_id[submission].account,
                 lane=None,
                 received_at=answered_at,
-                reading=report_from_json(said),
-                asked_for=submission,
+                report=report_from_json(said),
+                polled_submission=submission,
             )
             for n, said in enumerate((readings or ()) if submission in by_id else ())
         ]
@@ -220,7 +220,7 @@ def shared_provider_id_callbacks(connection: Connection, account: str, key: str)
     submissions = submitted_by_keys(connection, account, full={key})
     if len(submissions) < 2:
         return set()
-    return {r.id for r in exact_receipts(connection, submissions) if r.asked_for is None}
+    return {r.id for r in exact_receipts(connection, submissions) if r.polled_submission is None}
 
 
 def twin_receipts(connection: Connection, account: str, twins: Collection[str]) -> list[Receipt]:
@@ -249,7 +249,7 @@ def joined_before(
 
 def _joined(row: Row[Any]) -> Receipt:
     join = Join(submission=row.submission_id, matched_by=MatchedBy(row.matched_by))
-    return dataclasses.replace(receipt_of(row), joined=join)
+    return dataclasses.replace(receipt_of(row), fixed_join=join)
 
 
 def receipts(connection: Connection, ids: Collection[str]) -> list[Receipt]:

@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tracker.domain.calls import OPEN, OUTCOMES
+from tracker.domain.calls import OPEN_STATUSES, OUTCOMES
 from tracker.store.engine.chunks import chunks
 from tracker.store.inbox import states
 from tracker.store.inbox.match_queries import IGNORE
@@ -31,7 +31,7 @@ CALLBACKS: Final = (states.IGNORED, states.UNREADABLE, states.ORPHANED, states.Q
 _PAGES: Final = 16
 #: bytes that a row takes with its part of the indexes, beside what is measured; found by filling a database
 _ROW_BYTES: Final = {"calls": 900, "submissions": 600, "events": 450, "callbacks": 600, "exchanges": 450}
-_OPEN: Final = [status.value for status in OPEN]
+_OPEN: Final = [status.value for status in OPEN_STATUSES]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,12 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tracker.domain.calls import OPEN, CallStatus
+from tracker.domain.calls import OPEN_STATUSES, CallStatus
 from tracker.store.queue import jobs
 from tracker.store.schema import tables as t
 
 _NOT_SENT = (CallStatus.pending.value, CallStatus.submitting.value)
-_OPEN = [status.value for status in OPEN]
+_OPEN = [status.value for status in OPEN_STATUSES]
 
 
 def maybe_dialled(connection: Connection, after: str, limit: int, now: datetime) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy.engine import Connection
 
 from tracker.domain.calls import CallStatus
-from tracker.domain.matching.match import base_key, id_key
+from tracker.domain.matching.match import base_id_key, id_key
 from tracker.store.read import index_merge
 from tracker.store.read.index_merge import Condition, PageWindow, Position, Stream
 from tracker.store.schema import tables as t
@@ -200,7 +200,7 @@ def _range(which: CallFilter, at: str) -> list[Condition]:
 
 def _by_submission(connection: Connection, which: CallFilter, cut: PageWindow) -> list[Position]:
     """An id names few calls: all of them, sorted."""
-    key, base = id_key(which.submission_id or ""), base_key(which.submission_id or "")
+    key, base = id_key(which.submission_id or ""), base_id_key(which.submission_id or "")
     # with a suffix it means one submission, or one that was given none; without it all that share it
     named = ("provider_key IN (?, ?)", (key, base)) if key != base else ("provider_base = ?", (base,))
     conditions: list[Condition] = [*_conditions(which, besides=""), *cut.behind()]

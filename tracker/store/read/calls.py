@@ -20,8 +20,8 @@ from tracker.domain.documents import (
     headers_document,
     time,
 )
-from tracker.domain.matching.match import base_key, id_key
-from tracker.domain.timeline import in_order
+from tracker.domain.matching.match import base_id_key, id_key
+from tracker.domain.timeline import sort_events
 from tracker.errors import NotFound
 from tracker.store.calls import records
 from tracker.store.inbox.states import unpack_headers
@@ -76,7 +76,7 @@ def find_call(connection: Connection, id: str) -> str:
     direct = connection.scalar(sa.select(t.calls.c.id).where(t.calls.c.id == id))
     if direct is not None:
         return str(direct)
-    for condition in (s.id == id, s.provider_key == id_key(id), s.provider_base == base_key(id)):
+    for condition in (s.id == id, s.provider_key == id_key(id), s.provider_base == base_id_key(id)):
         found = connection.scalar(
             sa.select(s.call_id).where(condition).order_by(s.created_at.desc()).limit(1)
         )
@@ -90,7 +90,7 @@ def timeline(connection: Connection, id: str) -> list[Document]:
     found = records.events_of(connection, [id])[id]
     if not found:
         _must_exist(connection, id)
-    return [event_document(e) for e in in_order(e for e, withdrawn in found if not withdrawn)]
+    return [event_document(e) for e in sort_events(e for e, withdrawn in found if not withdrawn)]
 
 
 def evidence(connection: Connection, id: str) -> Document:
@@ -102,13 +102,13 @@ def evidence(connection: Connection, id: str) -> Document:
         sa.select(x).where(x.c.call_id == id).order_by(x.c.requested_at, x.c.id)
     ).all()
     found = records.events_of(connection, [id])[id]
-    kept = in_order(e for e, withdrawn in found if not withdrawn)
+    kept = sort_events(e for e, withdrawn in found if not withdrawn)
     return {
         "call": id,
         "exchanges": [_exchange_document(row) for row in exchanges],
         "callbacks": callbacks.raw_of_call(connection, id),
         "decisions": [event_document(e) for e in kept if e.type == "decision"],
-        "withdrawn": [event_document(e) for e in in_order(e for e, withdrawn in found if withdrawn)],
+        "withdrawn": [event_document(e) for e in sort_events(e for e, withdrawn in found if withdrawn)],
     }
 
 
