@@ -14,7 +14,8 @@ from tracker.domain.call_reports import CallReport, NotACall, UnreadableCallback
 from tracker.domain.calls import Submission
 from tracker.domain.event_derivation import DerivedEvents, JoinedReport, derive_events
 from tracker.domain.events import EventSource, MatchedBy
-from tracker.domain.matching.match import Join, Receipt, SubmissionFacts, match
+from tracker.domain.matching.facts import Join, Receipt, SubmissionFacts
+from tracker.domain.matching.match import match
 from tracker.domain.timeline import Timeline, fold
 from tracker.providers.base import Incoming, Reply
 from tracker.providers.registry import provider_named

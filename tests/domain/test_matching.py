@@ -12,17 +12,10 @@ import pytest
 from tests.domain.story import HOUR, INDIA, MINUTE, at, report
 from tracker.domain.call_reports import CallReport
 from tracker.domain.events import MatchedBy
-from tracker.domain.matching.match import (
-    Join,
-    Receipt,
-    SubmissionFacts,
-    Unjoined,
-    Verdict,
-    base_id_key,
-    duplicate_key,
-    id_key,
-    match,
-)
+from tracker.domain.matching.facts import Join, Receipt, SubmissionFacts, Unjoined, Verdict
+from tracker.domain.matching.heuristics import duplicate_key
+from tracker.domain.matching.ids import base_id_key, id_key
+from tracker.domain.matching.match import match
 
 NUMBER, BRIDGE = "+918867130003", "918068280001"
 UUID = "70fa87e0-9df9-4327-bc80-a561c48703d8"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.store.plans import plans_of
 from tests.store.test_indexes import fill
-from tracker.domain.matching.match import id_key
+from tracker.domain.matching.ids import id_key
 from tracker.lifecycle.joining.match_context import numbers_waited_for
 from tracker.store.calls import records
 from tracker.store.engine.database import Connection, Database

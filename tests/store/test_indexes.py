@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.store.plans import Plan, plans_of
-from tracker.domain.matching.match import SubmissionFacts
+from tracker.domain.matching.facts import SubmissionFacts
 from tracker.store.calls import exchanges, records
 from tracker.store.engine.database import Connection, Database
 from tracker.store.inbox import match_queries, quarantine, states

@@ -9,7 +9,7 @@ from typing import Any, Final
 from tracker.cli import samples
 from tracker.cli.context import opened
 from tracker.domain.accounts import Account
-from tracker.domain.matching.match import MATCH_WINDOW
+from tracker.domain.matching.heuristics import MATCH_WINDOW
 from tracker.errors import ConfigurationError, Conflict, NotFound, ProviderError, SchemaMismatch
 from tracker.providers.base import Failure, Outgoing
 from tracker.providers.transport import exchange

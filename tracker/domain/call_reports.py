@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from tracker.domain import value
 from tracker.domain.calls import CallStatus, Reason
-from tracker.domain.values import value
 
 
 @value

@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from tracker.domain import value
 from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import CallStatus, Reason
 from tracker.domain.events import AtSource, Event, EventSource, EventType, MatchedBy, key_part
 from tracker.domain.time_text import iso
-from tracker.domain.values import value
 
 _QUARTER = timedelta(minutes=15)
 _SOME_QUARTER = datetime(2000, 1, 1, tzinfo=UTC)

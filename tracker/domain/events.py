@@ -9,8 +9,8 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
+from tracker.domain import value
 from tracker.domain.calls import CallStatus
-from tracker.domain.values import value
 
 #: characters; ids and words are shorter, an index entry of PostgreSQL ends at some 2,700 bytes
 _LONGEST_PART = 120

@@ -11,10 +11,10 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
+from tracker.domain import value
 from tracker.domain.calls import OPEN_STATUSES, OUTCOMES, CallStatus, Reason
 from tracker.domain.events import AtSource, Decision, Event, EventSource, EventType
 from tracker.domain.time_text import from_iso
-from tracker.domain.values import value
 
 _STAGES = (
     CallStatus.pending,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tracker.domain import value
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import (
     CallReport,
@@ -19,7 +20,6 @@ from tracker.domain.call_reports import (
     WebhookChallenge,
 )
 from tracker.domain.calls import SubmitCommand
-from tracker.domain.values import value
 
 Headers = tuple[tuple[bytes, bytes], ...]
 

@@ -17,7 +17,8 @@ import structlog
 from tracker.clock import Clock
 from tracker.domain.event_derivation import JoinedReport
 from tracker.domain.events import EventSource, MatchedBy
-from tracker.domain.matching.match import Receipt, SubmissionFacts, id_key
+from tracker.domain.matching.facts import Receipt, SubmissionFacts
+from tracker.domain.matching.ids import id_key
 from tracker.lifecycle.joining.full_match import joins_for_log
 from tracker.lifecycle.joining.match_context import numbers_waited_for
 from tracker.lifecycle.timeline.event_writer import Followed, follow, follow_first

@@ -20,7 +20,8 @@ from tracker.clock import Clock, system_clock
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import CallReport, NotACall
 from tracker.domain.calls import Submission
-from tracker.domain.matching.match import MATCH_WINDOW, base_id_key, id_key
+from tracker.domain.matching.heuristics import MATCH_WINDOW
+from tracker.domain.matching.ids import base_id_key, id_key
 from tracker.errors import StorageUnavailable
 from tracker.lifecycle.joining import fast_path, parse
 from tracker.lifecycle.joining.full_match import FIRST_LOOK, rematch

@@ -13,20 +13,10 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from tracker.domain.events import MatchedBy
-from tracker.domain.matching.match import (
-    LANE_HOLD,
-    MATCH_WINDOW,
-    Join,
-    Receipt,
-    SubmissionFacts,
-    Unjoined,
-    Verdict,
-    base_id_key,
-    id_key,
-    is_named_by_first_id,
-    match,
-    match_by_id,
-)
+from tracker.domain.matching.facts import Join, Receipt, SubmissionFacts, Unjoined, Verdict
+from tracker.domain.matching.heuristics import LANE_HOLD, MATCH_WINDOW
+from tracker.domain.matching.ids import base_id_key, id_key, is_named_by_first_id
+from tracker.domain.matching.match import match, match_by_id
 from tracker.store.engine.database import Connection
 from tracker.store.inbox import match_queries
 from tracker.store.inbox.match_queries import duplicate_text

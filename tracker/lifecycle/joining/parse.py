@@ -11,7 +11,7 @@ import structlog
 
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import CallReport, NotACall, UnreadableCallback
-from tracker.domain.matching.match import Receipt
+from tracker.domain.matching.facts import Receipt
 from tracker.providers.base import Incoming
 from tracker.providers.registry import provider_named
 from tracker.store.inbox.states import RawCallback

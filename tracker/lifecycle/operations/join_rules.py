@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracker.domain.matching.match import Receipt, SubmissionFacts
+from tracker.domain.matching.facts import Receipt, SubmissionFacts
 from tracker.errors import NumberMismatch
 
 

@@ -11,7 +11,8 @@ from tracker.clock import Clock, system_clock
 from tracker.domain.accounts import CREDENTIALS_MISSING, Account
 from tracker.domain.calls import CallStatus, Reason, Submission, Trigger
 from tracker.domain.events import Decision, Event, EventSource
-from tracker.domain.matching.match import SubmissionFacts, base_id_key, id_key
+from tracker.domain.matching.facts import SubmissionFacts
+from tracker.domain.matching.ids import base_id_key, id_key
 from tracker.domain.timeline import Timeline
 from tracker.errors import Conflict, NotFound
 from tracker.lifecycle.joining.joiner import Joiner

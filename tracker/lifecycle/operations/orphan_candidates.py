@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracker.domain.documents import Document, time
-from tracker.domain.matching.match import Unjoined
+from tracker.domain.matching.facts import Unjoined
 from tracker.lifecycle.joining.match_context import load_match_context
 from tracker.store.calls import records
 from tracker.store.engine.database import Connection

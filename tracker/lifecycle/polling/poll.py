@@ -13,7 +13,7 @@ import structlog
 from tracker.clock import Clock, system_clock
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import StatusResult
-from tracker.domain.matching.match import MATCH_WINDOW
+from tracker.domain.matching.heuristics import MATCH_WINDOW
 from tracker.errors import Conflict, NotFound, ProviderError
 from tracker.lifecycle.joining.joiner import Joiner
 from tracker.lifecycle.sending.claim import locked_submission

@@ -10,7 +10,7 @@ from typing import Any, Final
 from tracker.domain.call_reports import SubmitResult, SubmitResultKind
 from tracker.domain.calls import Call, CallStatus, Reason, Submission
 from tracker.domain.events import AtSource, Decision, Event, EventType
-from tracker.domain.matching.match import base_id_key, id_key
+from tracker.domain.matching.ids import base_id_key, id_key
 from tracker.domain.time_text import iso
 from tracker.domain.timeline import Timeline
 from tracker.lifecycle.timeline.event_factory import EventFactory

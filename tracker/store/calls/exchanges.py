@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import OPEN_STATUSES
-from tracker.domain.matching.match import MATCH_WINDOW
+from tracker.domain.matching.heuristics import MATCH_WINDOW
 from tracker.domain.time_text import from_iso, iso
 from tracker.store.calls import open_submissions
 from tracker.store.inbox.match_queries import report_to_json

@@ -13,10 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
+from tracker.domain import value
 from tracker.domain.calls import Call, CallStatus, Submission, Trigger
 from tracker.domain.events import AtSource, Event, EventSource, EventType, MatchedBy
 from tracker.domain.timeline import SubmissionState, Timeline
-from tracker.domain.values import value
 from tracker.store.engine import bulk
 from tracker.store.engine.chunks import chunks
 from tracker.store.ids import new_id

@@ -14,7 +14,8 @@ from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import CallStatus, Reason
 from tracker.domain.event_derivation import JoinedReport
 from tracker.domain.events import EXACT_MATCHES, EventSource, MatchedBy
-from tracker.domain.matching.match import Join, Receipt, SubmissionFacts, duplicate_key
+from tracker.domain.matching.facts import Join, Receipt, SubmissionFacts
+from tracker.domain.matching.heuristics import duplicate_key
 from tracker.domain.time_text import from_iso, iso
 from tracker.store.engine import bulk
 from tracker.store.engine.chunks import chunks

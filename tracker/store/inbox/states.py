@@ -11,8 +11,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from tracker.domain import value
 from tracker.domain.call_reports import CallReport
-from tracker.domain.values import value
 from tracker.store.engine import bulk
 from tracker.store.engine.chunks import chunks
 from tracker.store.inbox.match_queries import IGNORE, duplicate_text, report_to_json

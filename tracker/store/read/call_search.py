@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy.engine import Connection
 
 from tracker.domain.calls import CallStatus
-from tracker.domain.matching.match import base_id_key, id_key
+from tracker.domain.matching.ids import base_id_key, id_key
 from tracker.store.read import index_merge
 from tracker.store.read.index_merge import Condition, PageWindow, Position, Stream
 from tracker.store.schema import tables as t

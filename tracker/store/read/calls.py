@@ -20,7 +20,7 @@ from tracker.domain.documents import (
     headers_document,
     time,
 )
-from tracker.domain.matching.match import base_id_key, id_key
+from tracker.domain.matching.ids import base_id_key, id_key
 from tracker.domain.timeline import sort_events
 from tracker.errors import NotFound
 from tracker.store.calls import records
