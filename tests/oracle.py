@@ -16,7 +16,7 @@ from tracker.domain.event_derivation import DerivedEvents, JoinedReport, derive_
 from tracker.domain.events import EventSource, MatchedBy
 from tracker.domain.matching.facts import Join, Receipt, SubmissionFacts
 from tracker.domain.matching.match import match
-from tracker.domain.timeline import Timeline, fold
+from tracker.domain.timeline.fold import Timeline, fold
 from tracker.providers.base import Incoming, Reply
 from tracker.providers.registry import provider_named
 from tracker.store.calls import records

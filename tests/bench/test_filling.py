@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from bench.fill import fill, story_of
 from bench.plan import Plan
 from bench.stories import ACCOUNT, STORIES, TABLES, account, join, perform, receive
-from tracker.domain.timeline import fold
+from tracker.domain.timeline.fold import fold
 from tracker.lifecycle.services import build_services
 from tracker.store.calls import records
 from tracker.store.engine.database import Connection, Database

@@ -11,7 +11,7 @@ from tracker.domain.calls import CallStatus, Reason
 from tracker.domain.event_derivation import DerivedEvents, JoinedReport, derive_events
 from tracker.domain.events import AtSource, Event, EventSource, EventType, MatchedBy
 from tracker.domain.time_text import iso
-from tracker.domain.timeline import Timeline, fold
+from tracker.domain.timeline.fold import Timeline, fold
 
 T0 = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 MINUTE = 60

@@ -31,7 +31,7 @@ from tracker.domain.events import Event, EventSource, EventType, MatchedBy
 from tracker.domain.matching.facts import Join, Receipt, SubmissionFacts, Unjoined, Verdict
 from tracker.domain.matching.heuristics import duplicate_key
 from tracker.domain.matching.match import match
-from tracker.domain.timeline import Timeline, fold
+from tracker.domain.timeline.fold import Timeline, fold
 
 QUARTER = 15 * MINUTE
 SHIFTS = st.sampled_from([0, 0, 0, QUARTER, -QUARTER, 330 * MINUTE, -330 * MINUTE, 14 * HOUR, 15 * HOUR])
@@ -105,7 +105,7 @@ def meaning(told: Timeline) -> Timeline:
         told,
         events=tuple(sorted((replace(e, id="") for e in told.events), key=lambda e: e.key)),
         submissions=tuple(
-            replace(s, deciding=bare(s.deciding), record=bare(s.record)) for s in told.submissions
+            replace(s, deciding=bare(s.deciding), record_event=bare(s.record_event)) for s in told.submissions
         ),
     )
 

@@ -25,7 +25,8 @@ from tests.domain.story import (
 )
 from tracker.domain.calls import OPEN_STATUSES, CallStatus, Reason
 from tracker.domain.events import AtSource, Event, EventSource, EventType
-from tracker.domain.timeline import fold, sort_events
+from tracker.domain.timeline.event_order import sort_events
+from tracker.domain.timeline.fold import fold
 
 OPERATOR, INFERRED = EventSource.operator, EventSource.inferred
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tracker.domain.accounts import Account
 from tracker.domain.events import Event
-from tracker.domain.timeline import Timeline, fold
+from tracker.domain.timeline.fold import Timeline, fold
 from tracker.lifecycle.services import build_services
 from tracker.store.calls import records
 from tracker.store.engine.database import Database

@@ -121,6 +121,11 @@ class Event:
         if self.at.tzinfo is None:
             raise ValueError("an event's time must have a zone")
 
+    @property
+    def decision(self) -> str | None:
+        """The `Decision` of a decision event; None for every other event."""
+        return self.detail.get("decision") if self.type is EventType.decision else None
+
 
 def key_part(text: str) -> str:
     """A provider's text as part of a key: as it is, or its digest where it is long, for keys stand in an index."""

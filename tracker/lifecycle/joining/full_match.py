@@ -17,7 +17,7 @@ from tracker.domain.call_reports import CallReport
 from tracker.domain.events import MatchedBy
 from tracker.domain.matching.facts import Join, Receipt, SubmissionFacts, Verdict
 from tracker.domain.matching.ids import base_id_key, id_key, is_named_by_first_id
-from tracker.domain.timeline import Timeline
+from tracker.domain.timeline.fold import Timeline
 from tracker.lifecycle.joining.match_context import load_match_context, pollable_candidates
 from tracker.lifecycle.timeline.event_writer import apply_events
 from tracker.store.calls import records

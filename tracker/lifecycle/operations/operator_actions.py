@@ -13,7 +13,7 @@ from tracker.domain.calls import CallStatus, Reason, Submission, Trigger
 from tracker.domain.events import Decision, Event, EventSource
 from tracker.domain.matching.facts import SubmissionFacts
 from tracker.domain.matching.ids import base_id_key, id_key
-from tracker.domain.timeline import Timeline
+from tracker.domain.timeline.fold import Timeline
 from tracker.errors import Conflict, NotFound
 from tracker.lifecycle.joining.joiner import Joiner
 from tracker.lifecycle.operations.join_rules import require_same_number

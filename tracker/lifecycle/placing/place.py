@@ -11,7 +11,7 @@ import structlog
 from tracker.clock import Clock, system_clock
 from tracker.domain.accounts import Account
 from tracker.domain.calls import Call, CallStatus, Submission, Trigger
-from tracker.domain.timeline import fold
+from tracker.domain.timeline.fold import fold
 from tracker.lifecycle.operations.pauses import require_complete_database
 from tracker.lifecycle.placing.idempotency import (
     IdempotentRequest,

@@ -12,7 +12,7 @@ from tracker.domain.calls import Call, CallStatus, Reason, Submission
 from tracker.domain.events import AtSource, Decision, Event, EventType
 from tracker.domain.matching.ids import base_id_key, id_key
 from tracker.domain.time_text import iso
-from tracker.domain.timeline import Timeline
+from tracker.domain.timeline.fold import Timeline
 from tracker.lifecycle.timeline.event_factory import EventFactory
 
 #: a request that never leaves, or is told "too many" without a time, is given up after this, without a `not_after`

@@ -15,7 +15,7 @@ from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import Call, CallStatus
 from tracker.domain.event_derivation import DerivedEvents, JoinedReport, derive_events
 from tracker.domain.events import AtSource, Event, EventSource, EventType
-from tracker.domain.timeline import Timeline, fold
+from tracker.domain.timeline.fold import Timeline, fold
 from tracker.store.calls import records
 from tracker.store.calls.records import Attempt, CallForUpdate
 from tracker.store.engine.database import Connection

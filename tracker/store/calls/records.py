@@ -16,7 +16,8 @@ from sqlalchemy.engine import Connection, Row
 from tracker.domain import value
 from tracker.domain.calls import Call, CallStatus, Submission, Trigger
 from tracker.domain.events import AtSource, Event, EventSource, EventType, MatchedBy
-from tracker.domain.timeline import SubmissionState, Timeline
+from tracker.domain.timeline.fold import Timeline
+from tracker.domain.timeline.submission_state import SubmissionState
 from tracker.store.engine import bulk
 from tracker.store.engine.chunks import chunks
 from tracker.store.ids import new_id

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tracker.domain.events import Event
-from tracker.domain.timeline import Timeline
+from tracker.domain.timeline.fold import Timeline
 from tracker.store.calls import records
 from tracker.store.engine import bulk
 from tracker.store.engine.database import Connection

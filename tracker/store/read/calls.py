@@ -21,7 +21,7 @@ from tracker.domain.documents import (
     time,
 )
 from tracker.domain.matching.ids import base_id_key, id_key
-from tracker.domain.timeline import sort_events
+from tracker.domain.timeline.event_order import sort_events
 from tracker.errors import NotFound
 from tracker.store.calls import records
 from tracker.store.inbox.states import unpack_headers
