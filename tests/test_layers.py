@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "tracker"
 
 CORE = {"store", "providers", "logs", "domain", "errors"}
-EDGES = {"cli", "worker", "web", "simulator"}
+EDGES = {"cli", "demo", "worker", "web", "simulator"}
 
 #: What each layer may import of the others; itself always.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulator": set(),
     "worker": {"clock", "lifecycle"} | CORE,
     "web": {"clock", "runtime", "worker", "settings", "lifecycle"} | CORE,
+    "demo": {"simulator", "web", "settings", "errors"},
     "cli": EDGES | {"clock", "runtime", "settings", "lifecycle"} | CORE,
     "__main__": {"cli"},
     "__init__": set(),

@@ -31,7 +31,8 @@ Imports point downwards only (`tests/test_layers.py` keeps that true)::
     cli/          the command line, one module per noun          ┐
     worker.py     runs the steps that are due                    │ the edges: they read settings.py
     web/          callbacks, API: the only place for starlette   │ and set up logs.py
-    simulator/    a provider in a box, with faults to order      ┘
+    simulator/    a provider in a box, with faults to order      │
+    demo/         server, worker and simulator in one process    ┘
         │
     flow/         the way of a call, one step per file: sending, receiving, joining, ...
         │

@@ -1,4 +1,4 @@
-"""`tracker demo` as a stranger runs it: real processes, and somebody else's configuration in the way."""
+"""`tracker demo` as a stranger runs it, and its calls held against the records of the simulated provider."""
 
 from __future__ import annotations
 
@@ -9,42 +9,215 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
+from typer.testing import CliRunner
 
-from tests.processes import eventually
-from tracker.cli.demo import processes
-from tracker.cli.demo.performance import Performance, Scene
-from tracker.cli.demo.processes import Child, ChildEnded, environment
-from tracker.cli.demo.story import cast
-from tracker.cli.demo.summary import summarise
+from tracker.cli import app
+from tracker.demo import run
+from tracker.demo.run import Demo, running_demo
+from tracker.demo.scenario import PlannedCall, plan_calls
+from tracker.demo.summary import summarize
 from tracker.errors import TrackerError
+from tracker.settings import load_settings
+from tracker.simulator.thundersms.vocabulary import Fault
 
-#: settings of the caller's that would break or redirect the demo if it read them
-CALLERS = {
+#: all calls of the demo that are written out
+WRITTEN = 25
+#: settings of the user that would break or redirect the demo if it read them
+USER_SETTINGS = {
     "TRACKER_SERVER__PORT": "not a port",
     "TRACKER_ACCOUNTS__SIMULATED__BASE_URL": "https://portal.thundersms.com/api/v2/",
     "TRACKER_CONFIG": "/nowhere/tracker.toml",
 }
+#: what the words of the provider mean
+OUTCOMES = {
+    "ANSWER": "completed", "MISSED": "completed", "BUSY": "busy", "NOANSWER": "no-answer", "CANCEL": "canceled",
+    "CONGESTION": "failed", "CHANUNAVAIL": "failed",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlayedCall:
+    """A planned call, and what the tracker reports of it at the end."""
+
+    plan: PlannedCall
+    call: dict[str, Any]
+    events: list[dict[str, Any]]
+    callbacks: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """The demo after its last call."""
+
+    calls: list[PlayedCall]
+    inbox: list[dict[str, Any]]
+    provider_calls: list[dict[str, Any]]
+    summary: dict[str, Any]
+
+    def having(self, fault: Fault) -> list[PlayedCall]:
+        """Return the calls that have this fault."""
+        return [played for played in self.calls if fault in played.plan.faults]
+
+
+@pytest.fixture(scope="module")
+def played() -> Played:
+    """Play the demo in this process, without its command."""
+    plans = plan_calls(WRITTEN)
+    with running_demo(plans) as demo:
+        until = time.monotonic() + demo.patience_s
+        with ThreadPoolExecutor(4) as pool:
+            placed = list(pool.map(lambda n: demo.place(plans[n], f"key-{n}"), range(WRITTEN)))
+        for id, _ in placed:
+            for _ in demo.follow(id, until):
+                pass
+        demo.wait_until_idle(until)
+        read = [demo.read_call(id) for id, _ in placed]
+        inbox, provider_calls = demo.callbacks(), demo.provider_calls()
+    replayed = sum(is_replayed for _, is_replayed in placed)
+    return Played(
+        calls=[
+            PlayedCall(
+                plan=plan, call=call, events=events, callbacks=[c for c in inbox if c["call"] == call["id"]]
+            )
+            for plan, (call, events) in zip(plans, read, strict=True)
+        ],
+        inbox=inbox,
+        provider_calls=provider_calls,
+        summary=summarize(read, inbox, provider_calls, replayed=replayed),
+    )
+
+
+def test_every_outcome_is_what_the_provider_dialled(played: Played) -> None:
+    dialled = {call["submission_id"]: OUTCOMES[call["outcome"]] for call in played.provider_calls}
+    by_number = {call["number"]: OUTCOMES[call["outcome"]] for call in played.provider_calls}
+    for each in played.calls:
+        assert each.call["settled"], each
+        assert not each.call["disputed"], each
+        last = each.call["submissions"][-1]
+        if last["status"] == "rejected" or each.plan.is_canceled:
+            assert each.plan.number not in by_number
+        elif last["submission_id"]:
+            assert each.call["outcome"] == dialled[last["submission_id"]]
+        else:  # the provider's answer never came
+            assert each.call["outcome"] == by_number[each.plan.number]
+    assert played.summary["calls"] == {
+        "placed": WRITTEN,
+        "settled": WRITTEN,
+        "by_status": {
+            "completed": 11, "busy": 5, "no-answer": 4, "failed": 2, "canceled": 2, "rejected": 1,
+        },
+    }  # fmt: skip
+
+
+def test_no_call_is_dialled_twice(played: Played) -> None:
+    planned = Counter(each.plan.number for each in played.calls)
+    accepted = Counter(call["number"] for call in played.provider_calls)
+    assert accepted <= planned
+    assert len(played.provider_calls) == WRITTEN - 2  # one is rejected, one canceled
+    assert played.summary["sending"]["repeated_without_second_call"] == 1
+
+
+def test_every_callback_that_was_answered_200_is_kept(played: Played) -> None:
+    posted = [callback for call in played.provider_calls for callback in call["callbacks"]]
+    assert {callback["status_code"] for callback in posted} == {200}
+    assert len(played.inbox) == len(posted) == 26
+    counted = played.summary["callbacks"]
+    assert counted["received"] == played.summary["provider"]["callbacks_answered_200"] == 26
+    states = counted["by_state"]
+    # whether the ambiguous ones stay so depends on which of them comes first
+    assert states["joined"] + states.get("ambiguous", 0) == 25
+    assert states["unreadable"] == 1
+    assert sum(counted["matched_by"].values()) == states["joined"]
+
+
+def test_a_repeated_callback_adds_no_event(played: Played) -> None:
+    [twice] = played.having(Fault.duplicate)
+    first, repeat = sorted(twice.callbacks, key=lambda c: c["received_at"])
+    assert repeat["repeat_of"] == first["id"]
+    assert len([e for e in twice.events if e["status"] == "completed"]) == 1
+
+
+def test_an_early_callback_is_joined(played: Played) -> None:
+    for early in played.having(Fault.early):
+        assert early.callbacks[0]["received_at"] < early.call["submissions"][0]["accepted_at"]
+
+
+def test_a_late_callback_settles_its_call(played: Played) -> None:
+    [late] = played.having(Fault.late)
+    assert [c["state"] for c in late.callbacks] == ["joined"]
+
+
+def test_another_time_zone_is_warned_of(played: Played) -> None:
+    [other_zone] = played.having(Fault.wrong_zone)
+    assert [e["reason"] for e in other_zone.events if e["type"] == "warning"] == ["zone"]
+
+
+def test_a_429_is_sent_again_and_a_rejection_is_not(played: Played) -> None:
+    [limited], [rejected] = played.having(Fault.rate_limit), played.having(Fault.no_balance)
+    assert [s["trigger"] for s in limited.call["submissions"]] == ["first", "resend"]
+    assert rejected.call["reason"] == "insufficient-balance"
+    assert rejected.call["attempts"] == 1
+
+
+def test_an_unclear_answer_is_not_sent_again(played: Played) -> None:
+    for unclear in played.having(Fault.hang) + played.having(Fault.error_after_accept):
+        assert "unconfirmed" in [e["status"] for e in unclear.events]
+        assert unclear.call["attempts"] == 1
+
+
+def test_callbacks_in_reverse_order_make_one_timeline(played: Played) -> None:
+    [redialled] = played.having(Fault.out_of_order)
+    received = {c["id"]: c["received_at"] for c in redialled.callbacks}
+    no_answer, answer = (e for e in redialled.events if e["status"] in ("no-answer", "completed"))
+    assert received[answer["callback"]] < received[no_answer["callback"]]
+
+
+def test_callbacks_come_in_every_form(played: Played) -> None:
+    assert {c["method"] for c in played.inbox} == {"GET", "PUT", "POST"}
+
+
+def test_the_ambiguous_calls_are_settled_by_asking(played: Played) -> None:
+    both = played.calls[-2:]
+    assert len({each.plan.number for each in both}) == 1
+    polled = [e for each in both for e in each.events if e["source"] == "poll" and e["status"] == "busy"]
+    assert polled
+    assert played.summary["sending"]["settled_by_asking"] >= 1
+
+
+def test_the_summary_counts_what_was_special(played: Played) -> None:
+    callbacks, sending = played.summary["callbacks"], played.summary["sending"]
+    assert callbacks["remarks"].keys() == {"repeat", "without-id", "early"}
+    assert (callbacks["remarks"]["repeat"], callbacks["remarks"]["early"]) == (1, 2)
+    assert callbacks["remarks"]["without-id"] >= 5
+    assert callbacks["in_another_zone"] == 1
+    assert (sending["sent_again_after_429"], sending["without_clear_answer"]) == (1, 2)
+    assert played.summary["simulated"] is True
 
 
 def started(directory: Path, *flags: str) -> subprocess.Popen[str]:
-    """A demo whose temporary directories lie in `directory`, beside a tracker.toml that nobody can read."""
+    """Start a demo whose temporary directories lie in `directory`, beside a tracker.toml that cannot be read."""
     (directory / "tmp").mkdir()
     (directory / "tracker.toml").write_text("this is [ no TOML")
-    environ = os.environ | CALLERS | {"TMPDIR": str(directory / "tmp"), "COLUMNS": "80"}
+    environ = os.environ | USER_SETTINGS | {"TMPDIR": str(directory / "tmp"), "COLUMNS": "80"}
     return subprocess.Popen(
         [sys.executable, "-m", "tracker", "demo", *flags],
         cwd=directory, env=environ, text=True, encoding="utf-8", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
 
-def listens(url: str) -> bool:
-    """Whether somebody takes connections there."""
+def is_listening(url: str) -> bool:
     parts = urlsplit(url)
     try:
         socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5).close()
@@ -53,175 +226,131 @@ def listens(url: str) -> bool:
     return True
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[int, str, str, Path]]]:
-    """Two whole demos, side by side: exit status, output, errors, and where they ran."""
-    flags = {"json": ("--once", "--json"), "text": ("--once",)}
-    places = {name: tmp_path_factory.mktemp(name) for name in flags}
-    running = {name: started(places[name], *flags[name]) for name in flags}
-    try:
-        found = {}
-        for name, demo in running.items():
-            out, err = demo.communicate(timeout=110)
-            found[name] = (demo.returncode, out, err, places[name])
-        yield found
-    finally:
-        for demo in running.values():
+def read_until(demo: subprocess.Popen[str], text: str) -> str:
+    """Read the output of a demo up to a line that contains the text."""
+    assert demo.stdout is not None
+    lines = [demo.stdout.readline()]
+    while text not in lines[-1]:
+        assert lines[-1], demo.communicate()
+        lines.append(demo.stdout.readline())
+    return "".join(lines)
+
+
+@contextmanager
+def ended_at_last(demo: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Kill the process at the end if it still runs."""
+    with demo:
+        try:
+            yield demo
+        finally:
             demo.kill()
-            demo.wait()
 
 
-@pytest.fixture(scope="module")
-def summary(runs: dict[str, tuple[int, str, str, Path]]) -> dict[str, Any]:
-    status, out, err, _ = runs["json"]
-    assert (status, err) == (0, ""), (err, out)
-    document: dict[str, Any] = json.loads(out)
-    return document
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A demo that ended by itself."""
+
+    output: str
+    directory: Path
 
 
-def test_every_call_of_the_story_is_settled_with_its_outcome(summary: dict[str, Any]) -> None:
-    assert summary["simulated"] is True
-    assert (summary["complete"], summary["missing"]) == (True, [])
-    assert summary["calls"]["placed"] == summary["calls"]["settled"] == len(summary["story"]) == 24
-    assert summary["calls"]["by_status"] == {
-        "completed": 11, "busy": 4, "no-answer": 4, "failed": 2, "canceled": 2, "rejected": 1,
-    }  # fmt: skip
-    assert summary["calls"]["disputed"] == 0
-    assert all(call["settled"] and call["events"] for call in summary["story"])
+@pytest.fixture(scope="module", params=["--json", "text"])
+def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    directory = tmp_path_factory.mktemp("demo")
+    flags = ["--json"] if request.param == "--json" else []
+    with ended_at_last(started(directory, "--once", "--calls", "5", *flags)) as demo:
+        output, errors = demo.communicate(timeout=110)
+        assert (demo.returncode, errors) == (0, ""), output
+    return Finished(output=output, directory=directory)
 
 
-def test_every_callback_that_the_provider_sent_is_kept_and_joined_if_it_can_be_read(
-    summary: dict[str, Any],
-) -> None:
-    callbacks, provider = summary["callbacks"], summary["provider"]
-    assert callbacks["by_state"] == {"joined": 25, "unreadable": 1}
-    assert callbacks["orphaned"] == 0
-    assert callbacks["received"] == provider["callbacks_answered_200"] == 26
-    assert provider["callbacks_not_answered_200"] == 0
-    assert sum(callbacks["matched_by"].values()) == callbacks["joined"]
-    assert {"submission-id", "number-and-time"} <= callbacks["matched_by"].keys()
+def test_demo_leaves_nothing_behind(finished: Finished) -> None:
+    assert list((finished.directory / "tmp").iterdir()) == []
+    assert sorted(path.name for path in finished.directory.iterdir()) == ["tmp", "tracker.toml"]
 
 
-def test_what_goes_wrong_on_the_way_is_in_the_story(summary: dict[str, Any]) -> None:
-    callbacks, calls = summary["callbacks"], summary["calls"]
-    assert callbacks["repeats"] == 2
-    assert callbacks["early"] == 2
-    assert callbacks["without_id"] == 5
-    assert callbacks["out_of_order"] == 1
-    assert callbacks["in_another_zone"] == 1
-    assert callbacks["forms"].keys() == {"form", "JSON", "GET", "PUT"}
-    assert calls["sent_again_after_429"] == 1
-    assert calls["without_clear_answer"] == 2
-    assert calls["requests_repeated_safely"] == 1
-    assert summary["provider"]["accepted_twice"] == 0
-
-
-def test_each_timeline_is_shown_with_its_sources_and_the_providers_word(
-    runs: dict[str, tuple[int, str, str, Path]],
-) -> None:
-    status, out, err, _ = runs["text"]
-    assert (status, err) == (0, ""), (err, out)
-    titles = re.findall(r"^#(\d\d)  \S.* ─+$", out, re.MULTILINE)
-    assert sorted(titles) == [f"{n:02}" for n in range(1, 25)]
-    assert len(re.findall(r"^call_\w+ +\S", out, re.MULTILINE)) == 24
-    for word in ("ANSWER", "BUSY", "NOANSWER", "CONGESTION", "CHANUNAVAIL", "CANCEL", "MISSED"):
-        assert f'"{word}"' in out
-    for source in ("sender", "callback", "operator"):
-        assert re.search(rf"^\d\d:\d\d:\d\d .* {source}\b", out, re.MULTILINE)
-    assert re.search(r"came \d+ ms before the provider's answer", out)
-    assert "24 calls settled, 26 callbacks received, all joined but 1 unreadable" in " ".join(out.split())
-
-
-def test_it_says_that_all_is_simulated_and_fits_a_small_terminal(
-    runs: dict[str, tuple[int, str, str, Path]],
-) -> None:
-    out = runs["text"][1]
-    assert "simulated: no phone rings" in out.splitlines()[0]
-    assert "\x1b" not in out
-    # an address is never broken
-    assert [line for line in out.splitlines() if len(line) > 80 and "  recording http" not in line] == []
-
-
-@pytest.mark.parametrize("name", ["json", "text"])
-def test_nothing_is_left_behind(runs: dict[str, tuple[int, str, str, Path]], name: str) -> None:
-    place = runs[name][3]
-    assert list((place / "tmp").iterdir()) == []
-    assert sorted(path.name for path in place.iterdir()) == ["tmp", "tracker.toml"]
+def test_demo_shows_each_timeline_and_a_summary(finished: Finished) -> None:
+    if finished.output.startswith("{"):
+        summary = json.loads(finished.output)
+        assert summary["calls"]["settled"] == summary["calls"]["placed"] == 5
+        return
+    assert "simulated: no phone rings" in finished.output.splitlines()[0]
+    assert "\x1b" not in finished.output
+    assert re.findall(r"^── #(\d\d) ", finished.output, re.MULTILINE) == ["01", "02", "03", "04", "05"]
+    assert len(re.findall(r"^call_\w+$", finished.output, re.MULTILINE)) == 5
+    for word in ("ANSWER", "BUSY", "NOANSWER"):
+        assert f'"{word}"' in finished.output
+    assert "5 of 5 settled: 3 completed, 1 busy, 1 no-answer" in finished.output
+    assert finished.output.endswith("Every call is settled.\n")
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_in_the_middle_leaves_nothing_behind(tmp_path: Path, sign: signal.Signals) -> None:
-    demo = started(tmp_path)
-    try:
-        assert demo.stdout is not None
-        said = [demo.stdout.readline()]
-        while "placed" not in said[-1]:
-            assert said[-1], demo.communicate()
-            said.append(demo.stdout.readline())
-        urls = re.findall(r"^(?:tracker|provider) +(http://\S+)", "".join(said), re.MULTILINE)
-        assert [listens(url) for url in urls] == [True, True]
+def test_demo_cleans_up_after_a_signal(tmp_path: Path, sign: signal.Signals) -> None:
+    with ended_at_last(started(tmp_path)) as demo:
+        urls = re.findall(r"^(?:tracker|provider) +(http://\S+)", read_until(demo, "── #01"), re.MULTILINE)
+        assert [is_listening(url) for url in urls] == [True, True]
         demo.send_signal(sign)
-        out, err = demo.communicate(timeout=60)
-    finally:
-        demo.kill()
-        demo.wait()
-    assert (demo.returncode, err) == (1, "")
-    assert "Both processes are gone" in out
-    assert [listens(url) for url in urls] == [False, False]
+        _, errors = demo.communicate(timeout=60)
+    assert demo.returncode == (130 if sign is signal.SIGINT else 1)
+    assert errors == (
+        f"Ended by {sign.name}. The servers of the demo have stopped, and their directory is removed.\n"
+    )
+    assert [is_listening(url) for url in urls] == [False, False]
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_demo_that_is_killed_takes_its_processes_along(tmp_path: Path) -> None:
-    """Nobody can end them any more, so they end by themselves."""
-    demo = started(tmp_path)
-    try:
-        assert demo.stdout is not None
-        said = [demo.stdout.readline()]
-        while "placed" not in said[-1]:
-            assert said[-1], demo.communicate()
-            said.append(demo.stdout.readline())
-        urls = re.findall(r"^(?:tracker|provider) +(http://\S+)", "".join(said), re.MULTILINE)
-        assert [listens(url) for url in urls] == [True, True]
-    finally:
-        demo.kill()
-        demo.communicate()
-    eventually(lambda: not any(listens(url) for url in urls), "both should be gone")
+def test_demo_stays_up_until_ctrl_c(tmp_path: Path) -> None:
+    with ended_at_last(started(tmp_path, "--calls", "1")) as demo:
+        output = read_until(demo, "state=unreadable")
+        [(token, url)] = re.findall(r"'Authorization: Bearer (\w+)' '(http\S+)\?outcome=busy'", output)
+        calls = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, trust_env=False).json()["data"]
+        assert [call["outcome"] for call in calls] == ["completed"]
+        demo.send_signal(signal.SIGINT)
+        demo.communicate(timeout=60)
+    assert demo.returncode == 0
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_process_that_ends_by_itself_is_told_with_its_last_words(tmp_path: Path) -> None:
-    child = Child("simulator", ["simulate", "--mix", "nonsense"], tmp_path, environment(tmp_path / "none"))
-    with pytest.raises(ChildEnded, match=r"(?s)simulator ended .* status 2.*'nonsense'.*Run the demo again"):
-        child.announcement("control")
-    child.end()
-
-
-def test_a_story_that_was_not_seen_is_said_to_be_missing() -> None:
-    seen = Performance(scenes=[Scene(part=part) for part in cast(20)], callbacks=[], dialled=[], took_s=90.0)
-    summary = summarise(seen)
-    assert summary["complete"] is False
-    assert "a call is busy" in summary["missing"]
-    assert any("every call is settled" in sentence and "#20" in sentence for sentence in summary["missing"])
-    assert "not all of the story was seen" in summary["verdict"]
-
-
-def test_no_other_provider_is_taken() -> None:
-    with pytest.raises(TrackerError, match="only through its own simulator"):
-        processes._refuse_any_other("https://portal.thundersms.com/api/v2/")
-
-
-def test_no_setting_of_the_callers_reaches_the_processes(tmp_path: Path) -> None:
-    theirs = environment(tmp_path / "tracker.toml", {**CALLERS, "tracker_server__port": "1", "LANG": "C"})
-    assert {name: value for name, value in theirs.items() if name.upper().startswith("TRACKER_")} == {
-        "TRACKER_CONFIG": str(tmp_path / "tracker.toml")
-    }
-    assert theirs["LANG"] == "C"
-
-
-def test_the_shortest_demo_has_the_whole_story() -> None:
-    parts = cast(20)
-    faults = {fault for part in parts for fault in part.faults}
-    assert faults >= {
-        "duplicate", "early", "no-id", "out-of-order", "broken-json", "wrong-zone", "rate-limit", "no-balance",
-        "error-after-accept", "hang", "composed-get", "composed-put",
+def test_demo_exits_1_when_a_call_is_not_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = {
+        "id": "call_1", "settled": False, "status": "queued", "outcome": None, "submissions": [],
+        "updated_at": "2026-01-31T09:00:00Z",
     }  # fmt: skip
-    assert len({part.number for part in cast(500)}) == 500
+    nothing: dict[str, Any] = {"data": [], "next_cursor": None, "idle": True}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_call = request.method == "POST" or request.url.path.endswith("/call_1")
+        return httpx.Response(200, json=call if is_call else nothing)
+
+    @contextmanager
+    def stuck_demo(_calls: object) -> Iterator[Demo]:
+        with httpx.Client(base_url="http://demo/api/v1/", transport=httpx.MockTransport(answer)) as client:
+            yield Demo(
+                url="http://demo", provider_url="http://provider", api_token="", configuration=Path("tracker.toml"),
+                client=client, patience_s=0.0,
+            )  # fmt: skip
+
+    monkeypatch.setattr(run, "running_demo", stuck_demo)
+    result = CliRunner().invoke(app, ["demo", "--once", "--json", "--calls", "2"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["calls"]["settled"] == 0
+
+
+def test_demo_refuses_json_without_once() -> None:
+    result = CliRunner().invoke(app, ["demo", "--json"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Add `--once`" in result.stderr
+
+
+def test_demo_refuses_any_other_provider() -> None:
+    settings = load_settings({"TRACKER_ACCOUNTS__A__BASE_URL": "https://portal.thundersms.com/api/v2/"})
+    with pytest.raises(TrackerError, match="only through its own simulator"):
+        run.refuse_other_providers(settings, "http://127.0.0.1:8090")
+
+
+def test_planned_calls_have_numbers_of_their_own() -> None:
+    assert len(plan_calls(1)) == 1
+    calls = plan_calls(500)
+    assert len({call.number for call in calls}) == 499  # the two ambiguous calls share one
+    assert all(call.outcomes for call in calls[:WRITTEN])
+    assert not any(call.outcomes for call in calls[WRITTEN:])

@@ -1,0 +1,119 @@
+"""Lists the calls of the demo, with the outcome and the faults that the simulator is to play for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from tracker.simulator.options import SimulatorOptions, Webhook
+from tracker.simulator.thundersms.vocabulary import Fault, Style, Word
+
+#: the webhook that most calls name, and another one whose callbacks are JSON
+FORM_WEBHOOK: Final = "composed-form"
+JSON_WEBHOOK: Final = "composed-json"
+BRIDGE: Final = "918068280000"
+#: simulated seconds in one real second
+SPEED: Final = 40.0
+#: seconds that the provider has to answer; the fault `hang` needs a short time
+TIMEOUT_S: Final = 2.0
+_FIRST_NUMBER: Final = 918919525201
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedCall:
+    """A call of the demo. A call without outcomes ends as chance wants it."""
+
+    title: str
+    #: with the country code, digits only
+    number: str = ""
+    #: of its dials, in order
+    outcomes: tuple[Word, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    #: minutes until the provider redials a number that was not answered; 0: it does not
+    interval_min: int = 0
+    webhook_id: str = FORM_WEBHOOK
+    #: the same request is sent twice with one Idempotency-Key
+    is_repeated: bool = False
+    #: it is due tomorrow, and an operator cancels it today
+    is_canceled: bool = False
+
+    def fields(self) -> dict[str, Any]:
+        """Return the body of `POST /api/v1/calls`."""
+        tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        return {
+            "to": f"+{self.number}",
+            "flow_id": "24",
+            "name": "tracker_demo",
+            "webhook_id": self.webhook_id,
+            **({"interval": self.interval_min} if self.interval_min else {}),
+            **({"not_before": tomorrow} if self.is_canceled else {}),
+        }
+
+
+def _call(title: str, outcome: Word, *faults: Fault, **fields: Any) -> PlannedCall:
+    return PlannedCall(title=title, outcomes=(outcome,), faults=faults, **fields)
+
+
+#: The last two calls go to one number, so that nobody can say to which of them a callback without an id belongs.
+_WRITTEN: Final = (
+    _call("answered; the request is sent twice, the phone rings once", Word.ANSWER, is_repeated=True),
+    _call("busy", Word.BUSY),
+    _call("not answered", Word.NOANSWER),
+    _call("the callback comes twice", Word.ANSWER, Fault.duplicate),
+    _call("the callback comes before the provider's answer", Word.ANSWER, Fault.early),
+    _call("the callback has no id", Word.ANSWER, Fault.no_id),
+    _call("the callback comes early, and has no id", Word.BUSY, Fault.early, Fault.no_id),
+    _call("the callback's times are in another zone", Word.NOANSWER, Fault.wrong_zone),
+    _call("too many requests (429): sent again", Word.ANSWER, Fault.rate_limit),
+    _call("the provider's answer never comes", Word.BUSY, Fault.hang),
+    _call("the provider answers 500, and dials", Word.ANSWER, Fault.error_after_accept),
+    _call("rejected: no balance", Word.ANSWER, Fault.no_balance),
+    _call("congestion", Word.CONGESTION),
+    _call("channel unavailable", Word.CHANUNAVAIL),
+    _call("the caller hangs up first", Word.CANCEL),
+    _call("answered, but no agent takes the call", Word.MISSED),
+    _call("one callback is broken JSON, another is not", Word.ANSWER, Fault.broken_json, webhook_id=JSON_WEBHOOK),
+    _call("the callback is JSON with a comma too many", Word.ANSWER, Fault.no_id, Fault.trailing_comma),
+    _call("the callback is a GET request", Word.NOANSWER, Fault.composed_get),
+    _call("the callback is a PUT request", Word.ANSWER, Fault.composed_put),
+    _call("canceled by an operator before it was due", Word.ANSWER, is_canceled=True),
+    _call("the callback comes late", Word.NOANSWER, Fault.late),
+    PlannedCall(
+        title="redialled by the provider, reported in reverse order",
+        outcomes=(Word.NOANSWER, Word.ANSWER), faults=(Fault.out_of_order,), interval_min=5,
+    ),
+    _call("ambiguous: no id, and two calls to one number", Word.BUSY, Fault.no_id),
+    _call("ambiguous: the other call; the provider is asked", Word.BUSY, Fault.no_id),
+)  # fmt: skip
+
+
+def plan_calls(count: int) -> list[PlannedCall]:
+    """Return `count` calls: the written ones first, then calls whose outcome is left to chance."""
+    drawn = [PlannedCall(title="as chance wants it")] * (count - len(_WRITTEN))
+    calls = [*_WRITTEN, *drawn][:count]
+    last_written = len(_WRITTEN) - 1
+    numbers = [_FIRST_NUMBER + index - (index == last_written) for index in range(count)]
+    return [replace(call, number=str(number)) for call, number in zip(calls, numbers, strict=True)]
+
+
+def simulator_options(
+    calls: Sequence[PlannedCall], *, callback_url: str, webhook_secret: str, access_token: str
+) -> SimulatorOptions:
+    """Return the options with which the simulator plays these calls. The seed is fixed, so every run is alike."""
+    styles = {FORM_WEBHOOK: Style.composed_form, JSON_WEBHOOK: Style.composed_json}
+    return SimulatorOptions(
+        token=access_token,
+        speed=SPEED,
+        outcomes={call.number: call.outcomes for call in calls if call.outcomes},
+        scripted_faults={call.number: frozenset(call.faults) for call in calls if call.faults},
+        webhooks=tuple(
+            Webhook(id=id, uri=callback_url, secret=webhook_secret, style=style)
+            for id, style in styles.items()
+        ),
+        # every outcome is also reported here, so an unreadable callback to the other webhook loses nothing
+        subscribe=FORM_WEBHOOK,
+        late_by_s=200.0,
+        max_dials=2,
+    )
