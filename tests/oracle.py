@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from tracker.domain.accounts import Account
-from tracker.domain.call_reports import CallReport, NotACall, UnreadableCallback
+from tracker.domain.call_reports import CallReport, JoinedReport, NotACall, UnreadableCallback
 from tracker.domain.calls import Submission
-from tracker.domain.event_derivation import DerivedEvents, JoinedReport, derive_events
+from tracker.domain.event_derivation import DerivedEvents, derive_events
 from tracker.domain.events import EventSource, MatchedBy
 from tracker.domain.matching.facts import Join, Receipt, SubmissionFacts
 from tracker.domain.matching.match import match

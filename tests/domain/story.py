@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tracker.domain.call_reports import CallReport
+from tracker.domain.call_reports import CallReport, JoinedReport
 from tracker.domain.calls import CallStatus, Reason
-from tracker.domain.event_derivation import DerivedEvents, JoinedReport, derive_events
+from tracker.domain.event_derivation import DerivedEvents, derive_events
 from tracker.domain.events import AtSource, Event, EventSource, EventType, MatchedBy
 from tracker.domain.time_text import iso
 from tracker.domain.timeline.fold import Timeline, fold

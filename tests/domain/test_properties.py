@@ -24,13 +24,13 @@ from tests.domain.story import (
     report,
     submitting,
 )
-from tracker.domain.call_reports import CallReport
+from tracker.domain.call_reports import CallReport, JoinedReport
 from tracker.domain.calls import CallStatus, Reason
-from tracker.domain.event_derivation import JoinedReport, find_zone_shift, provider_status_key
 from tracker.domain.events import Event, EventSource, EventType, MatchedBy
 from tracker.domain.matching.facts import Join, Receipt, SubmissionFacts, Unjoined, Verdict
 from tracker.domain.matching.heuristics import duplicate_key
 from tracker.domain.matching.match import match
+from tracker.domain.same_record import find_zone_shift, provider_status_key
 from tracker.domain.timeline.fold import Timeline, fold
 
 QUARTER = 15 * MINUTE

@@ -10,15 +10,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.domain.story import HOUR, INDIA, MINUTE, at, callback, derived, poll, report
-from tracker.domain.call_reports import CallReport
+from tracker.domain.call_reports import CallReport, JoinedReport
 from tracker.domain.calls import CallStatus, Reason
-from tracker.domain.event_derivation import (
-    JoinedReport,
-    find_zone_shift,
-    guess_zone_offset,
-    provider_status_key,
-)
+from tracker.domain.event_derivation import guess_zone_offset
 from tracker.domain.events import AtSource, Event, EventSource, EventType
+from tracker.domain.same_record import find_zone_shift, provider_status_key
 from tracker.domain.time_text import from_iso, iso
 
 

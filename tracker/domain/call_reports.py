@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from tracker.domain import value
 from tracker.domain.calls import CallStatus, Reason
+from tracker.domain.events import EventSource, MatchedBy
 
 
 @value
@@ -48,6 +49,19 @@ class CallReport:
     charges: str | None = None
     #: a click-to-call record: belongs to one of our submissions only by exact id
     click_to_call: bool = False
+
+
+@value
+class JoinedReport:
+    """A call report that was joined to a submission."""
+
+    #: `cb_…` of a callback, `ask_…/n` of a poll's row
+    id: str
+    source: EventSource
+    #: UTC
+    received_at: datetime
+    report: CallReport
+    matched_by: MatchedBy | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import OPEN_STATUSES
-from tracker.domain.event_derivation import find_zone_shift, provider_status_key
 from tracker.domain.events import MatchedBy, key_part
 from tracker.domain.matching.facts import Join, Receipt, SubmissionFacts, Unjoined, Verdict
 from tracker.domain.matching.ids import id_key
+from tracker.domain.same_record import find_zone_shift, provider_status_key
 from tracker.domain.time_text import iso
 
 #: A callback without an id can belong to a submission for this long after the request.

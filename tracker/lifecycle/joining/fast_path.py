@@ -15,7 +15,7 @@ from typing import NamedTuple
 import structlog
 
 from tracker.clock import Clock
-from tracker.domain.event_derivation import JoinedReport
+from tracker.domain.call_reports import JoinedReport
 from tracker.domain.events import EventSource, MatchedBy
 from tracker.domain.matching.facts import Receipt, SubmissionFacts
 from tracker.domain.matching.ids import id_key

@@ -11,9 +11,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from tracker.domain.call_reports import CallReport
+from tracker.domain.call_reports import CallReport, JoinedReport
 from tracker.domain.calls import Call, CallStatus
-from tracker.domain.event_derivation import DerivedEvents, JoinedReport, derive_events
+from tracker.domain.event_derivation import DerivedEvents, derive_events
 from tracker.domain.events import AtSource, Event, EventSource, EventType
 from tracker.domain.timeline.fold import Timeline, fold
 from tracker.store.calls import records

@@ -10,9 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from tracker.domain.call_reports import CallReport
+from tracker.domain.call_reports import CallReport, JoinedReport
 from tracker.domain.calls import CallStatus, Reason
-from tracker.domain.event_derivation import JoinedReport
 from tracker.domain.events import EXACT_MATCHES, EventSource, MatchedBy
 from tracker.domain.matching.facts import Join, Receipt, SubmissionFacts
 from tracker.domain.matching.heuristics import duplicate_key
