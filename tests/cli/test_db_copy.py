@@ -90,7 +90,7 @@ def test_what_cannot_be_a_target(used: Cli) -> None:
     [
         (
             "postgresql://user:secret@127.0.0.1:9/name",
-            "postgresql://user:********@127.0.0.1:9/name",
+            "postgresql://user:***@127.0.0.1:9/name",
             "its server",
         ),
         ("sqlite:///nowhere/copy.db", "nowhere/copy.db", "its directory"),

@@ -104,7 +104,7 @@ def test_a_configuration_without_an_account_is_named(cli: Cli) -> None:
         ("sqlite:///nowhere/t.db", "/nowhere/t.db", "directory"),
         (
             "postgres://me:a-password@127.0.0.1:1/db",
-            "postgres://me:********@127.0.0.1:1/db",
+            "postgres://me:***@127.0.0.1:1/db",
             "start its server",
         ),
     ],

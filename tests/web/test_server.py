@@ -100,5 +100,5 @@ def test_the_start_is_in_the_log_with_masked_settings(processes: Processes) -> N
     with processes:
         server = processes.serve("--no-worker")
         (started,) = server.log("process.started")
-    assert started["settings"]["accounts.thundersms.access_token"] == "********"
+    assert started["settings"]["accounts.thundersms.access_token"] == "***"
     assert processes.environ["TRACKER_SERVER__API_TOKEN"] not in server.output()

@@ -105,7 +105,7 @@ def _json_renderer(redact: Redactor) -> list[Processor]:
     exceptions = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
     def render(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> str:
-        return _writable(redact.json(_to_json(dict(entry))))
+        return _writable(redact.redact_json(_to_json(dict(entry))))
 
     return [exceptions, render]
 

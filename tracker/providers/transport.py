@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from tracker.logs.redaction import SecretMasker
 from tracker.providers.base import Failure, Outgoing, Reply
 
 MAX_BODY = 1024 * 1024
@@ -179,9 +180,7 @@ def _tell(exc: Exception, request: Outgoing, proxy: str | None) -> str:
     kind = type(exc).__name__
     if isinstance(exc, _TELLS_TOO_MUCH):
         return f"{kind}: the address, the proxy or a header cannot be used as it is configured"
-    text = str(exc)
-    for secret in _secrets_of(request, proxy):
-        text = text.replace(secret, "***")
+    text = SecretMasker(_secrets_of(request, proxy)).mask_text(str(exc))
     return f"{kind}: {text}"[:300] if text else kind
 
 

@@ -17,8 +17,9 @@ from tracker.domain.matching.heuristics import MATCH_WINDOW
 from tracker.errors import Conflict, NotFound, ProviderError
 from tracker.lifecycle.joining.joiner import Joiner
 from tracker.lifecycle.sending.claim import locked_submission
-from tracker.lifecycle.sending.exchanges import reply_fields
+from tracker.lifecycle.sending.exchanges import mask_result, reply_fields
 from tracker.lifecycle.timeline.event_writer import apply_events
+from tracker.logs.redaction import MASK, masker_of
 from tracker.providers.base import Failure, Outgoing
 from tracker.providers.registry import provider_named
 from tracker.providers.transport import exchange
@@ -57,10 +58,12 @@ class Poller:
         asked_at = self._clock()
         request = provider.ask_request(account, submission.submission_id)
         result = await exchange(request, timeout_s=account.timeout_s, proxy=account.proxy)
+        # before it is parsed, because a link to a recording may hold the token
+        result = mask_result(result, masker_of(account.secrets))
         kept = exchanges.Exchange(
             id=new_id("ask"), kind="ask", call=submission.call, submission=submission.id, requested_at=asked_at,
             answered_at=self._clock(), method=request.method, url=request.url, request_headers=_told(request),
-            request_body=request.body, **reply_fields(result, account.secrets),
+            request_body=request.body, **reply_fields(result),
         )  # fmt: skip
         if isinstance(result, Failure):
             raise ProviderError(f"The provider could not be asked: {result.message}")
@@ -108,5 +111,5 @@ class Poller:
 
 
 def _told(request: Outgoing) -> tuple[tuple[bytes, bytes], ...]:
-    hidden = ((k, "***" if k.lower() == "authorization" else v) for k, v in request.headers.items())
+    hidden = ((k, MASK if k.lower() == "authorization" else v) for k, v in request.headers.items())
     return tuple((k.encode(), v.encode()) for k, v in hidden)

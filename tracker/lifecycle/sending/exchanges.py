@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
-from tracker.lifecycle.sending.secret_variables import mask_bytes
+from tracker.logs.redaction import SecretMasker
 from tracker.providers.base import Failure, Reply
 
 
-def reply_fields(result: Reply | Failure, secrets: Collection[str]) -> dict[str, Any]:
-    """What came back, as fields of `store.sending.Exchange`."""
+def mask_result(result: Reply | Failure, masker: SecretMasker) -> Reply | Failure:
+    """Return the result with the secrets masked in a reply's headers and body. A failure quotes none."""
+    if isinstance(result, Failure):
+        return result
+    headers = tuple((name, masker.mask_bytes(value)) for name, value in result.headers)
+    return replace(result, headers=headers, body=masker.mask_bytes(result.body))
+
+
+def reply_fields(result: Reply | Failure) -> dict[str, Any]:
+    """Return what came back as fields of `store.calls.exchanges.Exchange`; a reply must be masked before."""
     if isinstance(result, Failure):
         return {"failure": result.message}
     return {
         "status": result.status,
-        "reply_headers": tuple((k, mask_bytes(v, secrets)) for k, v in result.headers),
-        "reply_body": mask_bytes(result.body, secrets),
+        "reply_headers": result.headers,
+        "reply_body": result.body,
         "failure": result.broken,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from tracker.domain.calls import Call
@@ -12,8 +12,6 @@ from tracker.store.engine.database import Connection
 from tracker.store.queue.keyed_digests import digest
 
 _MASK: Final = re.compile(r"digest:[0-9a-f]{32}", re.ASCII)
-#: a shorter one is not looked for in what came back: replacing it would tear holes into ids and numbers
-_SHORTEST: Final = 4
 
 
 def masked(c: Connection, variables: Mapping[str, str], secret: Collection[str]) -> dict[str, str]:
@@ -25,16 +23,3 @@ def erased(c: Connection, call: Call) -> list[str]:
     """The names of variables of which only the digest is left, whatever is configured as secret by now."""
     hidden = {n for n, v in call.variables.items() if _MASK.fullmatch(v)}
     return sorted(hidden - records.secrets_of(c, call.id).keys()) if hidden else []
-
-
-def mask_bytes(data: bytes, secrets: Iterable[str]) -> bytes:
-    """The data with every occurrence of a secret of at least 4 characters replaced."""
-    for secret in secrets:
-        if len(secret) >= _SHORTEST:
-            data = data.replace(secret.encode(), b"***")
-    return data
-
-
-def mask_text(text: str | None, secrets: Iterable[str]) -> str | None:
-    """The same for a text."""
-    return None if text is None else mask_bytes(text.encode(), secrets).decode()

@@ -28,11 +28,12 @@ from tracker.errors import StorageUnavailable
 from tracker.lifecycle.joining.joiner import Joiner
 from tracker.lifecycle.placing.place import new_submission
 from tracker.lifecycle.sending.claim import Claim, claim_submission, locked_submission
-from tracker.lifecycle.sending.exchanges import reply_fields
-from tracker.lifecycle.sending.secret_variables import erased, mask_bytes, mask_text
+from tracker.lifecycle.sending.exchanges import mask_result, reply_fields
+from tracker.lifecycle.sending.secret_variables import erased
 from tracker.lifecycle.sending.submit_outcomes import SubmitState, submit_outcome
 from tracker.lifecycle.timeline.event_factory import EventFactory
 from tracker.lifecycle.timeline.event_writer import apply_events
+from tracker.logs.redaction import SecretMasker, masker_of
 from tracker.providers.base import Failure, Reply
 from tracker.providers.registry import provider_named
 from tracker.providers.transport import exchange
@@ -106,20 +107,21 @@ class Sender:
 
     def answered(self, claim: Claim, result: Reply | Failure, requested_at: datetime) -> None:
         """Record what came back, then look for callbacks that were earlier. Said again, it changes nothing."""
-        hidden = (*claim.account.secrets, *claim.secrets)
+        configured = claim.account.secrets
+        masker = SecretMasker((*configured, *claim.secrets)) if claim.secrets else masker_of(configured)
         answer = provider_named(claim.account.provider).read_answer(claim.account, result)
         # an error may quote the variable that it does not like
         answer = replace(
             answer,
-            message=mask_text(answer.message, hidden),
-            provider_status=mask_text(answer.provider_status, hidden),
+            message=answer.message and masker.mask_text(answer.message),
+            provider_status=answer.provider_status and masker.mask_text(answer.provider_status),
         )
         now = self._clock()
         kept = exchanges.Exchange(
             id=claim.exchange, kind="send", call=claim.submission.call, submission=claim.submission.id,
             requested_at=requested_at, answered_at=now, method=claim.told.method, url=claim.told.url,
             request_headers=tuple((k.encode(), v.encode()) for k, v in claim.told.headers.items()),
-            request_body=mask_bytes(claim.told.body, hidden), **reply_fields(result, hidden),
+            request_body=masker.mask_bytes(claim.told.body), **reply_fields(mask_result(result, masker)),
         )  # fmt: skip
         submission = self._database.write(lambda c: self._record(c, claim, answer, kept, now))
         log.info(

@@ -13,6 +13,7 @@ from typing import Any
 
 from tracker.domain.accounts import Account
 from tracker.domain.calls import Reason
+from tracker.logs.redaction import masker_of
 from tracker.providers.base import Reply
 from tracker.providers.field_lookup import canonical
 from tracker.providers.payloads import NoFields, read_json
@@ -130,7 +131,7 @@ def message_of(account: Account, reply: Reply, document: Document | None) -> str
         texts = [f"HTTP {reply.status}", *texts]
     if reply.broken:
         texts.append(reply.broken)
-    return scalars.hide("; ".join(texts), account.secrets)[:MAX_MESSAGE]
+    return masker_of(account.secrets).mask_text("; ".join(texts))[:MAX_MESSAGE]
 
 
 def reason_of(status: int, document: Document | None) -> Reason:

@@ -16,8 +16,9 @@ import orjson
 from tracker.domain.accounts import Account, VariablesEncoding
 from tracker.domain.calls import SubmitCommand
 from tracker.domain.phone_numbers import keep_digits
+from tracker.logs.redaction import MASK, masker_of
 from tracker.providers.base import Outgoing
-from tracker.providers.thundersms.scalars import HIDDEN, hide, safe
+from tracker.providers.thundersms.scalars import safe
 
 _PLACEHOLDER = re.compile(r"\{(submission|call|reference)\}")
 
@@ -30,11 +31,10 @@ def send_request(account: Account, dial: SubmitCommand) -> Outgoing:
 def redacted_request(account: Account, dial: SubmitCommand) -> Outgoing:
     """The same request as evidence: credentials, secret variables and secrets replaced by `***`."""
     secret = {name.lower() for name in account.secret_variables}
-    variables = {name: HIDDEN if name.lower() in secret else value for name, value in dial.variables.items()}
-    headers = {**_headers(account), "Authorization": HIDDEN}
-    return _submission(
-        account, _texts(_fields(account, dial, variables), lambda text: hide(text, account.secrets)), headers
-    )
+    variables = {name: MASK if name.lower() in secret else value for name, value in dial.variables.items()}
+    headers = {**_headers(account), "Authorization": MASK}
+    fields = _texts(_fields(account, dial, variables), masker_of(account.secrets).mask_text)
+    return _submission(account, fields, headers)
 
 
 def ask_request(account: Account, submission_id: str) -> Outgoing:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -14,7 +13,6 @@ from zoneinfo import ZoneInfo
 MAX_ID = 200
 MAX_WORD = 100
 MAX_URL = 2000
-HIDDEN = "***"
 
 _UNFILLED = re.compile(r"@?\{{1,2}[^{}]*\}{1,2}")
 #: what a text column of a database does not take
@@ -35,13 +33,6 @@ def safe(text: str) -> str:
     if text.isascii() and "\x00" not in text:
         return text
     return _UNSAFE.sub("\ufffd", text)
-
-
-def hide(text: str, secrets: Iterable[str]) -> str:
-    """The text with every one of these secrets replaced by `***`."""
-    for secret in secrets:
-        text = text.replace(secret, HIDDEN)
-    return text
 
 
 def text(value: Any) -> str | None:

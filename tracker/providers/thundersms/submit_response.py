@@ -15,6 +15,7 @@ from typing import Any
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import SubmitResult, SubmitResultKind
 from tracker.domain.calls import Reason
+from tracker.logs.redaction import masker_of
 from tracker.providers.base import Failure, Reply
 from tracker.providers.thundersms import scalars
 from tracker.providers.thundersms.api_response import (
@@ -96,7 +97,7 @@ def _accepted(account: Account, document: Document, submission_id: str, row: dic
     return SubmitResult(
         kind=SubmitResultKind.accepted,
         submission_id=submission_id,
-        message=scalars.hide(message, account.secrets)[:MAX_MESSAGE] if message else None,
+        message=masker_of(account.secrets).mask_text(message)[:MAX_MESSAGE] if message else None,
         provider_status=scalars.word(row.get("status")) or document.word,
         charges=charges if charges is not None else scalars.amount(row.get("credits")),
         accepted_at=at,
@@ -124,13 +125,14 @@ def _answer(
 
 def _redirected(account: Account, reply: Reply, document: Document | None) -> SubmitResult:
     """A redirect is not followed. To a login page the provider sends who shows it a bad token."""
-    target = scalars.safe((reply.header("location") or "").partition("?")[0])[:200]
+    location = scalars.safe((reply.header("location") or "").partition("?")[0])
+    target = masker_of(account.secrets).mask_text(location)[:200]
     reason = Reason.bad_credentials if "login" in target.lower() else Reason.refused
     message = f"HTTP {reply.status}: redirected to {target or 'nowhere'}; check the account's base_url and access_token"
     return SubmitResult(
         kind=SubmitResultKind.refused,
         reason=reason,
-        message=scalars.hide(message, account.secrets),
+        message=message,
         provider_status=document.word if document else None,
     )
 

@@ -8,12 +8,12 @@ from typing import Final
 from tracker.clock import Clock
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import WebhookChallenge
+from tracker.logs.redaction import MASK
 from tracker.providers.base import Incoming, Provider
 from tracker.store.ids import receipt_id
 from tracker.store.inbox import states
 from tracker.store.inbox.log import NewCallback
 from tracker.store.inbox.quarantine import SHOWED_NONE, SHOWED_WRONG
-from tracker.web.callbacks.masking import MASK
 from tracker.web.callbacks.sanitize import Headers, RequestSanitizer, matches_any_secret
 
 #: whoever has no right secret may shake hands with so much
@@ -85,7 +85,7 @@ class InboundCallback:
         cause = SHOWED_WRONG if self.presented else SHOWED_NONE
         # what was presented may be somebody's secret, though it is none of ours: its fingerprint is enough
         kept = _first(self.headers, _QUARANTINE_HEADERS)
-        headers = [(k, MASK if k == b"authorization" else v) for k, v in kept]
+        headers = [(k, MASK.encode() if k == b"authorization" else v) for k, v in kept]
         new = self.new(body, states.QUARANTINED, cause)
         return new._replace(headers=self._keeper.packed_without_secrets(headers), size=size)
 

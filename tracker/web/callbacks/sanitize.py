@@ -11,8 +11,8 @@ from typing import Any, Final
 from starlette.requests import Request
 
 from tracker.domain.accounts import Account
+from tracker.logs.redaction import SecretMasker
 from tracker.store.inbox.states import pack_headers
-from tracker.web.callbacks.masking import Masking
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -48,14 +48,14 @@ class RequestSanitizer:
         self, accounts: Mapping[str, Account], secrets: Iterable[str], trusted_proxies: Iterable[str]
     ) -> None:
         self._trusted = [ipaddress.ip_network(each, strict=False) for each in trusted_proxies]
-        self._masking = Masking([*secrets, *(s for a in accounts.values() for s in a.secrets)])
+        self._masker = SecretMasker([*secrets, *(s for a in accounts.values() for s in a.secrets)])
         #: headers as they are stored, and addresses, that were seen before
         self._lines: dict[tuple[bytes, bytes], bytes] = {}
         self._trusts: dict[str, bool] = {}
 
     def without_secrets(self, data: bytes) -> bytes:
         """The data with every occurrence of a configured secret replaced."""
-        return self._masking(data)
+        return self._masker.mask_bytes(data)
 
     def packed_without_secrets(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         """Headers as they are stored, names and values without secrets. Most come again and again."""
