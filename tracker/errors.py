@@ -1,23 +1,23 @@
-"""Everything that tracker raises on purpose.
+"""Defines the errors that tracker raises on purpose.
 
 ::
 
-    TrackerError                    anything below; str() is one sentence that says what to do
+    TrackerError                    the root; its text is a sentence for the user that says what to do
     ├── ConfigurationError          tracker.toml or the environment is wrong
-    ├── InvalidInput                what was asked for is not well formed; names every wrong field
-    │   └── AccountIncomplete          it is well formed, but the account's configuration lacks what it takes
-    ├── NotFound                    no call, submission or callback with that id
+    ├── InvalidInput                some fields are not well formed; names every wrong field
+    │   └── AccountIncomplete       well formed, but the account's configuration lacks what the request needs
+    ├── NotFound                    no call, submission or callback has this id
     ├── Conflict                    well formed, but not possible in the present state
-    │   ├── IdempotencyConflict     the same Idempotency-Key with another request
-    │   ├── IncompleteCopy          the database is a copy that `tracker db copy` has not completed
+    │   ├── IdempotencyConflict     the Idempotency-Key stands for another request
+    │   ├── IncompleteCopy          `tracker db copy` has not finished this database
     │   └── NumberMismatch          the callback is about another phone number than the call
-    ├── StorageUnavailable          the database cannot take it now; trying again later may help
-    │   └── InboxFull               more callbacks are waiting than the queue may hold
-    ├── SchemaMismatch              the database has a schema that this version cannot work with
-    └── ProviderError               a question to the provider was not answered
-        └── ProviderRefused         the provider answered, and it was a refusal (bad token, ...)
+    ├── StorageUnavailable          the database cannot be written now; a later try may succeed
+    │   └── InboxFull               the queue of callbacks to store is full
+    ├── SchemaMismatch              this version cannot work with the database's schema
+    └── ProviderError               the provider did not answer a poll
+        └── ProviderRefused         the provider refused a poll, for example because of a wrong token
 
-The docstring of a class is its default message.
+The docstring of each class is its default message.
 """
 
 from __future__ import annotations
@@ -27,26 +27,28 @@ from typing import ClassVar
 
 
 class TrackerError(Exception):
-    """Something went wrong; the log has the details."""
+    """Something went wrong. See the log for details."""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or " ".join((type(self).__doc__ or "").split()))
 
 
 class ConfigurationError(TrackerError):
-    """The configuration is wrong; see `tracker doctor`."""
+    """The configuration is wrong. Run `tracker doctor` to see where."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FieldError:
-    """One wrong field: its name as the caller wrote it, and one sentence that says what is allowed."""
+    """A wrong field and what is wrong with it."""
 
+    #: as the caller wrote it
     field: str
+    #: says what is allowed
     message: str
 
 
 class InvalidInput(TrackerError):
-    """Some fields are not well formed; `errors` names each of them."""
+    """Some fields are not well formed. Correct the fields that `errors` names."""
 
     def __init__(self, errors: list[FieldError]) -> None:
         self.errors = errors
@@ -54,50 +56,50 @@ class InvalidInput(TrackerError):
 
 
 class AccountIncomplete(InvalidInput):
-    """The account's configuration is not complete; see `tracker doctor`."""
+    """The account's configuration is incomplete. Run `tracker doctor` to see what is missing."""
 
 
 class NotFound(TrackerError):
-    """There is nothing with that id; check the id."""
+    """Nothing has this id. Check the id."""
 
 
 class Conflict(TrackerError):
-    """That is not possible in the present state of the call."""
+    """This is not possible in the present state of the call. Check the status of the call."""
 
-    #: for programs: which conflict it is, where a client can do something about it
+    #: the name of the conflict for programs, if a client can resolve it
     reason: ClassVar[str | None] = None
 
 
 class IdempotencyConflict(Conflict):
-    """This Idempotency-Key was used for another request; use a new key for a new one."""
+    """This Idempotency-Key was used for another request. Use a new key for each new request."""
 
 
 class IncompleteCopy(Conflict):
-    """This database is a copy that is not complete: stop every process and run `tracker db copy` again, which completes
-    it; to work in it as it is, say `tracker pause --resume --force` (then no more can be copied into it)."""
+    """This database is an incomplete copy. Stop all processes and run `tracker db copy` again to finish it. To use it
+    as it is, run `tracker pause --resume --force`. After that nothing more can be copied into it."""
 
 
 class NumberMismatch(Conflict):
-    """The callback is about another phone number than the call."""
+    """The callback is about another phone number than the call. Use `force` to join it nevertheless."""
 
     reason = "number-mismatch"
 
 
 class StorageUnavailable(TrackerError):
-    """The database cannot be written now; try again in a moment."""
+    """The database cannot be written now. Try again in a moment."""
 
 
 class InboxFull(StorageUnavailable):
-    """More callbacks are waiting to be stored than the queue may hold; try again in a moment."""
+    """The queue of callbacks to store is full. Try again in a moment."""
 
 
 class SchemaMismatch(TrackerError):
-    """The database's schema does not fit this version; run `tracker db upgrade`."""
+    """The database's schema does not fit this version. Run `tracker db upgrade`."""
 
 
 class ProviderError(TrackerError):
-    """The provider did not answer the question; try again later."""
+    """The provider did not answer the poll. Try again later."""
 
 
 class ProviderRefused(ProviderError):
-    """The provider refused the question; check the account's access token."""
+    """The provider refused the poll. Check the account's access token."""

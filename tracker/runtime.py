@@ -1,4 +1,4 @@
-"""How Python is set in a process that stays: when it collects garbage, how often threads take turns, what they keep."""
+"""Tunes the Python interpreter of a long-lived process."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ import gc
 import sys
 from typing import Final
 
-#: objects made before the youngest are looked through; Python's own 700 means many times in every batch of callbacks
-_YOUNG: Final = 50_000
-_MIDDLE: Final = 20
-_OLD: Final = 20
-#: seconds; Python's own 5 ms are as long as a commit takes, and a thread that computes would cost each answer so much
-_SWITCH_S: Final = 0.0005
-#: glibc's M_ARENA_MAX. By its own measure each of two dozen threads keeps what it has freed for itself
-_ARENA_MAX: Final = -8
+#: objects; Python's own 700 would start a collection many times in every batch of callbacks
+_GC_THRESHOLDS: Final = (50_000, 20, 20)
+#: seconds; Python's own 5 ms are as long as a commit, and a computing thread would add them to each answer
+_SWITCH_INTERVAL_S: Final = 0.0005
+#: glibc's M_ARENA_MAX; by default each of two dozen threads keeps an arena of freed memory for itself
+_M_ARENA_MAX: Final = -8
 _ARENAS: Final = 2
 
 
 def tune_runtime() -> None:
-    """Set this process for work that goes on. Call it when everything is imported."""
+    """Set garbage collection, thread switching and memory arenas. Call it after all modules are imported."""
     gc.collect()
-    gc.freeze()  # what was imported is not looked through again
-    gc.set_threshold(_YOUNG, _MIDDLE, _OLD)
-    sys.setswitchinterval(_SWITCH_S)
-    with contextlib.suppress(OSError, AttributeError):  # another C library has no such thing
-        ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
+    gc.freeze()  # imported objects live as long as the process, so later collections skip them
+    gc.set_threshold(*_GC_THRESHOLDS)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    with contextlib.suppress(OSError, AttributeError):  # only glibc has mallopt
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tracker.domain.phone_numbers import (
     InvalidNumber,
-    _mobiles_of,
     keep_digits,
+    mobile_pattern,
     parse_bridge,
     parse_number,
     parse_provider_number,
@@ -167,12 +167,12 @@ def like_a_mobile_number(draw: st.DrawFn) -> tuple[str, str]:
 def test_what_is_seen_at_a_glance_is_what_the_library_says(drawn: tuple[str, str]) -> None:
     """The shortcut for an account's own mobile numbers never finds one that the library does not."""
     region, written = drawn
-    if _mobiles_of(region).fullmatch(written):
+    if mobile_pattern(region).fullmatch(written):
         number = phonenumbers.parse("+" + written, None)
         assert phonenumbers.is_valid_number(number)
         assert phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164) == "+" + written
 
 
 def test_indian_mobiles_are_seen_at_a_glance() -> None:
-    assert _mobiles_of("IN").fullmatch("918919525224")
-    assert not _mobiles_of("XX").fullmatch("918919525224")
+    assert mobile_pattern("IN").fullmatch("918919525224")
+    assert not mobile_pattern("XX").fullmatch("918919525224")

@@ -1,4 +1,4 @@
-"""An account: one set of credentials at one provider, named in the configuration."""
+"""Defines accounts: sets of credentials at a provider, named in the configuration."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from zoneinfo import ZoneInfo
 
 
 class Dialling(StrEnum):
-    """Whether this account may dial at all."""
+    """The numbers that an account may dial."""
 
-    live = "live"  #: every number may be dialled
+    live = "live"  #: every number
     allowlist = "allowlist"  #: only the numbers in `allow_to`
     off = "off"  #: none
 
 
 class VariablesEncoding(StrEnum):
-    """How a flow's variables are written in the request to the provider."""
+    """The form of a flow's variables in the request to the provider."""
 
     json = "json"  #: flat keys in a JSON object: {"variables[Name]": "…"}
     json_nested = "json-nested"  #: an object: {"variables": {"Name": "…"}}
     form = "form"  #: a form: variables[Name]=…
 
 
-#: what an account lacks that has no token, behind the name of the setting
+#: the message about an account without a token; the account's name in the configuration goes before it
 CREDENTIALS_MISSING: Final = (
-    "access_token is not set, and without it no call can be placed; enter the token from the provider's panel"
+    "access_token is not set, so no call can be placed. Set it to the token from the provider's panel"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """The configuration of one account as plain values. Meanings and defaults: `tracker.settings`."""
+    """The configuration of one account. `tracker.settings.account` documents each field."""
 
     name: str
     provider: str = "thundersms"
@@ -62,6 +62,6 @@ class Account:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every configured secret of this account, for replacing it wherever it would be stored or logged."""
-        known = (self.access_token, self.webhook_token, *self.webhook_secrets)
-        return tuple(s for s in known if s)
+        """The secrets of this account, which are masked wherever they would be stored or logged."""
+        secrets = (self.access_token, self.webhook_token, *self.webhook_secrets)
+        return tuple(s for s in secrets if s)

@@ -1,6 +1,7 @@
-"""What a provider said, in our words: the values that an adapter makes of a callback, an answer or a poll.
+"""Defines the values into which an adapter translates a provider's callbacks and answers.
 
-A reading judges nothing. To which submission it belongs is decided in `matching`, what follows from it in `timeline`.
+A report is a translation and draws no conclusion. `matching` decides to which submission it belongs, and `timeline`
+what follows from it.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from tracker.domain.events import EventSource, MatchedBy
 
 @value
 class CallReport:
-    """One call record as one callback (or one row of a poll) tells it. Missing values are None.
+    """A call record as one callback, or one row of a poll's answer, tells it. Missing values are None.
 
-    Times that carry no zone were read in the account's zone for their source; the text is kept beside them.
+    A time without a zone was read in the zone that the account has for this source. Its text is kept beside it.
     """
 
-    #: values that may be the provider's submission id, surest first, as sent
+    #: the values that may be the provider's submission id, surest first, as sent
     ids: tuple[str, ...] = ()
-    #: our own `sub_…` ids that were echoed, lower case
+    #: our own `sub_…` ids that the provider echoed, in lower case
     references: tuple[str, ...] = ()
     #: the provider's message id
     message_id: str | None = None
@@ -32,12 +33,14 @@ class CallReport:
     #: digits
     bridge: str | None = None
     flow_id: str | None = None
-    #: the status as sent
+    #: the provider's status, as sent
     provider_status: str | None = None
-    #: the status in our words; None where the word is missing or not known
+    #: the same in our words; None if it is missing or not known to us
     status: CallStatus | None = None
     reason: Reason | None = None
+    #: as sent
     started_raw: str | None = None
+    #: as sent
     ended_raw: str | None = None
     #: UTC
     started_at: datetime | None = None
@@ -47,7 +50,7 @@ class CallReport:
     recording_url: str | None = None
     dtmf: str | None = None
     charges: str | None = None
-    #: a click-to-call record: belongs to one of our submissions only by exact id
+    #: True for a click-to-call record, which belongs to a submission of ours only if an id says so
     click_to_call: bool = False
 
 
@@ -66,7 +69,7 @@ class JoinedReport:
 
 @dataclass(frozen=True, kw_only=True)
 class NotACall:
-    """A well-formed callback that is not about a call of ours; kept, and ignored with this reason."""
+    """A well-formed callback that is not about a call of ours. It is stored as ignored, with this reason."""
 
     #: `unsubscription`, `sms-report`, `handshake`, …
     reason: str
@@ -74,19 +77,19 @@ class NotACall:
 
 @dataclass(frozen=True, kw_only=True)
 class UnreadableCallback:
-    """A callback that does not parse, or holds no fields at all."""
+    """A callback that does not parse, or that has no fields."""
 
     reason: str
 
 
 class SubmitResultKind(StrEnum):
-    """What the provider's answer to a submission means for us."""
+    """The meaning of the provider's answer to a submission."""
 
-    accepted = "accepted"
-    refused = "refused"
-    rate_limited = "rate-limited"
-    unclear = "unclear"  #: the phone may ring; never sent again
-    never_left = "never-left"  #: no byte of the request reached the provider; may be sent again
+    accepted = "accepted"  #: the provider will dial
+    refused = "refused"  #: the provider will not dial
+    rate_limited = "rate-limited"  #: refused because of too many requests; may be sent again later
+    unclear = "unclear"  #: the phone may ring, so the request is never sent again
+    never_left = "never-left"  #: no byte of the request was written, so it may be sent again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,33 +97,35 @@ class SubmitResult:
     """The provider's answer to one submission."""
 
     kind: SubmitResultKind
-    #: the provider's id, as sent; only when accepted
+    #: the provider's id, as sent; only if accepted
     submission_id: str | None = None
     reason: Reason | None = None
-    #: the provider's own words, or what went wrong on the way, at most 500 characters
+    #: the provider's message, or the error on the way to it; at most 500 characters
     message: str | None = None
-    #: the provider's own status word
+    #: the provider's status, as sent
     provider_status: str | None = None
     #: seconds, from Retry-After
     retry_after_s: float | None = None
     charges: str | None = None
-    #: the provider's own time of acceptance, UTC
+    #: UTC, the provider's time of acceptance
     accepted_at: datetime | None = None
+    #: the same, as sent
     accepted_raw: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatusResult:
-    """The answer to asking for one submission: its records; empty when the provider does not know yet."""
+    """The provider's answer to a poll of one submission."""
 
+    #: its call records; empty if the provider has none yet
     reports: tuple[CallReport, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookChallenge:
-    """A webhook's verification: what was asked, to be echoed."""
+    """A request that verifies a webhook. The answer must echo `challenge` and `validation_key`."""
 
     challenge: str
     validation_key: str | None
-    #: what the request presents as the validation token, from the query and from the body
+    #: the validation tokens that the request presents, in its query and in its body
     tokens: tuple[str, ...] = field(default=(), repr=False)

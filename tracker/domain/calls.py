@@ -1,4 +1,4 @@
-"""The states of a call and of a submission, and what a call asks for."""
+"""Defines calls, submissions, and the statuses and reasons that both have."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ from typing import Any
 
 
 class CallStatus(StrEnum):
-    """Where a call or a submission stands. The order is the order of life; the outcomes come last."""
+    """The status of a call or a submission. The members are in the order of life, and the outcomes come last."""
 
     pending = "pending"  #: recorded, not sent
-    submitting = "submitting"  #: somebody holds the lease and is sending it
-    unconfirmed = "unconfirmed"  #: sent, no clear answer: it may be ringing
+    submitting = "submitting"  #: a sender holds the lease and is sending the request
+    unconfirmed = "unconfirmed"  #: sent without a clear answer, so the phone may ring
     queued = "queued"  #: accepted by the provider
     initiated = "initiated"  #: the provider began to dial
-    ringing = "ringing"
-    in_progress = "in-progress"
-    completed = "completed"  #: answered, now over
-    busy = "busy"
-    no_answer = "no-answer"
-    canceled = "canceled"
-    failed = "failed"
+    ringing = "ringing"  #: the phone rings
+    in_progress = "in-progress"  #: answered, not over yet
+    completed = "completed"  #: answered and over
+    busy = "busy"  #: the line was busy
+    no_answer = "no-answer"  #: the phone rang and was not answered
+    canceled = "canceled"  #: ended by us or by the caller before an answer; `reason` tells which
+    failed = "failed"  #: not reached
     rejected = "rejected"  #: the provider refused the submission
-    unknown = "unknown"  #: nobody could tell us before the deadline
+    unknown = "unknown"  #: the outcome cannot be found out
 
-    # as equal as the texts are; an enum's own is a call into Python, a dozen times for each callback
+    # The hash of the text, because the hash of an enum is a call into Python, a dozen times for each callback.
     __hash__ = str.__hash__
 
     @property
     def is_outcome(self) -> bool:
+        """Whether the status ends a submission."""
         return self in OUTCOMES
 
 
-#: The statuses that end a submission.
+#: the statuses that end a submission
 OUTCOMES = frozenset(
     {
         CallStatus.completed,
@@ -48,56 +49,58 @@ OUTCOMES = frozenset(
     }
 )
 
-#: The statuses of a submission that is not over yet.
+#: the statuses of a submission that is not over yet
 OPEN_STATUSES = frozenset(CallStatus) - OUTCOMES
 
 
 class Reason(StrEnum):
-    """Why an outcome is what it is, where one is known; and why a decision, a warning or a join was made."""
+    """The reason of an outcome, a decision or a warning, if one is known."""
 
-    agent_no_answer = "agent-no-answer"  #: the flow answered, the agent it forwarded to did not
-    caller_hung_up = "caller-hung-up"
-    congestion = "congestion"
-    channel_unavailable = "channel-unavailable"
-    bad_credentials = "bad-credentials"
-    insufficient_balance = "insufficient-balance"
-    invalid_number = "invalid-number"
-    invalid_field = "invalid-field"
-    rate_limited = "rate-limited"
-    refused = "refused"  #: the provider refused and said nothing that we understand
-    provider_unreachable = "provider-unreachable"
-    no_clear_answer = "no-clear-answer"  #: sent, but the answer did not come or says neither yes nor no
-    sender_lost = "sender-lost"  #: the process that was sending is gone; nobody knows what it sent
-    dialling_off = "dialling-off"
+    agent_no_answer = "agent-no-answer"  #: the flow answered, but the agent it forwarded to did not
+    caller_hung_up = "caller-hung-up"  #: the calling side hung up before an answer
+    congestion = "congestion"  #: the network was congested
+    channel_unavailable = "channel-unavailable"  #: no channel was free for the dial
+    bad_credentials = "bad-credentials"  #: the provider does not accept the access token
+    insufficient_balance = "insufficient-balance"  #: the account has no credit left at the provider
+    invalid_number = "invalid-number"  #: the provider does not accept the number
+    invalid_field = "invalid-field"  #: the provider does not accept another field of the request
+    rate_limited = "rate-limited"  #: the provider answered "too many requests"
+    refused = "refused"  #: the provider refused without a reason that we understand
+    provider_unreachable = "provider-unreachable"  #: the request never left
+    no_clear_answer = "no-clear-answer"  #: sent, but the answer is missing or says neither yes nor no
+    sender_lost = "sender-lost"  #: the sending process ended, and it is unknown whether the request left
+    dialling_off = "dialling-off"  #: the account has `dialling = "off"`
     not_allowed = "not-allowed"  #: the number is not in `allow_to`
     expired = "expired"  #: `not_after` has passed
-    operator = "operator"
-    not_before = "not-before"
-    secrets_erased = "secrets-erased"  #: what it would have to say is not known any more
-    outcome_known = "outcome-known"  #: it became known meanwhile how the call ended
+    operator = "operator"  #: an operator decided it
+    not_before = "not-before"  #: `not_before` has not come yet
+    secrets_erased = (
+        "secrets-erased"  #: the secret variables were erased, so the request cannot be sent again
+    )
+    outcome_known = "outcome-known"  #: the outcome of the call became known meanwhile
     paused = "paused"  #: dialling is paused
-    restored = "restored"  #: a backup was restored: nobody knows what was dialled after it
-    pace = "pace"  #: `calls_per_second` is used up for this moment
-    zone = "zone"  #: the times look as if they were in another time zone
+    restored = "restored"  #: a backup was restored, and it is unknown what was dialled after it was made
+    pace = "pace"  #: `calls_per_second` is used up at this moment
+    zone = "zone"  #: the times seem to be in another time zone
     unknown_word = "unknown-word"  #: the provider used a status that we do not know
-    no_further_redial = "no-further-redial"
+    no_further_redial = "no-further-redial"  #: the provider will not redial
 
 
 class Trigger(StrEnum):
-    """Why a submission was made."""
+    """The cause of a submission."""
 
-    first = "first"
-    resend = "resend"  #: the provider said "too many requests"; the same wish again
-    operator = "operator"  #: somebody asked for another attempt by hand
+    first = "first"  #: the call was placed
+    resend = "resend"  #: the provider answered "too many requests", so the same wish goes out again
+    operator = "operator"  #: an operator asked for another attempt
 
 
-#: The provider's own redial intervals, in minutes.
+#: minutes; the intervals at which the provider can redial by itself
 REDIAL_INTERVALS = (0, 5, 15, 30, 45, 60)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitCommand:
-    """What one request to the provider asks for: the wish of the call, and whose submission it is."""
+    """The content of one request to the provider: the wish of a call, and the submission that it belongs to."""
 
     call: str
     submission: str
@@ -109,17 +112,17 @@ class SubmitCommand:
     #: a sound's UUID or its http(s) address
     audio: str | None = None
     name: str | None = None
-    #: minutes, one of `INTERVALS`; None: not sent
+    #: minutes, one of `REDIAL_INTERVALS`; None if it is not sent
     interval: int | None = None
     webhook_id: str | None = None
-    #: in the clear, secret ones too: only for the request itself
+    #: in the clear, also the secret ones; used for the request only
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     reference: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """The wish to reach one number with one message, as it was asked for."""
+    """A wish to reach one number with one message."""
 
     id: str
     account: str
@@ -129,11 +132,11 @@ class Call:
     bridge: str
     flow_id: str | None
     audio: str | None
-    #: secret ones only as a keyed digest
+    #: the secret ones as a keyed digest
     variables: Mapping[str, str]
     metadata: Mapping[str, Any]
     name: str | None
-    #: minutes, one of `INTERVALS`; None: not sent, which the provider takes for 0
+    #: minutes, one of `REDIAL_INTERVALS`; None if it is not sent, which the provider takes for 0
     interval: int | None
     webhook_id: str | None
     campaign: str | None
@@ -150,7 +153,7 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """One attempt: one request to the provider for one number."""
+    """One attempt to place a call: one request to the provider for one number."""
 
     id: str
     call: str
@@ -169,13 +172,17 @@ class Submission:
     lane: str | None
     #: the provider's id, as sent
     submission_id: str | None
-    #: no phone can ring because of it: the provider refused it, or it never left
+    #: True if the provider refused it or the request never left, so no phone can ring because of it
     refused: bool
-    #: how often sending it was begun; more than once only where the request never left
+    #: how many times a sender began to send it; more than once only if the request never left
     tries: int
+    #: the sender that holds the lease
     owner: str | None
+    #: UTC
     lease_until: datetime | None
-    #: the commit to `submitting`
+    #: UTC, the commit to `submitting`
     requested_at: datetime | None
+    #: UTC
     accepted_at: datetime | None
+    #: UTC
     created_at: datetime

@@ -1,6 +1,7 @@
-"""The gate: may this number be dialled now? Every dial passes it, also the first, also those by hand.
+"""Decides whether a call may be dialled now.
 
-It is the one place where a dial can be held or refused; policies and do-not-call will stand here.
+Every dial passes this gate, including the first one and those that an operator starts. It is the only place that can
+hold back or refuse a dial, except the pace (`calls_per_second`).
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from tracker.domain.time_text import iso
 
 @dataclass(frozen=True, kw_only=True)
 class GateDecision:
-    """What the gate decided, why, and what it looked at."""
+    """The decision of the gate, with its reason and with every value that was checked."""
 
     #: `dial`, `wait` or `refuse`
     decision: Decision
     reason: Reason | None = None
-    #: when to come again, UTC; only with `wait`, and not where nobody knows
+    #: UTC, the time of the next try; only with `wait`, and None if it is unknown
     until: datetime | None = None
     checked: Mapping[str, Any]
 
     def detail(self) -> dict[str, Any]:
-        """As the detail of a decision event."""
+        """Return the detail of the decision event."""
         until = {"until": iso(self.until)} if self.until else {}
         return {"decision": self.decision, "checked": dict(self.checked), **until}
 
@@ -37,7 +38,11 @@ class GateDecision:
 def evaluate_gate(
     account: Account, call: Call, *, cancel_requested: bool, pause: Pause | None, now: datetime
 ) -> GateDecision:
-    """Whether `call` may be dialled at `now`. pause: the one that holds it, if any."""
+    """Return whether `call` may be dialled at `now` (UTC).
+
+    `pause` is the pause that holds back the call, if any. The checks run in a fixed order, and the first that fails
+    decides.
+    """
     checked: dict[str, Any] = {"cancel_requested": cancel_requested}
     if cancel_requested:
         return GateDecision(decision=Decision.refuse, reason=Reason.operator, checked=checked)

@@ -1,4 +1,4 @@
-"""An event: one dated fact about a call. Events are only ever added; what they mean together is `timeline.fold`."""
+"""Defines events, the dated facts about a call. `timeline.fold` derives the state of the call from them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any
 from tracker.domain import value
 from tracker.domain.calls import CallStatus
 
-#: characters; ids and words are shorter, an index entry of PostgreSQL ends at some 2,700 bytes
-_LONGEST_PART = 120
+#: characters; real ids and statuses are shorter, and an index entry of PostgreSQL holds some 2,700 bytes
+_MAX_PART_LENGTH = 120
 
 
 class EventType(StrEnum):
-    """What kind of fact it is."""
+    """The kind of fact that an event states."""
 
     status = "status"  #: the submission reached this status
-    detail = "detail"  #: something more became known; no change of status
-    decision = "decision"  #: somebody or some rule decided, and why
-    warning = "warning"  #: something looks wrong and somebody should look at it
+    detail = "detail"  #: a further detail became known, and no status changed
+    decision = "decision"  #: an operator or the program decided something
+    warning = "warning"  #: something looks wrong, and an operator should check it
 
 
 class Decision(StrEnum):
-    """What a decision event decided: the value of `decision` in its detail."""
+    """The decision of a decision event, in its detail under `decision`."""
 
     dial = "dial"  #: the gate let the dial through
     wait = "wait"  #: not yet; `until` is the time of the next try, unless it is unknown
@@ -36,47 +36,48 @@ class Decision(StrEnum):
     retry = "retry"  #: an operator asked for another attempt
     stop = "stop"  #: no further attempt
     cancel = "cancel"  #: an operator wants no further attempt
-    join_callback = "join"  #: an operator joined a callback to this submission
+    join_callback = "join"  #: an operator joined a callback to a submission, or moved it from another one
     ignore_callback = "ignore"  #: an operator took a callback away from this submission
 
 
 class EventSource(StrEnum):
-    """How we know."""
+    """The source of an event."""
 
-    sender = "sender"  #: our own sending: what we decided, did and were answered
-    callback = "callback"
-    poll = "poll"  #: we asked the provider
-    rule = "rule"
-    operator = "operator"
+    sender = "sender"  #: our own sending: its decisions, its requests and their answers
+    callback = "callback"  #: the provider, in a callback
+    poll = "poll"  #: the provider, when we asked
+    rule = "rule"  #: a rule for further attempts
+    operator = "operator"  #: a person
     inferred = "inferred"  #: concluded from silence
 
 
 class AtSource(StrEnum):
-    """Whose clock an event's `at` is from."""
+    """The clock that an event's `at` comes from."""
 
-    provider = "provider"  #: the time in the payload
-    received = "received"  #: the payload has none: our receipt stands for it
-    tracker = "tracker"  #: our own act, our own clock
+    provider = "provider"  #: the provider's, from the payload
+    received = "received"  #: our time of receipt, because the payload has no time
+    tracker = "tracker"  #: ours, for an act of our own
 
 
 class MatchedBy(StrEnum):
-    """How a callback found its submission, from sure to unsure."""
+    """The rule by which a callback found its submission, from sure to unsure."""
 
-    submission_id = "submission-id"
-    submission_id_without_suffix = "submission-id-without-suffix"
+    submission_id = "submission-id"  #: the provider's submission id came back
+    submission_id_without_suffix = "submission-id-without-suffix"  #: the same without the `:n` at its end
     reference = "reference"  #: our own `sub_…` id came back
-    message_id = "message-id"
-    twin = "twin"  #: it equals a callback that is joined
-    lane_and_number = "lane-and-number"
-    number_and_time = "number-and-time"
-    operator = "operator"
+    message_id = "message-id"  #: the message id equals a submission id
+    twin = "twin"  #: the callback is a duplicate of one that is joined
+    lane_and_number = "lane-and-number"  #: one submission to the number holds the callback's lane
+    number_and_time = "number-and-time"  #: exactly one submission to the number fits in time
+    operator = "operator"  #: an operator chose the submission
 
     @property
     def is_exact(self) -> bool:
-        """Whether an id says so, and not the circumstances."""
+        """Whether an id identified the submission."""
         return self in EXACT_MATCHES
 
 
+#: the rules that rest on an id
 EXACT_MATCHES = frozenset(
     {
         MatchedBy.submission_id,
@@ -89,17 +90,17 @@ EXACT_MATCHES = frozenset(
 
 @value
 class Event:
-    """One dated fact about a call."""
+    """A dated fact about a call. Events are added and never changed."""
 
-    #: what makes it the same fact when it is said again; unique in a call
+    #: unique in a call; the same fact always has the same key
     key: str
-    #: `ev_…`, given when it is stored
+    #: `ev_…`; empty until it is stored
     id: str = ""
     call: str
     submission: str | None = None
-    #: the number of the submission that it belongs to in the order of the timeline, from 1
+    #: the number of the submission that it stands with in the timeline, from 1
     attempt: int
-    #: which ringing of the phone; "" for what concerns the submission as a whole
+    #: the dial that it is about; "" if it is about the submission as a whole
     dial: str = ""
     type: EventType
     status: CallStatus | None = None
@@ -107,11 +108,11 @@ class Event:
     at: datetime
     at_source: AtSource
     source: EventSource
-    #: the provider's own word
+    #: the provider's status, as sent
     provider_status: str | None = None
     reason: str | None = None
     matched_by: MatchedBy | None = None
-    #: `cb_…` of the callback that said so first
+    #: `cb_…` of the callback that stated it first
     callback: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
     #: UTC; None until it is stored
@@ -119,7 +120,7 @@ class Event:
 
     def __post_init__(self) -> None:
         if self.at.tzinfo is None:
-            raise ValueError("an event's time must have a zone")
+            raise ValueError("An event's time must have a zone.")
 
     @property
     def decision(self) -> str | None:
@@ -128,7 +129,7 @@ class Event:
 
 
 def key_part(text: str) -> str:
-    """A provider's text as part of a key: as it is, or its digest where it is long, for keys stand in an index."""
-    if len(text) <= _LONGEST_PART:
+    """Return a provider's text as part of a key: unchanged, or as a digest if it is too long for an index."""
+    if len(text) <= _MAX_PART_LENGTH:
         return text
     return "sha256:" + sha256(text.encode(errors="backslashreplace")).hexdigest()

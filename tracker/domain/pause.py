@@ -1,4 +1,4 @@
-"""A pause: somebody wants no dial to leave for now, of all calls, of an account, or of a campaign."""
+"""Defines pauses, which hold back every dial of all calls, of an account, or of a campaign."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tracker.domain.calls import Call
 
 
 class PauseReason(StrEnum):
-    """Who wanted it."""
+    """The cause of a pause."""
 
-    operator = "operator"  #: a person
-    restored = "restored"  #: a backup was restored: what happened after it is not known here
-    copying = "copying"  #: this database is a copy that is not complete, or whose original may still work
+    operator = "operator"  #: an operator paused dialling
+    restored = "restored"  #: a backup was restored, and it is unknown what happened after it was made
+    copying = "copying"  #: the database is a copy that is incomplete, or whose original may still be in use
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pause:
-    """One pause. Neither account nor campaign: of all calls."""
+    """A pause of an account, of a campaign, or of all calls if it names neither."""
 
     account: str | None = None
     campaign: str | None = None
@@ -30,19 +30,19 @@ class Pause:
 
     @property
     def scope(self) -> str:
-        """Of what: `all`, `account NAME`, `campaign NAME`."""
+        """The scope as text: `all`, `account NAME` or `campaign NAME`."""
         if self.account is not None:
             return f"account {self.account}"
         return f"campaign {self.campaign}" if self.campaign is not None else "all"
 
     def applies_to(self, call: Call) -> bool:
-        """Whether it is about this call."""
+        """Whether the pause holds back this call."""
         if self.account is not None:
             return self.account == call.account
         return self.campaign is None or self.campaign == call.campaign
 
 
 def find_pause(call: Call, pauses: Iterable[Pause]) -> Pause | None:
-    """The pause that holds a call, the widest where there are several."""
-    found = [p for p in pauses if p.applies_to(call)]
-    return min(found, key=lambda p: (p.account is not None, p.campaign is not None), default=None)
+    """Return the pause that holds back a call, or None. Of several, return the widest."""
+    applicable = [p for p in pauses if p.applies_to(call)]
+    return min(applicable, key=lambda p: (p.account is not None, p.campaign is not None), default=None)
