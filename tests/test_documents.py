@@ -28,6 +28,7 @@ from tracker.providers.thundersms.statuses import STATUSES, normalised
 from tracker.settings import load_settings
 from tracker.settings.sources import all_keys
 from tracker.store.inbox.states import STATES
+from tracker.web.api.reference import with_fields_table
 from tracker.web.app import create_app
 from tracker.web.callbacks import endpoint
 from tracker.web.http import body, limits, pipelining, problems
@@ -225,6 +226,11 @@ def test_the_picture_is_what_the_program_shows(story: Told) -> None:
 def test_the_command_reference_is_the_one_that_the_commands_give() -> None:
     written = text_of("docs/reference/cli.md")
     assert written == reference(), "run: python -m tracker.cli.reference > docs/reference/cli.md"
+
+
+def test_call_fields_in_the_reference_are_the_declared_ones() -> None:
+    page = text_of("docs/reference/http.md")
+    assert page == with_fields_table(page), "run: python -m tracker.web.api.reference docs/reference/http.md"
 
 
 def test_the_endpoints_described_are_those_that_are_there(tmp_path: Path) -> None:

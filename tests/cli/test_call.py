@@ -63,7 +63,7 @@ def test_every_wrong_field_is_named_and_nothing_leaves(cli: Cli, provider: Recor
     result = cli("call", NUMBER)
     assert (result.exit_code, result.stderr) == (
         2,
-        "--flow: is needed, or --audio: what the callee is to hear\n",
+        "--flow: is needed, unless `--audio` is given: what the callee hears\n",
     )
     result = cli("call", NUMBER, "--flow", "1", "--account", "nobody")
     assert result.stderr == "--account: is not configured; configured: thundersms\n"

@@ -69,7 +69,7 @@ def test_a_scope(cli: Cli, provider: RecordingProvider) -> None:
     assert wrong.exit_code == 2
     assert wrong.stderr == "--account: is not configured; configured: thundersms\n"
     wrong = cli("pause", "--account", "thundersms", "--campaign", "spring")
-    assert wrong.stderr.startswith("--campaign: cannot stand beside --account: ")
+    assert wrong.stderr.startswith("--campaign: cannot stand beside `--account`: ")
 
 
 def test_a_campaign_of_no_call_is_taken_and_said(cli: Cli, provider: RecordingProvider) -> None:

@@ -26,7 +26,10 @@ def account(**changes: Any) -> Account:
 
 
 def dial(**changes: Any) -> SubmitCommand:
-    given = {"call": CALL, "submission": SUBMISSION, "to": "+918919525224", "bridge": "918068280000"}
+    given = {
+        "call": CALL, "submission": SUBMISSION, "account": "thundersms", "to": "+918919525224",
+        "bridge": "918068280000",
+    }  # fmt: skip
     return SubmitCommand(**{**given, **changes})
 
 

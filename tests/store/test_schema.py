@@ -54,20 +54,21 @@ def _in_order(statement: str) -> str:
     """A statement with the columns and constraints of its table in alphabetical order: a migration adds at the end
     what stands anywhere in a class."""
     head, bracket, rest = statement.partition("(")
-    body, _, tail = rest.rpartition(")")
     if "CREATE TABLE" not in head or not bracket:
         return " ".join(statement.split())
-    parts, depth, quoted = [""], 0, False
-    for letter in body:
+    parts, depth, quoted, end = [""], 0, False, len(rest)
+    for position, letter in enumerate(rest):
         quoted ^= letter == "'"
         depth += 0 if quoted else (letter == "(") - (letter == ")")
+        if depth < 0:  # what follows are the table's options
+            end = position
+            break
         if letter == "," and not depth and not quoted:
             parts.append("")
         else:
             parts[-1] += letter
-    return "\n".join(
-        [" ".join(head.split()), *sorted(" ".join(part.split()) for part in parts), tail.strip()]
-    )
+    columns = sorted(" ".join(part.split()) for part in parts)
+    return "\n".join([" ".join(head.split()), *columns, " ".join(rest[end + 1 :].split())])
 
 
 def _sqlite_schema(database: Database) -> dict[str, str]:

@@ -12,6 +12,7 @@ from tests.lifecycle.house import BRIDGE, NUMBER
 from tests.processes import SECRET, eventually
 from tests.recording_provider import RecordingProvider, Told, accepted, error
 from tests.web.serving import Serving, is_problem
+from tracker.domain.wish.call_wish import WISH_FIELDS
 from tracker.store.read import system_status
 
 CALL = {"to": NUMBER, "flow_id": "24"}
@@ -53,6 +54,20 @@ def test_a_call_that_the_provider_accepts_is_201(serving: Serving, provider: Rec
     )
     assert serving.get(f"/calls/{call['id']}") == call
     assert len(provider.sent) == 1
+
+
+def test_call_shows_every_field_of_its_wish(serving: Serving) -> None:
+    wish = {
+        "account": "thundersms", "to": NUMBER, "bridge": "918068280001", "audio": "https://example.com/hello.mp3",
+        "variables": {"Name": "Asha"}, "metadata": {"order": [1, None]}, "name": "spring", "interval": 15,
+        "webhook_id": "w-1", "campaign": "spring-2026", "reference": "order-42", "rule": "none",
+        "not_before": "2099-01-01T00:00:00Z", "not_after": "2099-01-02T00:00:00.500000Z",
+    }  # fmt: skip
+    response = serving.api("POST", "/calls", wish)
+
+    call = response.json()
+    assert response.status_code == 202
+    assert {name: call[name] for name in WISH_FIELDS} == {**wish, "flow_id": None, "policy": None}
 
 
 def test_a_call_that_the_provider_refuses_is_201(serving: Serving, provider: RecordingProvider) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from tracker.cli import app
-from tracker.errors import FieldError
+from tracker.cli.wish_options import OPTIONS, read_wish, with_wish_options
 
 if TYPE_CHECKING:
     from tracker.domain.pause import Pause
@@ -18,38 +18,9 @@ _TIMEOUT: Final = "2m"
 
 
 @app.command()
+@with_wish_options
 def call(
-    to: Annotated[str, typer.Argument(help="The number to call, with its country code.")],
-    flow: Annotated[
-        str | None, typer.Option("--flow", "--flow-id", metavar="ID", help="The flow that the callee hears.")
-    ] = None,
-    audio: Annotated[
-        str | None, typer.Option(metavar="UUID|URL", help="Or a sound: its UUID or its http(s) address.")
-    ] = None,
-    bridge: Annotated[str | None, typer.Option(metavar="NUMBER", help="The number that calls.")] = None,
-    var: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable of the flow. May be repeated.")
-    ] = None,
-    meta: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A note that stays here. May be repeated.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="The name of the campaign at the provider.")] = None,
-    interval: Annotated[
-        int | None,
-        typer.Option(metavar="MINUTES", help="The provider redials by itself: 0, 5, 15, 30, 45 or 60."),
-    ] = None,
-    webhook_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Where the provider reports to.")
-    ] = None,
-    account: Annotated[str | None, typer.Option(help="Needed where several are configured.")] = None,
-    campaign: Annotated[str | None, typer.Option(help="The campaign that it belongs to, here.")] = None,
-    reference: Annotated[str | None, typer.Option(help="Your own reference, such as an order.")] = None,
-    not_before: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Dial from then on; 2026-01-31T09:00:00Z, or +10m.")
-    ] = None,
-    not_after: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Dial until then, or not at all.")
-    ] = None,
+    wish: dict[str, Any],
     idempotency_key: Annotated[
         str | None, typer.Option(metavar="KEY", help="The same key again places no second call.")
     ] = None,
@@ -82,28 +53,20 @@ def call(
         raise typer.BadParameter("--timeout: says how long --wait waits; say --wait as well, or leave it out")
     try:
         patience_s = given.in_option("--timeout", given.seconds, timeout or _TIMEOUT)
-        fields = {
-            "to": to, "flow_id": flow, "audio": audio, "bridge": bridge, "name": name, "interval": interval,
-            "webhook_id": webhook_id, "account": account, "campaign": campaign, "reference": reference,
-            "variables": given.pairs("--var", var or []) or None,
-            "metadata": given.pairs("--meta", meta or []) or None,
-            "not_before": given.in_option("--not-before", given.a_moment, not_before) if not_before else None,
-            "not_after": given.in_option("--not-after", given.a_moment, not_after) if not_after else None,
-        }  # fmt: skip
+        fields = read_wish(wish)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     with assembled(create=True) as program:
-        wish = {field: value for field, value in fields.items() if value is not None}
         try:
-            placed = program.placer.place(wish, scope="command line", key=idempotency_key)
+            placed = program.placer.place(fields, scope="command line", key=idempotency_key)
         except AccountIncomplete:  # whatever option names the account: the configuration is to be mended
             raise
         except InvalidInput as error:
-            raise type(error)([_of_option(each) for each in error.errors]) from None
+            raise given.in_options(error, OPTIONS) from None
         if placed.replayed:
             typer.echo(f"This key has placed {placed.call} before; nothing new is sent.", err=True)
         document = program.database.read(lambda c: calls.get_call(c, placed.call))
-        if warning := understood(to, document["to"]):
+        if warning := understood(fields["to"], document["to"]):
             typer.echo(warning, err=True)
         if pause := _pause_that_holds(document, program.pauser.standing()):
             typer.echo(as_called(why_it_waits(pause)), err=True)
@@ -128,16 +91,6 @@ def call(
         )
     if not was_placed or not settled:
         raise typer.Exit(1)
-
-
-def _of_option(wrong: FieldError) -> FieldError:
-    """What is wrong with a field, said of the option that gives it."""
-    from dataclasses import replace
-
-    options = {"flow_id": "--flow", "variables": "--var", "metadata": "--meta"}
-    other = {"flow_id": ("or audio", "or --audio"), "audio": ("beside flow_id", "beside --flow")}
-    option = "to" if wrong.field == "to" else options.get(wrong.field, "--" + wrong.field.replace("_", "-"))
-    return replace(wrong, field=option, message=wrong.message.replace(*other.get(wrong.field, ("", ""))))
 
 
 def understood(given: str, number: str) -> str | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
+
+from tracker.errors import FieldError, InvalidInput
 
 T = TypeVar("T")
 
@@ -79,6 +81,21 @@ def in_option(name: str, read: Callable[[str], T], text: str) -> T:
         return read(text)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
+
+
+def in_options(error: InvalidInput, options: Mapping[str, str] | None = None) -> InvalidInput:
+    """Return the error with the options that people type in place of the fields of the API.
+
+    Fields stand in the messages in backquotes. options: by field, where the option is not the field's name with dashes.
+    """
+
+    def option(field: str) -> str:
+        return (options or {}).get(field) or "--" + field.replace("_", "-")
+
+    def message(text: str) -> str:
+        return re.sub("`([a-z_]+)`", lambda found: f"`{option(found[1])}`", text)
+
+    return type(error)([FieldError(field=option(e.field), message=message(e.message)) for e in error.errors])
 
 
 def pairs(option: str, given: Iterable[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tracker.cli import app
-from tracker.errors import FieldError, InvalidInput
+from tracker.errors import InvalidInput
 
 
 @app.command()
@@ -26,6 +26,7 @@ def pause(
     not recalled; callbacks are taken in and joined as always. Retries by hand wait, too.
     """
     from tracker.cli.context import configured, opened
+    from tracker.cli.given import in_options
     from tracker.cli.moments import short_time
     from tracker.cli.terminal import harmless, print_json
     from tracker.domain.documents import pause_document
@@ -40,7 +41,7 @@ def pause(
             resumed = pauser.resume(account=account, campaign=campaign, force=force) if resume else None
             standing = pauser.standing() if resume else pauser.pause(account=account, campaign=campaign)
         except InvalidInput as error:
-            raise InvalidInput([_of_option(each) for each in error.errors]) from None
+            raise in_options(error) from None
         unheard = False
         if campaign is not None and not resume:
             which = CallFilter(campaign=campaign)
@@ -65,9 +66,3 @@ def pause(
         why = "" if p.why == "operator" else f" ({p.why})"
         typer.echo(f"Dialling is paused: {harmless(p.scope)}, since {short_time(iso(p.since))}{why}.")
     typer.echo(f"Database: {harmless(settings.database_place)}")
-
-
-def _of_option(wrong: FieldError) -> FieldError:
-    """What is wrong with a field, said of the option that gives it."""
-    message = wrong.message.replace("beside account", "beside --account")
-    return FieldError(field=f"--{wrong.field}", message=message)

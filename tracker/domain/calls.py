@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+
+from tracker.domain.wish.call_wish import CallWish
 
 
 class CallStatus(StrEnum):
@@ -94,61 +94,22 @@ class Trigger(StrEnum):
     operator = "operator"  #: an operator asked for another attempt
 
 
-#: minutes; the intervals at which the provider can redial by itself
-REDIAL_INTERVALS = (0, 5, 15, 30, 45, 60)
-
-
 @dataclass(frozen=True, kw_only=True)
-class SubmitCommand:
-    """The content of one request to the provider: the wish of a call, and the submission that it belongs to."""
-
-    call: str
-    submission: str
-    #: E.164 with "+"
-    to: str
-    #: digits
-    bridge: str
-    flow_id: str | None = None
-    #: a sound's UUID or its http(s) address
-    audio: str | None = None
-    name: str | None = None
-    #: minutes, one of `REDIAL_INTERVALS`; None if it is not sent
-    interval: int | None = None
-    webhook_id: str | None = None
-    #: in the clear, also the secret ones; used for the request only
-    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
-    reference: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """A wish to reach one number with one message."""
+class Call(CallWish):
+    """A recorded wish."""
 
     id: str
-    account: str
-    #: E.164 with "+"
-    to: str
-    #: digits
-    bridge: str
-    flow_id: str | None
-    audio: str | None
-    #: the secret ones as a keyed digest
-    variables: Mapping[str, str]
-    metadata: Mapping[str, Any]
-    name: str | None
-    #: minutes, one of `REDIAL_INTERVALS`; None if it is not sent, which the provider takes for 0
-    interval: int | None
-    webhook_id: str | None
-    campaign: str | None
-    reference: str | None
-    rule: str | None
-    policy: str | None
-    #: UTC
-    not_before: datetime | None
-    #: UTC
-    not_after: datetime | None
     #: UTC
     created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmitCommand(CallWish):
+    """The wish as one request to the provider asks for it, with its secret variables in the clear."""
+
+    #: the ids of the call and of the submission
+    call: str
+    submission: str
 
 
 @dataclass(frozen=True, kw_only=True)

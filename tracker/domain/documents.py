@@ -10,16 +10,16 @@ from typing import Any, Final
 from tracker.domain.events import AtSource, Event
 from tracker.domain.pause import Pause
 from tracker.domain.time_text import iso
+from tracker.domain.wish.call_wish import WISH_FIELDS
 
 Document = dict[str, Any]
 
 
 #: the keys of the documents of a call (but for its submissions), a submission and a callback, in their order
 CALL: Final = (
-    "id", "account", "to", "bridge", "flow_id", "audio", "variables", "metadata", "name", "interval", "webhook_id",
-    "campaign", "reference", "rule", "policy", "not_before", "not_after", "status", "outcome", "reason", "settled",
-    "disputed", "answered", "attempts", "duration_s", "started_at", "ended_at", "next_attempt_at", "cancel_requested",
-    "recording_url", "dtmf", "charges", "created_at", "updated_at",
+    "id", *WISH_FIELDS, "status", "outcome", "reason", "settled", "disputed", "answered", "attempts", "duration_s",
+    "started_at", "ended_at", "next_attempt_at", "cancel_requested", "recording_url", "dtmf", "charges", "created_at",
+    "updated_at",
 )  # fmt: skip
 SUBMISSION: Final = (
     "id", "number", "trigger", "status", "outcome", "submission_id", "lane", "requested_at", "accepted_at",

@@ -11,8 +11,8 @@ import structlog
 from tracker.clock import Clock, system_clock
 from tracker.domain.accounts import Account
 from tracker.domain.pause import Pause, PauseReason
+from tracker.domain.wish.call_wish import WISH_FIELDS
 from tracker.errors import FieldError, IncompleteCopy, InvalidInput
-from tracker.lifecycle.placing.validation import a_campaign
 from tracker.store.engine.database import Connection, Database
 from tracker.store.policy import pauses
 
@@ -95,7 +95,7 @@ class Pauser:
     def _check(self, account: str | None, campaign: str | None, *, resuming: bool = False) -> None:
         errors = []
         if account is not None and campaign is not None:
-            message = "cannot stand beside account: give one of them, or neither for all"
+            message = "cannot stand beside `account`: give one of them, or neither for all calls"
             errors.append(FieldError(field="campaign", message=message))
         # one that is no longer configured can still be resumed
         if account is not None and account not in self._accounts and not resuming:
@@ -103,7 +103,7 @@ class Pauser:
             errors.append(FieldError(field="account", message=f"is not configured; configured: {known}"))
         if campaign is not None and not resuming:
             try:
-                a_campaign(campaign)
+                WISH_FIELDS["campaign"].parse(campaign)
             except ValueError as error:
                 errors.append(FieldError(field="campaign", message=str(error)))
         if errors:

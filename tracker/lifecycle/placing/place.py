@@ -12,6 +12,7 @@ from tracker.clock import Clock, system_clock
 from tracker.domain.accounts import Account
 from tracker.domain.calls import Call, CallStatus, Submission, Trigger
 from tracker.domain.timeline.fold import fold
+from tracker.domain.wish.call_wish import CallWish
 from tracker.lifecycle.operations.pauses import require_complete_database
 from tracker.lifecycle.placing.idempotency import (
     IdempotentRequest,
@@ -21,7 +22,7 @@ from tracker.lifecycle.placing.idempotency import (
     remember_request,
     run_once,
 )
-from tracker.lifecycle.placing.validation import ValidatedCall, validate_call_request
+from tracker.lifecycle.placing.validation import validate_call_request
 from tracker.lifecycle.sending.secret_variables import masked
 from tracker.store.calls import exchanges, records
 from tracker.store.engine.database import Connection, Database
@@ -54,26 +55,22 @@ class Placer:
         wish = validate_call_request(fields, self._accounts)
         asked = IdempotentRequest(scope=scope, key=key, content=canonical_json(fields))
         placed = run_once(self._database, lambda c: self._place(c, wish, asked))
-        log.info("call.placed", call=placed.call, account=wish.account.name, replayed=placed.replayed)
+        log.info("call.placed", call=placed.call, account=wish.account, replayed=placed.replayed)
         return placed
 
     def forget_old_keys(self) -> int:
         """Forget Idempotency-Keys that were kept long enough; gives how many."""
         return self._database.write(lambda c: exchanges.forget_requests(c, self._clock() - KEYS_KEPT))
 
-    def _place(self, c: Connection, wish: ValidatedCall, asked: IdempotentRequest) -> Placed:
+    def _place(self, c: Connection, wish: CallWish, asked: IdempotentRequest) -> Placed:
         if before := find_replay(c, asked):
             return before
         require_complete_database(c)
         now = self._clock()
-        secret = {n: v for n, v in wish.variables.items() if n in wish.account.secret_variables}
-        call = Call(
-            id=new_id("call"), account=wish.account.name, to=wish.to, bridge=wish.bridge, flow_id=wish.flow_id,
-            audio=wish.audio, variables=masked(c, wish.variables, secret.keys()), metadata=wish.metadata,
-            name=wish.name, interval=wish.interval, webhook_id=wish.webhook_id, campaign=wish.campaign,
-            reference=wish.reference, rule=wish.rule, policy=None, not_before=wish.not_before,
-            not_after=wish.not_after, created_at=now,
-        )  # fmt: skip
+        hidden = self._accounts[wish.account].secret_variables
+        secret = {name: value for name, value in wish.variables.items() if name in hidden}
+        values = wish.wish_values() | {"variables": masked(c, wish.variables, secret.keys())}
+        call = Call(**values, id=new_id("call"), created_at=now)
         records.insert_call(c, call, secret, fold([]))
         remember_request(c, asked, call.id, now)
         submission = new_submission(

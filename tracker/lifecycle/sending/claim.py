@@ -100,18 +100,15 @@ def claim_submission(
     ]
     apply_events(c, {call.id: call}, add=add, now=now)
     secrets = records.secrets_of(c, call.id)
-    dial = SubmitCommand(
-        call=call.id, submission=id, to=call.to, bridge=call.bridge, flow_id=call.flow_id, audio=call.audio,
-        name=call.name, interval=call.interval, webhook_id=call.webhook_id, reference=call.reference,
-        variables={**call.variables, **secrets},
-    )  # fmt: skip
+    wish = call.wish_values() | {"variables": {**call.variables, **secrets}}
+    command = SubmitCommand(**wish, call=call.id, submission=id)
     # built before the commit: where that fails nothing has happened, and the submission is pending still
     provider = provider_named(account.provider)
     return Claim(
         submission=replace(submission, owner=owner, lease_until=lease_until, requested_at=now, tries=tries),
         account=account,
-        request=provider.send_request(account, dial),
-        told=provider.redacted_request(account, dial),
+        request=provider.send_request(account, command),
+        told=provider.redacted_request(account, command),
         secrets=tuple(secrets.values()),
         exchange=new_id("send"),
     )

@@ -70,21 +70,15 @@ class Attempt:
 
 def insert_call(connection: Connection, call: Call, secrets: Mapping[str, str], timeline: Timeline) -> None:
     """A new call with its cache, and its secret variables aside."""
-    asked = {
-        c.name: getattr(call, c.name)
-        for c in t.calls.c
-        if hasattr(call, c.name) and c.name not in ("variables", "notes")
+    wish = {column: getattr(call, field) for field, column in t.WISH_COLUMNS.items()}
+    row = {
+        **wish,
+        **_cache(timeline),
+        "id": call.id,
+        "created_at": call.created_at,
+        "updated_at": call.created_at,
     }
-    connection.execute(
-        t.calls.insert(),
-        {
-            **asked,
-            "variables": dict(call.variables),
-            "notes": dict(call.metadata),
-            **_cache(timeline),
-            "updated_at": call.created_at,
-        },
-    )
+    connection.execute(t.calls.insert(), row)
     if secrets:
         connection.execute(t.call_secrets.insert(), {"call_id": call.id, "variables": dict(secrets)})
 
@@ -166,12 +160,8 @@ def only_accepted_calls(connection: Connection, calls: Mapping[str, CallForUpdat
 
 
 def call_of(row: Row[Any]) -> Call:
-    return Call(
-        id=row.id, account=row.account, to=row.to, bridge=row.bridge, flow_id=row.flow_id, audio=row.audio,
-        variables=row.variables, metadata=row.notes, name=row.name, interval=row.interval, webhook_id=row.webhook_id,
-        campaign=row.campaign, reference=row.reference, rule=row.rule, policy=row.policy, not_before=row.not_before,
-        not_after=row.not_after, created_at=row.created_at,
-    )  # fmt: skip
+    wish = {field: getattr(row, column) for field, column in t.WISH_COLUMNS.items()}
+    return Call(**wish, id=row.id, created_at=row.created_at)
 
 
 def submissions_of(connection: Connection, call_ids: Collection[str]) -> list[Submission]:

@@ -36,7 +36,7 @@ from tracker.store.schema import tables as t
 
 _S: Final = t.submissions.c
 #: the columns that documents tell, in their order
-_CALL: Final = tuple(t.calls.c["notes" if key == "metadata" else key] for key in CALL)
+_CALL: Final = tuple(t.calls.c[t.WISH_COLUMNS.get(key, key)] for key in CALL)
 _SUBMISSION: Final = tuple(_S["provider_id" if key == "submission_id" else key] for key in SUBMISSION)
 _number: Final = itemgetter(SUBMISSION.index("number"))
 

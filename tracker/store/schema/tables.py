@@ -6,11 +6,14 @@ Texts hold no NUL and no lone surrogates (the adapters see to that); what came o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, cast
 
 import sqlalchemy as sa
-from sqlmodel import Field, Index, SQLModel
+from sqlmodel import AutoString, Field, Index, SQLModel, UTCDateTime
+
+from tracker.domain.wish.call_wish import WISH_FIELDS, FieldKind
 
 SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -43,29 +46,31 @@ def _busy(fillfactor: int = 100) -> dict[str, Any]:
     return {"postgresql_with": ({"fillfactor": fillfactor} if fillfactor < 100 else {}) | often}
 
 
+#: the column of each field of a wish; SQLModel has a use of its own for the name `metadata`
+WISH_COLUMNS: Final[Mapping[str, str]] = {
+    field: "notes" if field == "metadata" else field for field in WISH_FIELDS
+}
+_WISH_TYPES: Final = {
+    FieldKind.text: AutoString,
+    FieldKind.whole_number: sa.Integer,
+    FieldKind.mapping: sa.JSON,
+    FieldKind.time: UTCDateTime,
+}
+
+
+def _wish_columns() -> list[sa.Column[Any]]:
+    return [
+        sa.Column(column, _WISH_TYPES[WISH_FIELDS[field].kind](), nullable=WISH_FIELDS[field].is_nullable)
+        for field, column in WISH_COLUMNS.items()
+    ]
+
+
 class CallRow(SQLModel, table=True):
-    """One call: what was asked for, and below it the cache of what its events mean."""
+    """A call: its wish, whose columns `_wish_columns` adds, and the cache of what its events mean."""
 
     __tablename__ = "calls"
 
     id: str = Field(primary_key=True)
-    account: str
-    to: str
-    bridge: str
-    flow_id: str | None
-    audio: str | None
-    variables: dict[str, Any] = Field(sa_type=sa.JSON)
-    #: `metadata` is taken by SQLModel
-    notes: dict[str, Any] = Field(sa_type=sa.JSON)
-    name: str | None
-    interval: int | None
-    webhook_id: str | None
-    campaign: str | None
-    reference: str | None
-    rule: str | None
-    policy: str | None
-    not_before: datetime | None
-    not_after: datetime | None
     created_at: datetime
 
     status: str
@@ -86,6 +91,7 @@ class CallRow(SQLModel, table=True):
     updated_at: datetime
 
     __table_args__ = (
+        *_wish_columns(),
         # every index names the query that needs it; tests/store/test_indexes.py holds it to its word.
         # GET /calls by status, outcome, settled, answered, and without a filter: a list is merged from one stream for
         # each status and settled (finding.py). An outcome is the status of a settled call, and who answered completed.
