@@ -30,7 +30,7 @@ from tracker.settings.sources import all_keys
 from tracker.store.inbox.states import STATES
 from tracker.web.api.reference import with_fields_table
 from tracker.web.app import create_app
-from tracker.web.callbacks import endpoint
+from tracker.web.callbacks import intake
 from tracker.web.http import body, limits, pipelining, problems
 from tracker.web.http.problems import of_tracker
 
@@ -304,7 +304,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         (limits.HEAD_BYTES // kib, "headers | {} KiB; 100 |", "may have {} KiB together"),
         (limits.HEADERS, "| 32 KiB; {} |", None),
         (limits.HEAD_S, "from their first byte on | {} s |", "have {} seconds for address and headers"),
-        (body.MOST_BYTES // mib, "| a body | {} MiB |", "A body may have {} MiB"),
+        (body.MAX_BYTES // mib, "| a body | {} MiB |", "A body may have {} MiB"),
         (limits.BODY_S, "| time for a body | {} s, and", "and {} for a body"),
         (limits.BODIES_BYTES // mib, "of all requests together | {} MiB |", None),
         (limits.HEADS_BYTES // mib, "earlier ones of their connection | {} MiB |", None),
@@ -317,7 +317,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         (limits.IDLE_S, "| an idle connection | {} s |", "is closed after {} seconds"),
         (limits.CONNECTIONS, "| connections | {:,}, or", "**{:,} connections**"),
         (problems.RETRY_AFTER_S, None, "`Retry-After: {}`"),
-        (endpoint.STORE_WITHIN_S, None, "within {} seconds"),
+        (intake.STORE_TIMEOUT_S, None, "within {} seconds"),
     ):
         whole = int(figure) if figure == int(figure) else figure
         if in_reference:

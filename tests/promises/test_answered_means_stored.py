@@ -151,7 +151,7 @@ def test_a_database_that_another_process_has_locked(tmp_path: Path) -> None:
                 other.execute("ROLLBACK")
             running.more(20)
             eventually(lambda: client.get("/readyz").status_code == 200, "it should be ready again")
-        assert server.log("callback.not_stored")
+        assert server.log("callback.store_failed")
         assert server.terminate() == 0
     nothing_is_lost(url, running)
 
@@ -191,7 +191,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
                 eventually(lambda: client.get("/readyz").status_code == 200, "it should be ready again")
             nothing_is_lost(url, running, f"burst-{most}")
         assert server.log("callbacks.not_stored")[0]["error"].startswith("The database cannot be used now: ")
-        assert server.log("server.not_ready")
+        assert server.log("server.readiness_failed")
         assert server.terminate() == 0
     assert {f"before-{n}" for n in range(4)} <= markers(url).keys()
 
@@ -216,7 +216,7 @@ def test_a_small_file_system_that_is_full(tmp_path: Path) -> None:
         told = server.log("callbacks.not_stored")[0]["error"]
         assert told.startswith("The database cannot be used now: ")
         assert ("disk is full" in told) == disk.is_real
-        assert server.log("server.not_ready")
+        assert server.log("server.readiness_failed")
         assert server.terminate() == 0
         copy = tmp_path / "copy"
         shutil.copytree(disk.seen_from_here, copy)

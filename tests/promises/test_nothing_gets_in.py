@@ -317,7 +317,7 @@ def test_no_output_holds_a_secret_or_a_number_and_no_row_a_secret(
         output = processes.outputs()
 
     assert "process.started" in output
-    assert "callback.not_believed" in output
+    assert "callback.unauthenticated" in output
     for secret in [*secrets, DATABASE_PASSWORD]:
         for spelled in {secret, quote(secret), quote(secret, safe=""), secret.replace(" ", "+")}:
             assert spelled not in output

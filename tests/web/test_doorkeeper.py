@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tracker.domain.accounts import Account
+from tracker.web.auth import bearer_token, matches_any_secret
 from tracker.web.callbacks import sanitize
-from tracker.web.callbacks.sanitize import RequestSanitizer, bearer, matches_any_secret
+from tracker.web.callbacks.sanitize import RequestSanitizer
 
 SECRET = 'p/ss "wörd" +1'
 
@@ -78,7 +79,7 @@ def test_a_presented_secret_is_one_of_the_known_or_none(
 def test_the_token_stands_in_the_authorization(
     headers: list[tuple[bytes, bytes]], token: bytes | None
 ) -> None:
-    assert bearer(headers) == token
+    assert bearer_token(headers) == token
 
 
 # addresses

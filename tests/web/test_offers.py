@@ -106,4 +106,4 @@ def test_nobody_gets_a_tunnel(server: Server) -> None:
 
 def test_the_log_does_not_speak_of_it(server: Server) -> None:
     told = {e["event"] for e in server.log() if e.get("level") in ("warning", "error")}
-    assert told <= {"callback.not_believed"}
+    assert told <= {"callback.unauthenticated"}

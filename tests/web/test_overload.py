@@ -62,9 +62,9 @@ def test_what_does_not_fit_is_told_so_while_the_others_wait(tmp_path: Path) -> N
             lock.execute("ROLLBACK")
         assert set(answers) == {503}
         # the log says so, and not in a line for each
-        assert 0 < len(server.log("callback.not_stored")) < 500
-        told = len(server.log("callback.not_stored") + server.log("request.refused"))
-        counted = eventually(lambda: server.log("callbacks.refused"), "they are not counted")
+        assert 0 < len(server.log("callback.store_failed")) < 500
+        told = len(server.log("callback.store_failed") + server.log("request.refused"))
+        counted = eventually(lambda: server.log("callback.log_suppressed"), "they are not counted")
         assert told + sum(each["count"] for each in counted) <= len(answers)
         # and then it stores again
         with connect(server) as wire:

@@ -26,12 +26,13 @@ from tracker.store.schema.upgrade import prepare
 from tracker.web import health
 from tracker.web.api import routes as api
 from tracker.web.api.params import Unparsable
-from tracker.web.callbacks.endpoint import ADDRESSES, Callbacks
+from tracker.web.callbacks.endpoint import ROUTES, CallbackEndpoint, is_callback_path
 from tracker.web.callbacks.fast_path import FastPath
+from tracker.web.callbacks.intake import CallbackIntake
 from tracker.web.callbacks.sanitize import RequestSanitizer
-from tracker.web.http import body, problems
+from tracker.web.http import problems
 from tracker.web.http.access_log import AccessLog
-from tracker.web.readiness import ReadinessProbe
+from tracker.web.http.body import BodyTooLarge
 from tracker.web.state import State
 from tracker.worker import Worker
 
@@ -48,7 +49,7 @@ def create_app(
     run_worker: bool = True,
     clock: Clock = system_clock,
     stopping: asyncio.Event | None = None,
-) -> Starlette:
+) -> Application:
     """The server's application. Raises ConfigurationError; its lifespan raises SchemaMismatch, StorageUnavailable.
 
     run_worker: whether due steps are run in this process, too. stopping: set it when the server begins to stop, before
@@ -56,7 +57,9 @@ def create_app(
     """
     accounts = settings.account_values()
     stopping = stopping or asyncio.Event()
-    callbacks, prefix = Callbacks(accounts), _path_of(settings.server.public_url)
+    sanitizer = RequestSanitizer(accounts, settings.secrets(), settings.server.trusted_proxies)
+    intake = CallbackIntake(accounts, sanitizer, clock)
+    prefix = _path_of(settings.server.public_url)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:
@@ -73,18 +76,13 @@ def create_app(
             working = asyncio.create_task(_work(worker)) if worker else None
             until_stopping = asyncio.create_task(_stop_with(stopping, worker))
             sends: set[asyncio.Task[None]] = set()
-            keeper = RequestSanitizer(accounts, settings.secrets(), settings.server.trusted_proxies)
-            shortcut = FastPath(callbacks, accounts, prefix, keeper, inbox, clock)
             yield {
                 "program": program,
                 "inbox": inbox,
-                "doorkeeper": keeper,
-                # where each request is logged, each goes the whole way
-                "shortcut": None if callbacks.logs_all else shortcut,
                 "worker": worker,
                 "sends": sends,
                 "stopping": stopping,
-                "trial": ReadinessProbe(database, clock),
+                "find_storage_problems": health.ReadinessProbe(database, clock).find_problems,
                 "api_token": settings.api_token,
             }
             # what was accepted is finished: sends that are under way, callbacks that wait for their commit
@@ -98,20 +96,23 @@ def create_app(
         finally:
             database.close()
 
+    endpoint = CallbackEndpoint(intake)
     routes: list[Route] = [
         Route("/healthz", health.healthz, methods=["GET"]),
         Route("/readyz", health.readyz, methods=["GET"]),
         Route("/statusz", health.statusz, methods=["GET"]),
         *api.ROUTES,
-        *(Route(address, callbacks) for address in ADDRESSES),
+        *(Route(route, endpoint) for route in ROUTES),
     ]
-    app = _Application(
-        callbacks,
+    app = Application(
+        endpoint,
+        # the endpoint logs successful callbacks at debug level; the fast path does not
+        None if endpoint.logs_success else FastPath(intake, prefix),
         Prefix(prefix, routes),
         routes=routes,
         lifespan=lifespan,
         middleware=[Middleware(AccessLog)],
-        exception_handlers={**problems.HANDLERS, Unparsable: _unparsable, body.TooLarge: _too_large},
+        exception_handlers={**problems.HANDLERS, Unparsable: _unparsable, BodyTooLarge: _too_large},
     )
     app.router.redirect_slashes = False
     return app
@@ -132,18 +133,22 @@ async def _work(worker: Worker) -> None:
         log.exception("worker.ended")
 
 
-class _Application(Starlette):
-    """Starlette, and in front of all its layers the door for callbacks."""
+class Application(Starlette):
+    """The server's application: Starlette, with the endpoint of callbacks in front of its middleware."""
 
-    def __init__(self, callbacks: Callbacks, prefix: Prefix, **options: Any) -> None:
+    def __init__(
+        self, endpoint: CallbackEndpoint, fast_path: FastPath | None, prefix: Prefix, **options: Any
+    ) -> None:
+        """fast_path: for the HTTP protocol. None: every callback goes to the endpoint."""
         super().__init__(**options)
-        self._callbacks, self._prefix = callbacks, prefix
+        self.fast_path = fast_path
+        self._endpoint, self._prefix = endpoint, prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             self._prefix.take_off(scope)
-            if self._callbacks.owns(scope["path"].removeprefix(scope["root_path"])):
-                await self._callbacks(scope, receive, send)
+            if is_callback_path(scope["path"].removeprefix(scope["root_path"])):
+                await self._endpoint(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
 

@@ -67,9 +67,10 @@ def run(settings: Settings, *, host: str, port: int, run_worker: bool) -> None:
         _prepare(settings.database_url)
         stopping = asyncio.Event()
         overseer = ConnectionGuard(most_connections())
+        app = create_app(settings, run_worker=run_worker, stopping=stopping)
         config = uvicorn.Config(
-            create_app(settings, run_worker=run_worker, stopping=stopping),
-            http=cast(Any, functools.partial(HardenedProtocol, overseer)),
+            app,
+            http=cast(Any, functools.partial(HardenedProtocol, overseer, app.fast_path)),
             ws="none",
             access_log=False,
             log_config=None,

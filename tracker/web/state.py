@@ -1,35 +1,32 @@
-"""What every request finds: the parts that the lifespan put together."""
+"""The state of a running server, which its lifespan sets up and every request carries."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypedDict
+from collections.abc import Awaitable, Callable
+from typing import TypedDict
 
 from starlette.requests import Request
 
 from tracker.lifecycle.receiving.inbox_writer import InboxWriter
 from tracker.lifecycle.services import Services
-from tracker.web.callbacks.sanitize import RequestSanitizer
-from tracker.web.readiness import ReadinessProbe
 from tracker.worker import Worker
-
-if TYPE_CHECKING:
-    from tracker.web.callbacks.fast_path import FastPath
 
 
 class State(TypedDict):
+    """The parts of the server that requests use."""
+
     program: Services
     inbox: InboxWriter
-    doorkeeper: RequestSanitizer
-    #: for callbacks that are like nearly all; None where there is none
-    shortcut: FastPath | None
+    #: None if `tracker worker` runs elsewhere
     worker: Worker | None
-    #: sends that were begun by a request and outlive it
+    #: submissions that a request has begun; they outlive it
     sends: set[asyncio.Task[None]]
     #: set when the server begins to stop
     stopping: asyncio.Event
-    #: tells whether a callback can be stored
-    trial: ReadinessProbe
+    #: returns the reasons, as sentences, why a callback cannot be stored
+    find_storage_problems: Callable[[], Awaitable[list[str]]]
+    #: `server.api_token`
     api_token: str | None
 
 

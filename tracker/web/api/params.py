@@ -17,7 +17,7 @@ from tracker.errors import FieldError, InvalidInput, NotFound, TrackerError
 from tracker.store.inbox.states import STATES
 from tracker.store.read.callbacks import CallbackFilter
 from tracker.store.read.calls import ORDERS, CallFilter
-from tracker.web.http import body as bodies
+from tracker.web.http.body import read_body
 from tracker.web.state import AppRequest
 
 T = TypeVar("T")
@@ -37,8 +37,8 @@ class _Repeated(Exception):
 
 
 async def json_object(request: AppRequest, *, may_be_empty: bool = False) -> dict[str, Any]:
-    """The body as a JSON object. Raises Unparsable, InvalidInput, TooLarge."""
-    body = await bodies.read(request)
+    """The body as a JSON object. Raises Unparsable, InvalidInput, BodyTooLarge."""
+    body = await read_body(request)
     if may_be_empty and not body.strip():
         return {}
     try:

@@ -28,8 +28,7 @@ from tracker.web.api.params import (
     path_id,
     require_fields,
 )
-from tracker.web.auth import Endpoint, needs_token
-from tracker.web.callbacks.sanitize import bearer, raw_headers
+from tracker.web.auth import Endpoint, bearer_token, require_token
 from tracker.web.state import AppRequest
 
 log = structlog.get_logger()
@@ -231,7 +230,7 @@ def _by_method(endpoints: Mapping[str, Endpoint]) -> Endpoint:
 
 #: one route for each path, so that a 405 names all methods that it takes
 ROUTES: Final = [
-    Route(PREFIX + path, needs_token(_by_method(endpoints)), methods=list(endpoints))
+    Route(PREFIX + path, require_token(_by_method(endpoints)), methods=list(endpoints))
     for path, endpoints in _ENDPOINTS.items()
 ]
 
@@ -266,7 +265,7 @@ async def _send(request: AppRequest, submission: str) -> None:
 
 def _who(request: AppRequest) -> str:
     """Whose Idempotency-Keys count: those of a token."""
-    return (bearer(raw_headers(request)) or b"").decode("latin-1")
+    return (bearer_token(request.scope["headers"]) or b"").decode("latin-1")
 
 
 async def _read(request: AppRequest, work: Callable[[Connection], T]) -> T:

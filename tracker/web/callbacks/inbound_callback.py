@@ -1,11 +1,11 @@
-"""A callback on its way into the inbox: what is asked of it, and what of it is stored."""
+"""The request that brings a callback: its head, its authentication, and the rows that it can become."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from datetime import datetime
+from typing import Final, NamedTuple
 
-from tracker.clock import Clock
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import WebhookChallenge
 from tracker.logs.redaction import MASK
@@ -14,88 +14,98 @@ from tracker.store.ids import receipt_id
 from tracker.store.inbox import states
 from tracker.store.inbox.log import NewCallback
 from tracker.store.inbox.quarantine import SHOWED_NONE, SHOWED_WRONG
-from tracker.web.callbacks.sanitize import Headers, RequestSanitizer, matches_any_secret
+from tracker.web.auth import matches_any_secret
+from tracker.web.callbacks.sanitize import Headers, RequestSanitizer
 
-#: whoever has no right secret may shake hands with so much
-HANDSHAKE_BYTES: Final = 4 * 1024
-#: of the headers of one who is not believed; its path and query are short, or it does not get this far
-_QUARANTINE_HEADERS: Final = 16 * 1024
+#: Bytes of a webhook challenge that arrives without a valid secret.
+CHALLENGE_BYTES: Final = 4 * 1024
+#: Bytes of headers that a quarantined request keeps. Its path and query are short: `limits.URL_BYTES`.
+_QUARANTINE_HEADER_BYTES: Final = 16 * 1024
+
+
+class RequestHead(NamedTuple):
+    """A request to a callback address before its body is read.
+
+    account and lane: from the path, decoded. path: as sent, without the query. headers: with names in lower case.
+    content_length: declared bytes of the body, None if it comes in chunks. client: the peer's address and port.
+    """
+
+    method: str
+    account: str
+    lane: str | None
+    path: bytes
+    query: bytes
+    headers: Headers
+    content_length: int | None
+    client: Sequence[object] | None
 
 
 class InboundCallback:
-    """One request to the address of an account."""
+    """A request to the callback address of a configured account."""
 
-    __slots__ = (
-        "_client", "_clock", "_keeper", "_provider", "account", "has_secret", "headers", "lane", "method", "path",
-        "presented", "query",
-    )  # fmt: skip
+    __slots__ = ("_provider", "_sanitizer", "account", "has_secret", "head", "presented_secrets")
 
     def __init__(
-        self,
-        keeper: RequestSanitizer,
-        clock: Clock,
-        account: Account,
-        provider: Provider,
-        *,
-        method: str,
-        path: bytes,
-        query: bytes,
-        headers: Headers,
-        client: Sequence[object] | None,
-        lane: str | None,
+        self, head: RequestHead, account: Account, provider: Provider, sanitizer: RequestSanitizer
     ) -> None:
-        """headers: with names in lower case. client: the peer's address and port."""
-        self._keeper, self._clock, self._provider, self._client = keeper, clock, provider, client
-        self.account, self.lane = account, lane
-        self.method, self.path, self.query, self.headers = method, path, query, headers
-        self.presented = provider.presented_secrets(tuple(headers))
-        self.has_secret = any(matches_any_secret(p, account.webhook_secrets) for p in self.presented)
+        self.head, self.account, self._provider, self._sanitizer = head, account, provider, sanitizer
+        self.presented_secrets = provider.presented_secrets(tuple(head.headers))
+        self.has_secret = any(matches_any_secret(p, account.webhook_secrets) for p in self.presented_secrets)
 
     @property
-    def is_believed(self) -> bool:
+    def is_authenticated(self) -> bool:
+        """Whether the request carries a webhook secret of its account, or needs none."""
         return self.has_secret or self.account.allow_unsigned
 
-    def handshake(self, body: bytes) -> WebhookChallenge | None:
-        """The verification of the webhook, where this is one that may be answered."""
-        if not self.has_secret and len(body) > HANDSHAKE_BYTES:
+    def find_challenge(self, body: bytes) -> WebhookChallenge | None:
+        """Return the webhook challenge in this request, if it carries the account's `webhook_token`."""
+        if not self.has_secret and len(body) > CHALLENGE_BYTES:
             return None
-        found = self._provider.read_handshake(
+        head = self.head
+        challenge = self._provider.read_handshake(
             Incoming(
-                method=self.method, path=self.path, query=self.query, headers=tuple(self.headers), body=body
+                method=head.method, path=head.path, query=head.query, headers=tuple(head.headers), body=body
             )
         )
-        token = [self.account.webhook_token]
-        known = found is not None and any(
-            matches_any_secret(t.encode("utf-8", "replace"), token) for t in found.tokens
-        )
-        return found if known else None
+        if challenge is None:
+            return None
+        known = [self.account.webhook_token]
+        presented = (token.encode("utf-8", "replace") for token in challenge.tokens)
+        return challenge if any(matches_any_secret(token, known) for token in presented) else None
 
-    def new(self, body: bytes, state: str = states.PENDING, reason: str | None = None) -> NewCallback:
-        """The request as it is stored, without secrets, received now."""
-        keeper, at = self._keeper, self._clock()
+    def to_row(
+        self, body: bytes, received_at: datetime, state: str = states.PENDING, reason: str | None = None
+    ) -> NewCallback:
+        """Return the request as a row of the inbox, with every configured secret masked."""
+        head, sanitizer = self.head, self._sanitizer
         return NewCallback(
-            receipt_id(at), self.account.name, keeper.lane(self.lane), at, self.method,
-            keeper.without_secrets(self.path), keeper.without_secrets(self.query) if self.query else b"",
-            keeper.packed_without_secrets(self.headers), keeper.without_secrets(body), len(body),
-            keeper.remote(self._client, self.headers), state, reason,
+            receipt_id(received_at), self.account.name, sanitizer.lane(head.lane), received_at, head.method,
+            sanitizer.without_secrets(head.path), sanitizer.without_secrets(head.query) if head.query else b"",
+            sanitizer.packed_without_secrets(head.headers), sanitizer.without_secrets(body), len(body),
+            sanitizer.remote(head.client, head.headers), state, reason,
         )  # fmt: skip
 
-    def new_stranger(self, body: bytes, size: int) -> NewCallback:
-        """The same of one that is not believed, of whose body `size` bytes have come."""
-        cause = SHOWED_WRONG if self.presented else SHOWED_NONE
-        # what was presented may be somebody's secret, though it is none of ours: its fingerprint is enough
-        kept = _first(self.headers, _QUARANTINE_HEADERS)
-        headers = [(k, MASK.encode() if k == b"authorization" else v) for k, v in kept]
-        new = self.new(body, states.QUARANTINED, cause)
-        return new._replace(headers=self._keeper.packed_without_secrets(headers), size=size)
+    def to_quarantine_row(self, body: bytes, size: int, received_at: datetime) -> NewCallback:
+        """Return the unauthenticated request as a row of the inbox.
+
+        body: its beginning. size: the bytes of the body that have arrived.
+        """
+        cause = SHOWED_WRONG if self.presented_secrets else SHOWED_NONE
+        # A presented secret may be another system's, so it is masked whole. The inbox stores its fingerprint.
+        headers = [
+            (name, MASK.encode() if name == b"authorization" else value)
+            for name, value in _first_headers(self.head.headers, _QUARANTINE_HEADER_BYTES)
+        ]
+        row = self.to_row(body, received_at, states.QUARANTINED, cause)
+        return row._replace(headers=self._sanitizer.packed_without_secrets(headers), size=size)
 
 
-def _first(headers: Headers, most: int) -> Headers:
-    """The first headers, as many as have so many bytes together."""
+def _first_headers(headers: Headers, limit: int) -> Headers:
+    """Return the longest run of leading headers whose names and values have at most `limit` bytes."""
     kept = []
     for name, value in headers:
-        most -= len(name) + len(value)
-        if most < 0:
+        limit -= len(name) + len(value)
+        if limit < 0:
             break
         kept.append((name, value))
     return kept

@@ -1,14 +1,11 @@
-"""Who is at the door: secrets compared in constant time, secrets replaced before storing, the caller's address."""
+"""Prepare requests for storing: mask secrets, make the lane storable, find the client's address."""
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
-
-from starlette.requests import Request
+from typing import Final
 
 from tracker.domain.accounts import Account
 from tracker.logs.redaction import SecretMasker
@@ -21,24 +18,6 @@ _REMEMBERED: Final = 2_000
 _REMEMBERED_BYTES: Final = 512
 #: an address of IPv4 and a port, as some proxies write it
 _WITH_PORT: Final = re.compile(r"([0-9.]+):[0-9]+", re.ASCII)
-
-
-def matches_any_secret(presented: bytes, known: Iterable[str | None]) -> bool:
-    """Whether what was presented is one of the known secrets. Every one is looked at, so the time tells nothing."""
-    found = False
-    for secret in known:
-        if secret:
-            found |= hmac.compare_digest(presented, secret.encode())
-    return found
-
-
-def bearer(headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
-    """The token of `Authorization: Bearer …`."""
-    for name, value in headers:
-        scheme, _, token = value.strip().partition(b" ")
-        if name.lower() == b"authorization" and scheme.lower() == b"bearer":
-            return token.strip()
-    return None
 
 
 class RequestSanitizer:
@@ -118,8 +97,3 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
     # a server that listens on :: sees a caller by IPv4 as ::ffff:a.b.c.d
     return getattr(address, "ipv4_mapped", None) or address
-
-
-def raw_headers(request: Request[Any]) -> Headers:
-    """The headers as they came, names in lower case."""
-    return tuple(request.scope["headers"])

@@ -1,4 +1,7 @@
-"""One wide log line per request: the route's template, never its path or query, which hold ids and numbers."""
+"""The access log: one line per request, with the template of its route instead of its path and query.
+
+A path or query can hold phone numbers and the ids of other systems.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,28 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger()
 
-#: an id of ours; a path may hold anything else in its place, also a number
+#: An id of ours. A path can have anything in its place, also a phone number.
 _ID: Final = re.compile(r"[a-z]{2,4}_[0-9a-z]{1,40}", re.ASCII)
+#: Routes whose success is logged at debug level only, because they are called so often.
+_FREQUENT_ROUTES: Final = ("/callbacks", "/healthz", "/readyz")
+
+
+def log_answered(*, method: str, route: str, status: int, seconds: float, id: str | None = None) -> None:
+    """Write the line of a request. status: 499 if the client disconnected."""
+    is_quiet = status < 400 and route.startswith(_FREQUENT_ROUTES)
+    write = log.debug if is_quiet else log.info
+    write(
+        "request.answered",
+        method=method,
+        route=route,
+        status=status,
+        took_ms=round(seconds * 1000, 1),
+        id=id,
+    )
 
 
 class AccessLog:
-    """Logs each request when it is over; those of the provider only at debug level, for there are many."""
+    """Middleware that logs each request when it is over."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -25,31 +44,25 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = time.perf_counter()
-        # what is not answered is a mistake of ours, and answered behind this by a 500
+        started = time.perf_counter()
+        # If the application raises, the layer in front of this one answers 500.
         status = 500
 
-        async def note(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, note)
+            await self._app(scope, receive, send_and_note)
         finally:
-            route = scope.get("route")
-            template: Any = getattr(route, "path", None) or "unknown"
-            quiet = status < 400 and (
-                template.startswith("/callbacks") or template in ("/healthz", "/readyz")
-            )
-            write = log.debug if quiet else log.info
-            write(
-                "request.answered",
+            route: Any = scope.get("route")
+            log_answered(
                 method=scope["method"],
-                route=template,
+                route=getattr(route, "path", None) or "unknown",
                 status=status,
-                took_ms=round((time.perf_counter() - began) * 1000, 1),
+                seconds=time.perf_counter() - started,
                 id=_id_in(scope),
             )
 

@@ -1,4 +1,4 @@
-"""Reading a request's body while it arrives, and no more of it than is wanted."""
+"""Request bodies, read while they arrive and within a limit."""
 
 from __future__ import annotations
 
@@ -9,80 +9,70 @@ from typing import Any, Final
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
-#: what a callback or an API request may hold
-MOST_BYTES: Final = 1024 * 1024
+#: The limit for a callback or an API request, in bytes.
+MAX_BYTES: Final = 1024 * 1024
 
 
-class TooLarge(Exception):
-    """The body is larger than is taken; nothing of it is kept."""
+class BodyTooLarge(Exception):
+    """The body exceeds the limit and is discarded."""
 
 
-class Arriving:
-    """A body on its way. What was read of it stays, so that the next reader goes on from there."""
+class IncomingBody:
+    """A body on its way. A second reader continues where the first one stopped."""
 
-    __slots__ = ("_complete", "_declared", "_pieces", "_receive", "_size")
+    __slots__ = ("_pieces", "_receive", "is_complete", "size")
 
-    def __init__(self, receive: Receive, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """headers: with names in lower case."""
+    def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._declared = _declared(headers)
         self._pieces: list[bytes] = []
-        self._size = 0
-        self._complete = False
+        #: bytes that have arrived
+        self.size = 0
+        self.is_complete = False
 
-    async def whole(self, most: int) -> bytes:
-        """The whole body. Raises TooLarge as soon as that is known, by the declared length or by what has come."""
-        if self._declared > most:
-            raise TooLarge
-        await self._read_beyond(most)
-        if self._size > most:
-            raise TooLarge
-        return self._seen()
+    async def read_all(self, limit: int) -> bytes:
+        """Return the whole body. Raises BodyTooLarge when it exceeds `limit` bytes, and ClientDisconnect."""
+        await self._read_beyond(limit)
+        if self.size > limit:
+            raise BodyTooLarge
+        return self._join()
 
-    async def beginning(self, most: int, *, patience_s: float) -> bytes:
-        """What has come of its first `most` bytes within that time."""
+    async def read_prefix(self, limit: int, *, timeout_s: float | None) -> bytes:
+        """Return what arrives of the first `limit` bytes within the timeout. Raises ClientDisconnect."""
         try:
-            async with asyncio.timeout(patience_s):
-                await self._read_beyond(most)
+            async with asyncio.timeout(timeout_s):
+                await self._read_beyond(limit)
         except TimeoutError:
             pass
-        return self._seen()[:most]
+        return self._join()[:limit]
 
-    @property
-    def size(self) -> int:
-        """How many bytes have come so far."""
-        return self._size
-
-    @property
-    def complete(self) -> bool:
-        return self._complete
-
-    async def _read_beyond(self, most: int) -> None:
-        """Read until it ends or is known to be larger. Raises ClientDisconnect."""
-        while not self._complete and self._size <= most:
-            # not request.stream(): it could not be read on after a time-out
+    async def _read_beyond(self, limit: int) -> None:
+        """Read until the body ends or exceeds the limit."""
+        while not self.is_complete and self.size <= limit:
+            # `request.stream()` cannot be continued after a timeout.
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
             piece = message.get("body", b"")
             self._pieces.append(piece)
-            self._size += len(piece)
-            self._complete = not message.get("more_body", False)
+            self.size += len(piece)
+            self.is_complete = not message.get("more_body", False)
 
-    def _seen(self) -> bytes:
+    def _join(self) -> bytes:
         if len(self._pieces) > 1:
             self._pieces = [b"".join(self._pieces)]
         return self._pieces[0] if self._pieces else b""
 
 
-async def read(request: Request[Any]) -> bytes:
-    """The whole body, at most `MOST_BYTES`. Raises TooLarge."""
-    return await Arriving(request.receive, request.scope["headers"]).whole(MOST_BYTES)
+async def read_body(request: Request[Any]) -> bytes:
+    """Return the whole body. Raises BodyTooLarge when it declares or has more than `MAX_BYTES`."""
+    if (content_length(request.scope["headers"]) or 0) > MAX_BYTES:
+        raise BodyTooLarge
+    return await IncomingBody(request.receive).read_all(MAX_BYTES)
 
 
-def _declared(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    """The length that is declared; 0 where none is."""
+def content_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """Return the declared length of a body in bytes. headers: with names in lower case."""
     for name, value in headers:
         if name == b"content-length":
-            return int(value) if value.isdigit() and len(value) < 20 else 0
-    return 0
+            return int(value) if value.isdigit() and len(value) < 20 else None
+    return None

@@ -11,9 +11,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from tracker.web.callbacks.endpoint import OK
-from tracker.web.callbacks.fast_path import FastPath
-from tracker.web.callbacks.inbound_callback import InboundCallback
+from tracker.web.callbacks.fast_path import FastPath, FastPathCycle
 from tracker.web.http import limits
 from tracker.web.http.limits import ConnectionGuard
 from tracker.web.http.pipelining import TELLS, Flow, cycle_bytes, unacked_bytes
@@ -41,6 +39,7 @@ class HttpConnection(HttpToolsProtocol):
     def __init__(
         self,
         overseer: ConnectionGuard,
+        fast_path: FastPath | None,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -48,7 +47,7 @@ class HttpConnection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._overseer = overseer
-        self._shortcut: FastPath | None = app_state.get("shortcut")
+        self._fast_path = fast_path
         self._at, self._since = IDLE, self.loop.time()
         #: bytes that have come of a head, and of what is not answered
         self._head = self._held = 0
@@ -61,9 +60,8 @@ class HttpConnection(HttpToolsProtocol):
         #: since when the peer takes nothing of what was written to it, and how much that was
         self._stuck: float | None = None
         self._unsent = 0
-        #: a callback that may take the shortcut, and the pieces of its body
-        self._coming: InboundCallback | None = None
-        self._pieces: list[bytes] = []
+        #: the callback whose head came last, if it is on the fast path
+        self._fast_cycle: FastPathCycle | None = None
 
     def shutdown(self) -> None:
         if self._at == LEAVING:
@@ -189,26 +187,13 @@ class HttpConnection(HttpToolsProtocol):
 
     # answers of its own
 
-    def write_answer(self, answer: Response, *, keep_alive: bool) -> None:
-        self.transport.write(self._bytes_of(answer, keep_alive=keep_alive))
-
-    def _bytes_of(self, answer: Response, *, keep_alive: bool) -> bytes:
+    def _write_response(self, answer: Response, *, keep_alive: bool) -> None:
         lines = [STATUS_LINE[answer.status_code]]
         for name, value in (*self.server_state.default_headers, *answer.raw_headers):
             lines += (name, b": ", value, b"\r\n")
         if not keep_alive and "connection" not in answer.headers:
             lines.append(b"connection: close\r\n")
-        return b"".join((*lines, b"\r\n", answer.body))
-
-    def write_ok(self, *, keep_alive: bool) -> None:
-        """The same for what nearly all are answered; its bytes change once a second, with the date."""
-        defaults = self.server_state.default_headers
-        if not keep_alive:
-            self.write_answer(OK, keep_alive=False)
-            return
-        if self._overseer.ok[0] is not defaults:
-            self._overseer.ok = (defaults, self._bytes_of(OK, keep_alive=True))
-        self.transport.write(self._overseer.ok[1])
+        self.transport.write(b"".join((*lines, b"\r\n", answer.body)))
 
     def _refuse(self, answer: Response) -> None:
         """Answer, if nothing was said yet, and read nothing more; whoever sends on is given time to hear of it."""
@@ -219,14 +204,14 @@ class HttpConnection(HttpToolsProtocol):
         if not answered:
             log.info("request.refused", status=answer.status_code)
         self._at, self._since = LEAVING, self.loop.time()
-        self._coming, self._pieces = None, []
+        self._fast_cycle = None
         self._disconnect()
         self._release()
         if answered or begun or self.transport.is_closing():
             self.transport.close()
             return
         self.flow.resume_reading()
-        self.write_answer(answer, keep_alive=False)
+        self._write_response(answer, keep_alive=False)
         self.transport.write_eof()
 
 

@@ -94,8 +94,6 @@ class ConnectionGuard:
         #: bytes of heads that are not whole, of bodies that are not answered, and of requests that wait
         self.held = 0
         self._nobody_at = -_LOOK_AGAIN_S
-        #: the bytes of the usual answer, and the headers that they hold
-        self.ok: tuple[object, bytes] = (None, b"")
 
     def has_room(self, connection: GuardedConnection) -> bool:
         """Whether one more can be taken; those that have been idle for longest make room."""

@@ -1,4 +1,4 @@
-"""Requests that come before earlier ones of their connection are answered: a few wait, the rest is not parsed yet."""
+"""Several requests in the bytes of one connection: those that wait, and those behind an offer of another protocol."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import termios
 from typing import Final
 
+import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -68,3 +69,25 @@ def unacked_bytes(transport: asyncio.Transport) -> int:
 def cycle_bytes(cycle: RequestResponseCycle) -> int:
     """What a request that waits takes, in bytes."""
     return _WAITING + len(cycle.body) + 2 * size_of_head(list(cycle.scope["headers"]))
+
+
+# Java's client and curl offer HTTP/2 with their requests. A server may ignore the offer (RFC 9110, 7.8), and we do. The
+# parser does not know that: it treats the bytes behind such a head as the other protocol. So the head is given to a new
+# parser without the offer.
+
+
+def new_parser(protocol: object) -> httptools.HttpRequestParser:
+    """Return a parser that is set up as uvicorn does it."""
+    parser = httptools.HttpRequestParser(protocol)
+    # Bytes behind a request that closes the connection are no reason not to answer it.
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
+
+
+def without_offer(
+    parser: httptools.HttpRequestParser, url: bytes, headers: list[tuple[bytes, bytes]]
+) -> bytes:
+    """Return the head that this parser has read, without its `Upgrade` header."""
+    request_line = b"%s %s HTTP/%s" % (parser.get_method(), url, parser.get_http_version().encode())
+    fields = (b"%s: %s" % header for header in headers if header[0] != b"upgrade")
+    return b"\r\n".join((request_line, *fields, b"", b""))

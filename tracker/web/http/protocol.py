@@ -1,8 +1,4 @@
-"""HTTP as it comes over the wire: uvicorn's own protocol, with limits that it does not have, and a shortcut.
-
-A callback that is like nearly all of them is stored and answered without a task, a scope and messages of its own. Every
-other request goes the usual way, also one that turns out late to be another one.
-"""
+"""The HTTP protocol of the server: uvicorn's own, with the limits that it lacks, and with the fast path."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ import httptools
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from tracker.web.callbacks.endpoint import OK
+from tracker.web.callbacks.fast_path import FastPathCycle
 from tracker.web.http import limits
 from tracker.web.http.connection import (
     ANSWER,
@@ -25,8 +21,15 @@ from tracker.web.http.connection import (
     HttpConnection,
     RequestRefused,
 )
-from tracker.web.http.pipelining import MOST, Flow, are_many, cycle_bytes, size_of_head
-from tracker.web.http.upgrades import new_parser, without_offer
+from tracker.web.http.pipelining import (
+    MOST,
+    Flow,
+    are_many,
+    cycle_bytes,
+    new_parser,
+    size_of_head,
+    without_offer,
+)
 
 
 class HardenedProtocol(HttpConnection):
@@ -43,8 +46,8 @@ class HardenedProtocol(HttpConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         self._disconnect()
         super().connection_lost(exc)
-        if self._coming is not None and self._at == BODY and self._shortcut is not None:
-            self._shortcut.vanished(self._coming, self.loop.time() - self._since)
+        if self._fast_cycle is not None and self._at == BODY:
+            self._fast_cycle.log_disconnect(self.loop.time() - self._since)
         self._release()
         self._overseer.lost(self)
 
@@ -120,7 +123,7 @@ class HardenedProtocol(HttpConnection):
     def on_message_begin(self) -> None:
         # the scope is made where one is needed
         self.url, self.headers, self.expect_100_continue = b"", [], False
-        self._coming = None
+        self._fast_cycle = None
         if self._at != HEAD:
             # not a second time where it begins once more, without its offer of another protocol
             self._at, self._since = HEAD, self.loop.time()
@@ -155,15 +158,15 @@ class HardenedProtocol(HttpConnection):
         # what was read together with the head may be a body, or the next request
         if self._head > limits.HEAD_BYTES and len(self.url) + size_of_head(self.headers) > limits.HEAD_BYTES:
             raise _too_long_a_head()
-        if self._shortcut is not None and not self._is_answering:
-            self._coming = self._shortcut.expect(
-                self.parser.get_method(), self.url, self.headers, self.client
-            )
-        if self._coming is None:
+        cycle = None
+        if self._fast_path is not None and not self._is_answering:
+            cycle = self._fast_path.try_begin(self.parser.get_method(), self.url, self.headers, self.client)
+        self._fast_cycle = cycle
+        if cycle is None:
             self._go_the_usual_way()
         else:
-            keeps_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-            self._first = self.cycle = cast(RequestResponseCycle, _FastPathCycle(self, keeps_alive))
+            cycle.keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+            self._first = self.cycle = cast(RequestResponseCycle, cycle)
         # not before: `cycle` is the one whose body is coming
         self._at, self._since = BODY, self.loop.time()
 
@@ -175,32 +178,31 @@ class HardenedProtocol(HttpConnection):
         self._overseer.held += len(body)
         if self._overseer.held > limits.BODIES_BYTES:
             self._ask_for_space(limits.BODIES_BYTES)
-        if self._coming is None:
+        if self._fast_cycle is None:
             super().on_body(body)
         else:
-            self._pieces.append(body)
+            self._fast_cycle.add_body(body)
 
     def on_message_complete(self) -> None:
         if self._at != BODY:
             return
         self._at, self._head, self._counted = ANSWER, 0, 0
-        if self._coming is None:
-            if self.cycle.response_complete:
-                # answered before it was whole
-                self._release()
-                self._be_idle()
-            else:
-                super().on_message_complete()
-            return
-        body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces = []
-        assert self._shortcut is not None
-        if not self._shortcut.take(self._coming, body, cast(_FastPathCycle, self.cycle).answer):
-            self._coming = None
-            self.cycle = None  # type: ignore[assignment]
-            self._go_the_usual_way()
-            self.cycle.body += body
+        if self._fast_cycle is not None:
+            self._fast_cycle.submit(self.app_state["inbox"], self._respond)
+        elif self.cycle.response_complete:
+            # answered before it was whole
+            self._release()
+            self._be_idle()
+        else:
             super().on_message_complete()
+
+    def _respond(self, cycle: FastPathCycle, response: Response) -> None:
+        """Answer a callback on the fast path."""
+        if not cycle.disconnected:
+            self._write_response(response, keep_alive=cycle.keep_alive)
+            if not cycle.keep_alive:
+                self.transport.close()
+        self.on_response_complete()
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -244,36 +246,6 @@ class HardenedProtocol(HttpConnection):
         if self.cycle is not self._first:
             self._hold(cycle_bytes(self.cycle))
             self.flow.full = len(self.pipeline) >= MOST
-
-
-class _NoEvent:
-    def set(self) -> None:
-        """Nobody waits for it."""
-
-
-class _FastPathCycle:
-    """What uvicorn asks of a request that is under way, for one that takes the shortcut."""
-
-    __slots__ = ("_wire", "disconnected", "keep_alive", "response_complete")
-
-    message_event = _NoEvent()
-    response_started = False
-
-    def __init__(self, wire: HardenedProtocol, keep_alive: bool) -> None:
-        self._wire, self.keep_alive = wire, keep_alive
-        self.response_complete = self.disconnected = False
-
-    def answer(self, answer: Response) -> None:
-        self.response_complete = True
-        wire = self._wire
-        if not self.disconnected:
-            if answer is OK:
-                wire.write_ok(keep_alive=self.keep_alive)
-            else:
-                wire.write_answer(answer, keep_alive=self.keep_alive)
-            if not self.keep_alive:
-                wire.transport.close()
-        wire.on_response_complete()
 
 
 def _too_long_a_head() -> RequestRefused:
