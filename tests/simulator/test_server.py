@@ -16,27 +16,27 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from tests.simulator.provider import BRIDGE, CALLEE, TOKEN
+from tests.simulator.simulated_provider import BRIDGE, CALLEE, TOKEN
 
 
 @contextmanager
 def process(*flags: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client, str]]:
-    """`tracker simulate`, a client of its API, and the address of its control surface."""
+    """Run `tracker simulate`. Yield the process, a client of its API, and the address of its inspection routes."""
     command = [sys.executable, "-m", "tracker", "simulate", "--port", "0", "--json", *flags]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert running.stdout is not None
-        said = json.loads(running.stdout.readline())
-        with httpx.Client(base_url=said["url"], headers=TOKEN, trust_env=False) as client:
-            yield running, client, said["control"]
+        ready = json.loads(running.stdout.readline())
+        with httpx.Client(base_url=ready["url"], headers=TOKEN, trust_env=False) as client:
+            yield running, client, ready["control"]
     finally:
         running.kill()
         running.communicate()
 
 
 @contextmanager
-def sink() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-    """The address of a receiver, and the bearer and body of all that it got."""
+def receiver() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+    """Run a receiver. Yield its address and its list of received (Authorization, body)."""
     got: list[tuple[str, bytes]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -61,16 +61,16 @@ def sink() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
         server.server_close()
 
 
-def test_a_call_is_placed_and_reported_over_real_http() -> None:
+def test_call_is_placed_and_reported_over_real_http() -> None:
     with (
-        sink() as (uri, got),
+        receiver() as (uri, got),
         process(
             *("--speed", "1000", "--webhook", f"hook={uri}", "--webhook-secret", "s3cret"),
             *("--outcome", f"{CALLEE}=busy", "--fault", f"{CALLEE}=duplicate"),
         ) as (running, client, control),
     ):
-        wish = {"bridge": BRIDGE, "to": CALLEE, "flow_id": "23", "webhook_id": "hook"}
-        assert client.post("outgoing/send", json=wish).json()["status"] == 200
+        body = {"bridge": BRIDGE, "to": CALLEE, "flow_id": "23", "webhook_id": "hook"}
+        assert client.post("outgoing/send", json=body).json()["status"] == 200
         while not client.get(f"{control}idle").json()["idle"]:
             time.sleep(0.02)
         assert [(bearer, json.loads(body)["status"]) for bearer, body in got] == [
@@ -83,12 +83,12 @@ def test_a_call_is_placed_and_reported_over_real_http() -> None:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_with_0_while_an_answer_hangs_and_a_phone_rings(sign: signal.Signals) -> None:
+def test_simulator_exits_0_while_an_answer_hangs(sign: signal.Signals) -> None:
     with process("--speed", "0.01", "--hang", "1") as (running, client, control):
-        wish = {"bridge": BRIDGE, "to": CALLEE, "flow_id": "23"}
+        body = {"bridge": BRIDGE, "to": CALLEE, "flow_id": "23"}
         with pytest.raises(httpx.ReadTimeout):
-            client.post("outgoing/send", json=wish, timeout=0.3)
-        hanging = threading.Thread(target=lambda: client.post("outgoing/send", json=wish, timeout=60))
+            client.post("outgoing/send", json=body, timeout=0.3)
+        hanging = threading.Thread(target=lambda: client.post("outgoing/send", json=body, timeout=60))
         hanging.start()
         while len(client.get(f"{control}calls").json()["data"]) < 2:
             time.sleep(0.02)
@@ -97,7 +97,7 @@ def test_it_ends_with_0_while_an_answer_hangs_and_a_phone_rings(sign: signal.Sig
         hanging.join()
 
 
-def test_an_address_in_use_and_a_wrong_option_are_said_in_one_sentence() -> None:
+def test_startup_failure_is_one_line_on_stderr() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -110,25 +110,25 @@ def test_an_address_in_use_and_a_wrong_option_are_said_in_one_sentence() -> None
             assert len(ended.stderr.splitlines()) == 1
 
 
-def first_id(*flags: str) -> tuple[int, str]:
-    """The seed that a simulator says it has, and the id that it gives its first call."""
+def seed_and_first_id(*flags: str) -> tuple[int, str]:
+    """Run a simulator. Return the seed that it prints and the id of its first call."""
     command = [sys.executable, "-m", "tracker", "simulate", "--port", "0", "--json", *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         try:
             assert running.stdout is not None
-            said = json.loads(running.stdout.readline())
-            with httpx.Client(base_url=said["url"], headers=TOKEN, trust_env=False) as client:
-                wish = {"bridge": BRIDGE, "to": CALLEE, "flow_id": "23"}
-                client.post("outgoing/send", json=wish)
-                [call] = client.get(f"{said['control']}calls").json()["data"]
+            ready = json.loads(running.stdout.readline())
+            with httpx.Client(base_url=ready["url"], headers=TOKEN, trust_env=False) as client:
+                body = {"bridge": BRIDGE, "to": CALLEE, "flow_id": "23"}
+                client.post("outgoing/send", json=body)
+                [call] = client.get(f"{ready['control']}calls").json()["data"]
         finally:
             running.kill()
-    return said["seed"], call["submission_id"]
+    return ready["seed"], call["submission_id"]
 
 
-def test_no_two_runs_give_the_same_id_unless_a_seed_is_asked_for() -> None:
-    """A provider gives no id twice. One that was restarted did, and its callbacks were taken for those of before."""
-    (one, id), (other, another) = first_id(), first_id()
+def test_runs_assign_different_ids_unless_a_seed_is_given() -> None:
+    """A restarted simulator once assigned the same ids again, and its callbacks were joined to older calls."""
+    (one, id), (other, another) = seed_and_first_id(), seed_and_first_id()
     assert one != other
     assert id != another
-    assert first_id("--seed", str(one)) == (one, id)
+    assert seed_and_first_id("--seed", str(one)) == (one, id)

@@ -21,7 +21,7 @@ import uvicorn
 from tracker.demo.scenario import BRIDGE, FORM_WEBHOOK, TIMEOUT_S, PlannedCall, simulator_options
 from tracker.errors import TrackerError
 from tracker.settings import Settings, load_settings
-from tracker.simulator.app import CONTROL, PREFIX
+from tracker.simulator.app import API_PREFIX, INSPECTION_PREFIX
 from tracker.simulator.app import create_app as create_simulator
 from tracker.web.app import create_app
 
@@ -98,13 +98,13 @@ class Demo:
 
     def provider_calls(self) -> list[Document]:
         """Return the calls that the simulated provider accepted, with the callbacks that it sent."""
-        calls: list[Document] = self._document(f"{self.provider_url}{CONTROL}/calls")["data"]
+        calls: list[Document] = self._document(f"{self.provider_url}{INSPECTION_PREFIX}/calls")["data"]
         return calls
 
     def wait_until_idle(self, until: float) -> None:
         """Return when no phone rings, no callback is on its way and none waits to be read; or at `until`."""
         while time.monotonic() < until:
-            is_idle = self._document(f"{self.provider_url}{CONTROL}/idle")["idle"]
+            is_idle = self._document(f"{self.provider_url}{INSPECTION_PREFIX}/idle")["idle"]
             if is_idle and not self.callbacks(state="pending"):
                 return
             time.sleep(_POLL_S)
@@ -153,7 +153,7 @@ def running_demo(calls: Sequence[PlannedCall]) -> Iterator[Demo]:
             access_token=access_token,
         )
         account = {
-            "base_url": f"{provider_url}{PREFIX}/",
+            "base_url": f"{provider_url}{API_PREFIX}/",
             "access_token": access_token,
             "webhook_id": FORM_WEBHOOK,
             "webhook_secrets": [secret],

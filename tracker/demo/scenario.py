@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from tracker.simulator.options import SimulatorOptions, Webhook
-from tracker.simulator.thundersms.vocabulary import Fault, Style, Word
+from tracker.simulator.thundersms.vocabulary import CallbackStyle, Fault, Outcome
 
 #: the webhook that most calls name, and another one whose callbacks are JSON
 FORM_WEBHOOK: Final = "composed-form"
@@ -29,7 +29,7 @@ class PlannedCall:
     #: with the country code, digits only
     number: str = ""
     #: of its dials, in order
-    outcomes: tuple[Word, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
     faults: tuple[Fault, ...] = ()
     #: minutes until the provider redials a number that was not answered; 0: it does not
     interval_min: int = 0
@@ -52,40 +52,40 @@ class PlannedCall:
         }
 
 
-def _call(title: str, outcome: Word, *faults: Fault, **fields: Any) -> PlannedCall:
+def _call(title: str, outcome: Outcome, *faults: Fault, **fields: Any) -> PlannedCall:
     return PlannedCall(title=title, outcomes=(outcome,), faults=faults, **fields)
 
 
 #: The last two calls go to one number, so that nobody can say to which of them a callback without an id belongs.
 _WRITTEN: Final = (
-    _call("answered; the request is sent twice, the phone rings once", Word.ANSWER, is_repeated=True),
-    _call("busy", Word.BUSY),
-    _call("not answered", Word.NOANSWER),
-    _call("the callback comes twice", Word.ANSWER, Fault.duplicate),
-    _call("the callback comes before the provider's answer", Word.ANSWER, Fault.early),
-    _call("the callback has no id", Word.ANSWER, Fault.no_id),
-    _call("the callback comes early, and has no id", Word.BUSY, Fault.early, Fault.no_id),
-    _call("the callback's times are in another zone", Word.NOANSWER, Fault.wrong_zone),
-    _call("too many requests (429): sent again", Word.ANSWER, Fault.rate_limit),
-    _call("the provider's answer never comes", Word.BUSY, Fault.hang),
-    _call("the provider answers 500, and dials", Word.ANSWER, Fault.error_after_accept),
-    _call("rejected: no balance", Word.ANSWER, Fault.no_balance),
-    _call("congestion", Word.CONGESTION),
-    _call("channel unavailable", Word.CHANUNAVAIL),
-    _call("the caller hangs up first", Word.CANCEL),
-    _call("answered, but no agent takes the call", Word.MISSED),
-    _call("one callback is broken JSON, another is not", Word.ANSWER, Fault.broken_json, webhook_id=JSON_WEBHOOK),
-    _call("the callback is JSON with a comma too many", Word.ANSWER, Fault.no_id, Fault.trailing_comma),
-    _call("the callback is a GET request", Word.NOANSWER, Fault.composed_get),
-    _call("the callback is a PUT request", Word.ANSWER, Fault.composed_put),
-    _call("canceled by an operator before it was due", Word.ANSWER, is_canceled=True),
-    _call("the callback comes late", Word.NOANSWER, Fault.late),
+    _call("answered; the request is sent twice, the phone rings once", Outcome.ANSWER, is_repeated=True),
+    _call("busy", Outcome.BUSY),
+    _call("not answered", Outcome.NOANSWER),
+    _call("the callback comes twice", Outcome.ANSWER, Fault.duplicate),
+    _call("the callback comes before the provider's answer", Outcome.ANSWER, Fault.early),
+    _call("the callback has no id", Outcome.ANSWER, Fault.no_id),
+    _call("the callback comes early, and has no id", Outcome.BUSY, Fault.early, Fault.no_id),
+    _call("the callback's times are in another zone", Outcome.NOANSWER, Fault.wrong_zone),
+    _call("too many requests (429): sent again", Outcome.ANSWER, Fault.rate_limit),
+    _call("the provider's answer never comes", Outcome.BUSY, Fault.hang),
+    _call("the provider answers 500, and dials", Outcome.ANSWER, Fault.error_after_accept),
+    _call("rejected: no balance", Outcome.ANSWER, Fault.no_balance),
+    _call("congestion", Outcome.CONGESTION),
+    _call("channel unavailable", Outcome.CHANUNAVAIL),
+    _call("the caller hangs up first", Outcome.CANCEL),
+    _call("answered, but no agent takes the call", Outcome.MISSED),
+    _call("one callback is broken JSON, another is not", Outcome.ANSWER, Fault.broken_json, webhook_id=JSON_WEBHOOK),
+    _call("the callback is JSON with a comma too many", Outcome.ANSWER, Fault.no_id, Fault.trailing_comma),
+    _call("the callback is a GET request", Outcome.NOANSWER, Fault.composed_get),
+    _call("the callback is a PUT request", Outcome.ANSWER, Fault.composed_put),
+    _call("canceled by an operator before it was due", Outcome.ANSWER, is_canceled=True),
+    _call("the callback comes late", Outcome.NOANSWER, Fault.late),
     PlannedCall(
         title="redialled by the provider, reported in reverse order",
-        outcomes=(Word.NOANSWER, Word.ANSWER), faults=(Fault.out_of_order,), interval_min=5,
+        outcomes=(Outcome.NOANSWER, Outcome.ANSWER), faults=(Fault.out_of_order,), interval_min=5,
     ),
-    _call("ambiguous: no id, and two calls to one number", Word.BUSY, Fault.no_id),
-    _call("ambiguous: the other call; the provider is asked", Word.BUSY, Fault.no_id),
+    _call("ambiguous: no id, and two calls to one number", Outcome.BUSY, Fault.no_id),
+    _call("ambiguous: the other call; the provider is asked", Outcome.BUSY, Fault.no_id),
 )  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def simulator_options(
     calls: Sequence[PlannedCall], *, callback_url: str, webhook_secret: str, access_token: str
 ) -> SimulatorOptions:
     """Return the options with which the simulator plays these calls. The seed is fixed, so every run is alike."""
-    styles = {FORM_WEBHOOK: Style.composed_form, JSON_WEBHOOK: Style.composed_json}
+    styles = {FORM_WEBHOOK: CallbackStyle.composed_form, JSON_WEBHOOK: CallbackStyle.composed_json}
     return SimulatorOptions(
         token=access_token,
         speed=SPEED,

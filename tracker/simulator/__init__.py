@@ -1,19 +1,18 @@
 """A provider in a box: speaks the provider's own HTTP, with faults to order. It never places a real call.
 
-It is independent knowledge of the provider: nothing here imports the adapter that it is there to test.
+The simulator checks the provider adapter, so it has knowledge of its own and imports nothing else of tracker.
 
 ====================  ==============================================================================
-words                 the provider's words, the styles of its callbacks, the faults that can be ordered
 options               SimulatorOptions: everything that can be chosen, checked once
-orders                the short texts of the command line ("answer=60,busy=15") become values
-stories               pure and seeded: what becomes of the n-th submission to a number
-world                 what the provider remembers: calls, webhooks, subscriptions
-templates, letters    a dial that ended becomes the bytes of a callback
-answers               the bodies of the API's answers, in both generations
-stage                 plays the stories in sped-up time
-postman               delivers callbacks, and repeats what was not answered 200 or 202
-sending, developer    the provider's routes, under /api/v2/
-control, recorder     for tests and the demo, under /simulator/
+option_parsing        parses the short texts of the command line ("answer=60,busy=15")
+scenarios             pure and seeded: decides what becomes of the n-th submission to a number
+state                 the memory of the provider: calls, webhooks, subscriptions
+scheduler             plays the scenarios in sped-up time
+callback_sender       posts callbacks, and repeats those that are not answered 200 or 202
+recorder              keeps every request to the API as it came
+inspection_routes     shows tests and people what happened, under /simulator/
+auth                  lets requests with the access token through
 app, server           composition; a process of its own
+thundersms/           the dialect: routes under /api/v2/, answers, bytes of callbacks, vocabulary
 ====================  ==============================================================================
 """

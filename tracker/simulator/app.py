@@ -1,4 +1,4 @@
-"""The simulated provider as a Starlette application: the composition root."""
+"""Composes the simulated provider: a Starlette application from its parts."""
 
 from __future__ import annotations
 
@@ -18,81 +18,72 @@ from starlette.routing import Mount, Route
 
 from tracker.simulator.auth import TokenGuard, login_route
 from tracker.simulator.callback_sender import CallbackSender
-from tracker.simulator.inspection_routes import Control
+from tracker.simulator.inspection_routes import InspectionRoutes
 from tracker.simulator.options import SimulatorOptions
-from tracker.simulator.recorder import Record, Recorder
+from tracker.simulator.recorder import RequestLog, RequestRecorder
 from tracker.simulator.scheduler import CallScheduler
 from tracker.simulator.state import ProviderState
 from tracker.simulator.thundersms import responses
-from tracker.simulator.thundersms.call_routes import Sending, respond
-from tracker.simulator.thundersms.webhook_routes import Developer
+from tracker.simulator.thundersms.call_routes import CallRoutes
+from tracker.simulator.thundersms.webhook_routes import WebhookRoutes
 
-#: Where the provider's API begins; an account's base_url ends with it.
-PREFIX = "/api/v2"
-#: Where tests and the demo look behind the scenes.
-CONTROL = "/simulator"
-
-
-def utc_now() -> datetime:
-    """The wall clock."""
-    return datetime.now(UTC)
-
-
-def never() -> bool:
-    """Nobody wants to stop."""
-    return False
+#: The beginning of the provider's API; an account's base_url ends with it.
+API_PREFIX = "/api/v2"
+#: The beginning of the routes that show what happened.
+INSPECTION_PREFIX = "/simulator"
 
 
 def create_app(
     options: SimulatorOptions,
     *,
-    now: Callable[[], datetime] = utc_now,
-    stopping: Callable[[], bool] = never,
+    now: Callable[[], datetime] | None = None,
+    is_stopping: Callable[[], bool] = lambda: False,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> Starlette:
-    """A provider that starts empty, but for the webhooks of its options.
+    """Return a provider that starts empty, except for the webhooks of its options.
 
-    `now` is the clock that its times are read from, `stopping` tells hanging answers to give up, `transport`
-    replaces the network for callbacks. Run its lifespan: it stops the calls that still ring.
+    now: the clock of its times; the wall clock unless given. is_stopping: whether hanging answers have to give up.
+    transport: replaces the network for callbacks. Its lifespan must run, because it stops the calls that still ring.
     """
+    now = now or (lambda: datetime.now(UTC))
 
     async def pause(seconds: float) -> None:
         await asyncio.sleep(seconds / options.speed)
 
-    world = ProviderState(options, now=now())
-    record = Record(now=now)
-    postman = CallbackSender(options, now=now, pause=pause, transport=transport)
-    stage = CallScheduler(options, world, postman, now=now, pause=pause)
-    sending = Sending(options, world, stage, now=now, stopping=stopping)
-    developer = Developer(options, world, postman, now=now)
-    control = Control(world, stage, record)
+    state = ProviderState(options, now=now())
+    request_log = RequestLog(now=now)
+    sender = CallbackSender(options, now=now, pause=pause, transport=transport)
+    scheduler = CallScheduler(options, state, sender, now=now, pause=pause)
+    calls = CallRoutes(options, state, scheduler, now=now, is_stopping=is_stopping)
+    webhooks = WebhookRoutes(options, state, sender, now=now)
+    inspection = InspectionRoutes(state, scheduler, request_log)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
-        await stage.close()
-        await postman.close()
+        await scheduler.close()
+        await sender.close()
 
-    async def not_there(request: Request, failure: Exception) -> Response:
-        problem = cast(HTTPException, failure)  # all that it is registered for
-        return respond(responses.error(options.generation, problem.status_code, problem.detail))
+    async def answer_http_error(request: Request, error: Exception) -> Response:
+        problem = cast(HTTPException, error)  # the only class that it is registered for
+        return responses.error(options.generation, problem.status_code, problem.detail).to_response()
 
     api = Mount(
-        PREFIX,
-        routes=[*sending.routes(), *developer.routes()],
+        API_PREFIX,
+        routes=[*calls.routes(), *webhooks.routes()],
         middleware=[
-            Middleware(Recorder, record=record),
+            Middleware(RequestRecorder, request_log=request_log),
             Middleware(TokenGuard, token=options.token, generation=options.generation),
         ],
     )
     return Starlette(
         routes=[
             api,
-            Mount(CONTROL, routes=control.routes()),
+            Mount(INSPECTION_PREFIX, routes=inspection.routes()),
             login_route(),
             Route("/", _welcome, methods=["GET"]),
         ],
-        exception_handlers={HTTPException: not_there},
+        exception_handlers={HTTPException: answer_http_error},
         lifespan=lifespan,
     )
 

@@ -1,4 +1,4 @@
-"""Who may use the simulated API: whoever has the token. Others meet what the real provider shows them."""
+"""Lets requests with the access token through. All others get what the real provider answers them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tracker.simulator.thundersms import responses
-from tracker.simulator.thundersms.call_routes import respond
 from tracker.simulator.thundersms.vocabulary import Generation
 
-_LOGIN = """<!doctype html><html lang="en"><head><title>Login</title></head>
+_LOGIN_PAGE = """<!doctype html><html lang="en"><head><title>Login</title></head>
 <body><h1>Login</h1><p>This is the login page of a simulated provider.</p></body></html>"""
 
 
 class TokenGuard:
-    """Lets requests with `Authorization: Bearer <token>` or `?access_token=` through.
+    """ASGI middleware that lets requests with `Authorization: Bearer <token>` or `?access_token=` through.
 
-    Any other is answered 401 in JSON if it accepts JSON, else redirected to an HTML page with status 200.
+    Any other request is answered 401 in JSON if it accepts JSON, otherwise redirected to an HTML page with status 200.
     """
 
     def __init__(self, app: ASGIApp, *, token: str, generation: Generation) -> None:
@@ -41,14 +40,14 @@ class TokenGuard:
             return
         answer: Response = RedirectResponse("/login", status_code=302)
         if "application/json" in request.headers.get("accept", ""):
-            answer = respond(responses.error(self._generation, 401, "Unauthenticated."))
+            answer = responses.error(self._generation, 401, "Unauthenticated.").to_response()
         await answer(scope, receive, send)
 
 
 def login_route() -> Route:
-    """The page on which clients with a bad token end: HTML, and status 200 all the same."""
+    """Return the route of the page on which clients with a bad token end: HTML, with status 200 all the same."""
 
     async def login(request: Request) -> Response:
-        return HTMLResponse(_LOGIN)
+        return HTMLResponse(_LOGIN_PAGE)
 
     return Route("/login", login, methods=["GET", "POST"])

@@ -1,4 +1,4 @@
-"""For tests and the demo, under /simulator/: what was received, planned and sent. The provider has no such thing."""
+"""Shows under /simulator/ what was received, planned and sent. The real provider has no such routes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tracker.simulator.recorder import Record
+from tracker.simulator.recorder import RequestLog
 from tracker.simulator.scheduler import CallScheduler
-from tracker.simulator.state import Call, ProviderState
+from tracker.simulator.state import AcceptedCall, ProviderState
 
 
-class Control:
-    """Read only; needs no token."""
+class InspectionRoutes:
+    """Routes that only read, and need no token."""
 
-    def __init__(self, world: ProviderState, stage: CallScheduler, record: Record) -> None:
-        self._world = world
-        self._stage = stage
-        self._record = record
+    def __init__(self, state: ProviderState, scheduler: CallScheduler, request_log: RequestLog) -> None:
+        self._state = state
+        self._scheduler = scheduler
+        self._request_log = request_log
 
     def routes(self) -> list[Route]:
-        """Relative to /simulator."""
+        """Return the routes, relative to /simulator."""
         return [
             Route("/requests", self.requests, methods=["GET"]),
             Route("/calls", self.calls, methods=["GET"]),
@@ -30,38 +30,40 @@ class Control:
         ]
 
     async def requests(self, request: Request) -> Response:
-        """Every request to the provider's API, oldest first."""
-        rows = [received.row() for received in self._record.requests]
-        return JSONResponse({"data": rows, "total": self._record.total})
+        """List every request to the provider's API, oldest first."""
+        documents = [received.document() for received in self._request_log.requests]
+        return JSONResponse({"data": documents, "total": self._request_log.total})
 
     async def calls(self, request: Request) -> Response:
-        """Every accepted submission, oldest first; how many were refused, by fault."""
-        rows = [_row(call) for call in self._world.calls]
-        return JSONResponse({"data": rows, "total": len(rows), "refused": dict(self._world.refused)})
+        """List every accepted submission, oldest first, and count the refused ones by fault."""
+        documents = [_call_document(call) for call in self._state.calls]
+        return JSONResponse(
+            {"data": documents, "total": len(documents), "refused": dict(self._state.refused)}
+        )
 
     async def idle(self, request: Request) -> Response:
-        """Is nothing left to do: no call ringing, no callback waiting or to be repeated."""
-        return JSONResponse({"idle": self._stage.running == 0, "running": self._stage.running})
+        """Tell whether nothing is left to do: no call rings, no callback is on its way or to be repeated."""
+        return JSONResponse({"idle": self._scheduler.running == 0, "running": self._scheduler.running})
 
 
-def _row(call: Call) -> dict[str, Any]:
-    story, request = call.story, call.request
+def _call_document(call: AcceptedCall) -> dict[str, Any]:
+    scenario, request = call.scenario, call.request
     return {
         "submission_id": call.id,
-        "number": story.number,
-        "n": story.n,
-        "mid": story.mid,
+        "number": scenario.number,
+        "n": scenario.n,
+        "mid": scenario.mid,
         "bridge": request.bridge,
         "interval_min": request.interval_min,
         "webhook_id": request.webhook_id,
         "accepted_at": call.accepted_at.isoformat(),
         "answer": call.answer,
-        "planned": [dial.word.value for dial in story.dials],
-        "outcome": story.dials[-1].word.value,
-        "faults": sorted(fault.value for fault in story.faults),
+        "planned": [dial.outcome.value for dial in scenario.dials],
+        "outcome": scenario.dials[-1].outcome.value,
+        "faults": sorted(fault.value for fault in scenario.faults),
         "dials": [
             {
-                "status": dial.planned.word.value,
+                "status": dial.planned.outcome.value,
                 "started_at": dial.started_at.isoformat(),
                 "ended_at": dial.ended_at.isoformat() if dial.ended_at else None,
                 "duration_s": dial.planned.talk_s,
@@ -70,16 +72,16 @@ def _row(call: Call) -> dict[str, Any]:
         ],
         "callbacks": [
             {
-                "at": each.at.isoformat(),
-                "webhook_id": each.webhook_id,
-                "attempt": each.attempt,
-                "style": each.style,
-                "method": each.method,
-                "url": each.url,
-                "body": each.body,
-                "status_code": each.status_code,
-                "error": each.error,
+                "at": attempt.at.isoformat(),
+                "webhook_id": attempt.webhook_id,
+                "attempt": attempt.attempt,
+                "style": attempt.style,
+                "method": attempt.method,
+                "url": attempt.url,
+                "body": attempt.body,
+                "status_code": attempt.status_code,
+                "error": attempt.error,
             }
-            for each in call.deliveries
+            for attempt in call.callback_attempts
         ],
     }

@@ -1,4 +1,4 @@
-"""Keeps every request to the provider's API as it came, in order, whatever was answered."""
+"""Keeps every request to the provider's API as it came, in order, whatever the answer was."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Older ones are forgotten, so that a long load does not fill the memory.
-KEPT = 50_000
+#: Older requests are forgotten, so that a long load test does not fill the memory.
+MAX_KEPT = 50_000
 
 
 @dataclass(kw_only=True)
-class Received:
-    """One request. `status_code` is what it was answered; None while it is not, or if it never was."""
+class ReceivedRequest:
+    """One request. `status_code` is that of the answer; None if there is none, or not yet."""
 
     position: int  #: from 1
     at: datetime
@@ -28,12 +28,15 @@ class Received:
     body: bytes
     status_code: int | None = None
 
-    def row(self) -> dict[str, Any]:
-        """As shown under /simulator/requests: `body` is text, or null where only `body_base64` can hold it."""
+    def document(self) -> dict[str, Any]:
+        """Return it as shown under /simulator/requests.
+
+        `body` is text, or null if only `body_base64` can hold it.
+        """
         try:
-            text, coded = self.body.decode(), None
+            text, encoded = self.body.decode(), None
         except UnicodeDecodeError:
-            text, coded = None, base64.b64encode(self.body).decode()
+            text, encoded = None, base64.b64encode(self.body).decode()
         return {
             "position": self.position,
             "at": self.at.isoformat(),
@@ -42,23 +45,23 @@ class Received:
             "query": self.query,
             "headers": self.headers,
             "body": text,
-            "body_base64": coded,
+            "body_base64": encoded,
             "status_code": self.status_code,
         }
 
 
-class Record:
-    """What was received so far, oldest first."""
+class RequestLog:
+    """The requests that were received so far, oldest first."""
 
     def __init__(self, *, now: Callable[[], datetime]) -> None:
         self._now = now
         self.total = 0
-        self.requests: deque[Received] = deque(maxlen=KEPT)
+        self.requests: deque[ReceivedRequest] = deque(maxlen=MAX_KEPT)
 
-    def add(self, scope: Scope, body: bytes) -> Received:
+    def add(self, scope: Scope, body: bytes) -> ReceivedRequest:
         """Keep one request."""
         self.total += 1
-        received = Received(
+        received = ReceivedRequest(
             position=self.total,
             at=self._now(),
             method=scope["method"],
@@ -71,35 +74,35 @@ class Record:
         return received
 
 
-class Recorder:
-    """ASGI: reads the whole body, keeps it, and hands it on."""
+class RequestRecorder:
+    """ASGI middleware that reads the whole body, keeps the request, and hands it on."""
 
-    def __init__(self, app: ASGIApp, *, record: Record) -> None:
+    def __init__(self, app: ASGIApp, *, request_log: RequestLog) -> None:
         self._app = app
-        self._record = record
+        self._request_log = request_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         chunks: list[bytes] = []
-        more = True
-        while more:
+        has_more = True
+        while has_more:
             message = await receive()
             if message["type"] != "http.request":
                 return  # the client left before its request was complete
             chunks.append(message.get("body", b""))
-            more = message.get("more_body", False)
+            has_more = message.get("more_body", False)
         body = b"".join(chunks)
-        received = self._record.add(scope, body)
+        received = self._request_log.add(scope, body)
         replay: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-        async def again() -> Message:
+        async def receive_again() -> Message:
             return replay.pop() if replay else await receive()
 
-        async def watch(message: Message) -> None:
+        async def send_and_note_status(message: Message) -> None:
             if message["type"] == "http.response.start":
                 received.status_code = message["status"]
             await send(message)
 
-        await self._app(scope, again, watch)
+        await self._app(scope, receive_again, send_and_note_status)

@@ -1,7 +1,7 @@
-"""Plays the stories: waits, dials, hangs up, and hands the callbacks to the postman, all in sped-up time.
+"""Plays the scenarios in sped-up time: waits, dials, hangs up, and hands the callbacks to the sender.
 
-The times that are written down are real: a callback says that the call ended when it really did end here, for
-that is what its receiver compares with its own clock. Only the waiting is divided by `speed`.
+The times that are written down are real: a callback says that the call ended when it really ended here, because its
+receiver compares that with its own clock. Only the waiting is divided by `speed`.
 """
 
 from __future__ import annotations
@@ -13,50 +13,54 @@ from typing import Any
 
 from tracker.simulator.callback_sender import CallbackSender
 from tracker.simulator.options import SimulatorOptions
-from tracker.simulator.state import Call, Delivery, Dial, ProviderState
-from tracker.simulator.thundersms.callback_payloads import compose
+from tracker.simulator.state import AcceptedCall, CallbackAttempt, Dial, ProviderState
+from tracker.simulator.thundersms.callback_payloads import compose_callback
 from tracker.simulator.thundersms.vocabulary import Fault
 
-#: The longest that a callback waits for being overtaken by another call's, in simulated seconds.
+#: The longest that a callback waits to be overtaken by another call's, in simulated seconds.
 OVERTAKEN_WITHIN_S = 120.0
 #: Between two copies of one callback, in simulated seconds.
 DUPLICATE_AFTER_S = 5.0
-#: Real seconds between two dials: times are written in whole seconds, and two dials must differ in them.
-LEAST_REDIAL_S = 1.05
+#: Real seconds between two dials. Times are written in whole seconds, and those of two dials must differ.
+MIN_REDIAL_GAP_S = 1.05
 
 
 class CallScheduler:
-    """Where calls happen. Everything runs as tasks of the event loop that first calls `begin`."""
+    """The calls under way. They run as tasks of the event loop that first calls `begin`.
+
+    now: the clock. pause: sleeps for a number of simulated seconds.
+    """
 
     def __init__(
         self,
         options: SimulatorOptions,
-        world: ProviderState,
-        postman: CallbackSender,
+        state: ProviderState,
+        sender: CallbackSender,
         *,
         now: Callable[[], datetime],
         pause: Callable[[float], Awaitable[None]],
     ) -> None:
         self._options = options
-        self._world = world
-        self._postman = postman
+        self._state = state
+        self._sender = sender
         self._now = now
         self._pause = pause
         self._tasks: set[asyncio.Task[None]] = set()
-        self._overtaking: set[asyncio.Event] = set()
+        #: callbacks that wait until another call's callback is posted
+        self._waiting_to_be_overtaken: set[asyncio.Event] = set()
 
     @property
     def running(self) -> int:
-        """How many calls are still ringing and callbacks still under way; 0 when nothing is left to do."""
+        """The number of calls that ring and callbacks that are on their way; 0 if nothing is left to do."""
         return len(self._tasks)
 
-    async def begin(self, call: Call) -> None:
-        """Start a call. Returns at once, or, if its callback is to be early, once that was posted."""
-        if Fault.early not in call.story.faults:
+    async def begin(self, call: AcceptedCall) -> None:
+        """Start a call. Return at once, or, if its callback is to be early, when that was posted once."""
+        if Fault.early not in call.scenario.faults:
             self._spawn(self._play(call))
             return
-        # The caller still holds back the answer to send, so this dial is over in no time.
-        dial = Dial(planned=call.story.dials[0], started_at=self._now(), ended_at=self._now())
+        # The answer to send waits for this dial, so it takes no time.
+        dial = Dial(planned=call.scenario.dials[0], started_at=self._now(), ended_at=self._now())
         call.dials.append(dial)
         posted = asyncio.Event()
         self._spawn(self._report(call, dial, posted))
@@ -64,39 +68,40 @@ class CallScheduler:
         await posted.wait()
 
     async def close(self) -> None:
-        """Stop everything where it stands."""
+        """Cancel all calls and callbacks that are under way."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _play(self, call: Call) -> None:
-        dials = call.story.dials
+    async def _play(self, call: AcceptedCall) -> None:
+        dials = call.scenario.dials
+        is_reversed = Fault.out_of_order in call.scenario.faults and len(dials) > 1
         for index in range(len(call.dials), len(dials)):
             if index == 0:
-                await self._pause(call.story.queue_s)
+                await self._pause(call.scenario.queue_s)
             else:
                 interval_s = call.request.interval_min * 60 / self._options.speed
-                await asyncio.sleep(max(interval_s, LEAST_REDIAL_S))
+                await asyncio.sleep(max(interval_s, MIN_REDIAL_GAP_S))
             dial = Dial(planned=dials[index], started_at=self._now())
             call.dials.append(dial)
             await self._pause(dial.planned.ring_s + dial.planned.talk_s)
             dial.ended_at = self._now()
-            if Fault.out_of_order not in call.story.faults or len(dials) == 1:
+            if not is_reversed:
                 self._spawn(self._report(call, dial))
-        if Fault.out_of_order in call.story.faults and len(dials) > 1:
+        if is_reversed:
             for dial in reversed(call.dials):
                 await self._report(call, dial)
 
-    async def _report(self, call: Call, dial: Dial, posted: asyncio.Event | None = None) -> None:
-        """Post the callback of an ended dial as its faults want it; `posted` is set after one attempt."""
-        faults = call.story.faults
+    async def _report(self, call: AcceptedCall, dial: Dial, posted: asyncio.Event | None = None) -> None:
+        """Post the callback of an ended dial as its faults want it. `posted` is set after one attempt."""
+        faults = call.scenario.faults
         try:
             if Fault.never in faults:
                 return
             if Fault.late in faults:
                 await self._pause(self._options.late_by_s)
-            elif Fault.out_of_order in faults and len(call.story.dials) == 1:
-                await self._be_overtaken()
+            elif Fault.out_of_order in faults and len(call.scenario.dials) == 1:
+                await self._wait_to_be_overtaken()
             await self._post(call, dial, posted)
         finally:
             if posted is not None:
@@ -105,25 +110,25 @@ class CallScheduler:
             await self._pause(DUPLICATE_AFTER_S)
             await self._post(call, dial)
 
-    async def _post(self, call: Call, dial: Dial, posted: asyncio.Event | None = None) -> None:
-        def record(delivery: Delivery) -> None:
-            call.deliveries.append(delivery)
+    async def _post(self, call: AcceptedCall, dial: Dial, posted: asyncio.Event | None = None) -> None:
+        def record_attempt(attempt: CallbackAttempt) -> None:
+            call.callback_attempts.append(attempt)
             if posted is not None:
                 posted.set()
-            while self._overtaking:
-                self._overtaking.pop().set()
+            while self._waiting_to_be_overtaken:
+                self._waiting_to_be_overtaken.pop().set()
 
-        letters = [compose(call, dial, webhook) for webhook in self._world.webhooks_for(call)]
-        await asyncio.gather(*(self._postman.deliver(letter, record) for letter in letters))
+        callbacks = [compose_callback(call, dial, webhook) for webhook in self._state.webhooks_for(call)]
+        await asyncio.gather(*(self._sender.deliver(callback, record_attempt) for callback in callbacks))
 
-    async def _be_overtaken(self) -> None:
+    async def _wait_to_be_overtaken(self) -> None:
         overtaken = asyncio.Event()
-        self._overtaking.add(overtaken)
+        self._waiting_to_be_overtaken.add(overtaken)
         try:
             async with asyncio.timeout(OVERTAKEN_WITHIN_S / self._options.speed):
                 await overtaken.wait()
         except TimeoutError:
-            self._overtaking.discard(overtaken)
+            self._waiting_to_be_overtaken.discard(overtaken)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -1,4 +1,4 @@
-"""What the provider remembers: accepted calls, webhooks, subscriptions. No I/O; the time is passed in."""
+"""Keeps what the provider remembers: accepted calls, webhooks, subscriptions. No I/O; the time is passed in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tracker.simulator.options import SimulatorOptions, Webhook
-from tracker.simulator.scenarios import PlannedDial, Refusal, Story, refuse, stream, tell
+from tracker.simulator.scenarios import (
+    PlannedDial,
+    Refusal,
+    Scenario,
+    draw_refusal,
+    plan_scenario,
+    random_stream,
+)
 from tracker.simulator.thundersms.vocabulary import Generation
 
 #: The event that a subscription must name to get the outcomes of calls.
@@ -32,7 +39,7 @@ class SendRequest:
 
 @dataclass(kw_only=True)
 class Dial:
-    """One ringing that has begun; times are real."""
+    """One ringing that has begun. Times are real."""
 
     planned: PlannedDial
     started_at: datetime
@@ -40,8 +47,8 @@ class Dial:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Delivery:
-    """One attempt at one callback."""
+class CallbackAttempt:
+    """One attempt to post one callback."""
 
     at: datetime
     webhook_id: str
@@ -54,32 +61,32 @@ class Delivery:
     error: str | None  #: why there was no answer
 
     @property
-    def accepted(self) -> bool:
-        """Only 200 and 202 count; 201 and 204 are failures."""
+    def is_accepted(self) -> bool:
+        """Whether the callback need not be repeated. Only 200 and 202 count; 201 and 204 are failures."""
         return self.status_code in (200, 202)
 
 
 @dataclass(kw_only=True)
-class Call:
-    """One accepted submission and what has happened so far."""
+class AcceptedCall:
+    """One accepted submission and what has happened to it so far."""
 
     id: str  #: the submission id as answered, with ":1" in the old generation
-    story: Story
+    scenario: Scenario
     request: SendRequest
     accepted_at: datetime
     dials: list[Dial] = field(default_factory=list)
-    deliveries: list[Delivery] = field(default_factory=list)
-    answer: str = "accepted"  #: what its send was answered: accepted, 500, nothing
+    callback_attempts: list[CallbackAttempt] = field(default_factory=list)
+    answer: str = "accepted"  #: the answer to its send request: accepted, 500, nothing
 
     @property
-    def ended(self) -> list[Dial]:
+    def ended_dials(self) -> list[Dial]:
         """The dials of which there is a record."""
         return [dial for dial in self.dials if dial.ended_at is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subscription:
-    """All events of one kind go to one webhook."""
+    """A rule that sends all events of one kind to one webhook."""
 
     id: str
     event: str
@@ -88,15 +95,15 @@ class Subscription:
 
 
 class ProviderState:
-    """The provider's memory."""
+    """The memory of the provider. It is empty at the start, except for the webhooks of the options."""
 
     def __init__(self, options: SimulatorOptions, *, now: datetime) -> None:
         self._options = options
         self._requests: Counter[str] = Counter()
         self._accepted: Counter[str] = Counter()
-        self._ids = stream(options.seed, "ids")
-        self._by_id: dict[str, Call] = {}
-        self.calls: list[Call] = []
+        self._ids = random_stream(options.seed, "ids")
+        self._by_uuid: dict[str, AcceptedCall] = {}
+        self.calls: list[AcceptedCall] = []
         self.refused: Counter[str] = Counter()
         self.webhooks: dict[str, Webhook] = {webhook.id: webhook for webhook in options.webhooks}
         self.webhook_since: dict[str, datetime] = dict.fromkeys(self.webhooks, now)
@@ -104,36 +111,39 @@ class ProviderState:
         if options.subscribe is not None:
             self.subscribe(event=CALL_EVENT, webhook_id=options.subscribe, now=now)
 
-    def submit(self, request: SendRequest, *, now: datetime) -> Call | Refusal:
-        """Accept a request or refuse it, as the story wants it."""
+    def submit(self, request: SendRequest, *, now: datetime) -> AcceptedCall | Refusal:
+        """Accept a request or refuse it, as its scenario wants it."""
         options, number = self._options, request.to
         self._requests[number] += 1
-        refusal = refuse(options, number, self._requests[number])
+        refusal = draw_refusal(options, number, self._requests[number])
         if refusal is not None:
             self.refused[refusal.fault] += 1
             return refusal
         self._accepted[number] += 1
-        story = tell(options, number, self._accepted[number], interval_min=request.interval_min)
+        scenario = plan_scenario(options, number, self._accepted[number], interval_min=request.interval_min)
         suffix = ":1" if options.generation is Generation.old else ""
-        call = Call(id=story.uuid + suffix, story=story, request=request, accepted_at=now)
+        call = AcceptedCall(id=scenario.uuid + suffix, scenario=scenario, request=request, accepted_at=now)
         self.calls.append(call)
-        self._by_id[story.uuid] = call
+        self._by_uuid[scenario.uuid] = call
         return call
 
-    def webhooks_for(self, call: Call) -> list[Webhook]:
-        """Where this call's outcome goes: the webhook that it named, then the subscribed ones; each once."""
+    def webhooks_for(self, call: AcceptedCall) -> list[Webhook]:
+        """Return the webhooks that get this call's outcome: the named one, then the subscribed ones, each once."""
         ids = [call.request.webhook_id] if call.request.webhook_id else []
         ids += [s.webhook_id for s in self.subscriptions.values() if s.event == CALL_EVENT]
-        known = (self.webhooks.get(id_) for id_ in dict.fromkeys(ids))
-        return [webhook for webhook in known if webhook is not None and webhook.active]
+        webhooks = (self.webhooks.get(id) for id in dict.fromkeys(ids))
+        return [webhook for webhook in webhooks if webhook is not None and webhook.is_active]
 
-    def find_calls(self, wanted: Mapping[str, str]) -> list[Call]:
-        """Calls that fit all that is given of `id`, `cid`, `mobile`, `date` (of acceptance, UTC, YYYY-MM-DD)."""
+    def find_calls(self, query: Mapping[str, str]) -> list[AcceptedCall]:
+        """Return the calls that match all of `id`, `cid`, `mobile` and `date` that are given.
+
+        date: of acceptance, in UTC, YYYY-MM-DD.
+        """
         calls = self.calls
-        if "id" in wanted:
-            named = self._by_id.get(wanted["id"].lower().removesuffix(":1"))
+        if "id" in query:
+            named = self._by_uuid.get(query["id"].lower().removesuffix(":1"))
             calls = [named] if named else []
-        return [call for call in calls if all(_fits(call, key, value) for key, value in wanted.items())]
+        return [call for call in calls if all(_matches(call, key, value) for key, value in query.items())]
 
     def keep_webhook(self, webhook: Webhook, *, now: datetime) -> None:
         """Remember a new webhook, or a changed one under its old id."""
@@ -141,7 +151,7 @@ class ProviderState:
         self.webhook_since.setdefault(webhook.id, now)
 
     def drop_webhook(self, webhook_id: str) -> bool:
-        """Forget a webhook and its subscriptions; False if there was none."""
+        """Forget a webhook and its subscriptions. Return False if there was none."""
         self.subscriptions = {k: s for k, s in self.subscriptions.items() if s.webhook_id != webhook_id}
         return self.webhooks.pop(webhook_id, None) is not None
 
@@ -152,14 +162,14 @@ class ProviderState:
         return subscription
 
     def new_id(self) -> str:
-        """A UUID that is the same in every run with this seed."""
+        """Return the next UUID, which is the same in every run with this seed."""
         return str(uuid.UUID(int=self._ids.getrandbits(128), version=4))
 
 
-def _fits(call: Call, key: str, value: str) -> bool:
+def _matches(call: AcceptedCall, key: str, value: str) -> bool:
     match key:
         case "id":
-            return value.lower() in (call.id, call.story.uuid)
+            return value.lower() in (call.id, call.scenario.uuid)
         case "mobile":
             return value == call.request.to
         case "date":

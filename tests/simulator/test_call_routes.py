@@ -1,4 +1,4 @@
-"""What the API answers, in both generations, to clients of all manners."""
+"""The answers of the API to requests about calls, in both generations."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.simulator.provider import BRIDGE, CALLEE, TOKEN, simulated
+from tests.simulator.simulated_provider import BRIDGE, CALLEE, TOKEN, simulated
 from tracker.simulator.options import Webhook
-from tracker.simulator.thundersms.vocabulary import Fault, Generation, Pending, Word
+from tracker.simulator.thundersms.vocabulary import Fault, Generation, Outcome, PendingAnswer
 
 PAYLOADS = Path(__file__).parent.parent / "payloads" / "thundersms"
 
@@ -22,7 +22,7 @@ def documented(name: str) -> Any:
 
 
 @pytest.mark.parametrize("generation", Generation)
-def test_send_answers_in_the_documented_shape(generation: Generation) -> None:
+def test_send_is_answered_in_the_documented_shape(generation: Generation) -> None:
     with simulated(generation=generation) as provider:
         answer = provider.send()
         body, sample = answer.json(), documented(f"api_send_response_{generation.value}")
@@ -38,7 +38,7 @@ def test_send_answers_in_the_documented_shape(generation: Generation) -> None:
         assert row["id"].endswith(":1") is (generation is Generation.old)
 
 
-def test_the_old_answer_is_in_indian_time() -> None:
+def test_old_answer_is_in_indian_time() -> None:
     with simulated(generation=Generation.old) as provider:
         written = datetime.fromisoformat(provider.send().json()["data"][0]["submitted_at"])
         accepted = datetime.fromisoformat(provider.calls()[0]["accepted_at"]).replace(
@@ -48,7 +48,7 @@ def test_the_old_answer_is_in_indian_time() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
-def test_the_documented_requests_are_accepted(n: int) -> None:
+def test_documented_requests_are_accepted(n: int) -> None:
     with simulated() as provider:
         body = documented(f"request_seed_{n}")
         answer = provider.http.post("/api/v2/outgoing/send", json=body, headers=TOKEN)
@@ -67,12 +67,12 @@ def test_the_documented_requests_are_accepted(n: int) -> None:
 )
 def test_variables_are_read_in_every_encoding(kind: str, variables: dict[str, Any]) -> None:
     uri = "http://127.0.0.1:9/?name={{Name}}&otp=@{{variables.otp}}&none={{other}}"
-    wish = {"bridge": BRIDGE, "to": CALLEE, "flow_id": "23", "webhook_id": "hook", **variables}
+    body = {"bridge": BRIDGE, "to": CALLEE, "flow_id": "23", "webhook_id": "hook", **variables}
     with simulated(webhook=Webhook(id="hook", uri=uri)) as provider:
-        json_body, form = (wish, None) if kind == "json" else (None, wish)
+        json_body, form = (body, None) if kind == "json" else (None, body)
         answer = provider.http.post("/api/v2/outgoing/send", headers=TOKEN, json=json_body, data=form)
         assert answer.status_code == 200
-        [callback] = provider.settle()
+        [callback] = provider.wait_until_idle()
         assert dict(callback.url.params) == {"name": "Asha", "otp": "1234", "none": "{{other}}"}
 
 
@@ -99,14 +99,14 @@ def test_wrong_fields_are_named(change: dict[str, Any], field: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'"x"', b"[" * 100_000, b"\xff"])
-def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
+def test_body_that_is_no_object_is_refused(body: bytes) -> None:
     with simulated() as provider:
         headers = {**TOKEN, "Content-Type": "application/json"}
         answer = provider.http.post("/api/v2/outgoing/send", content=body, headers=headers)
         assert answer.status_code == 400
 
 
-def test_a_bad_token_ends_on_a_login_page_with_status_200() -> None:
+def test_bad_token_is_redirected_to_a_login_page() -> None:
     with simulated() as provider:
         answer = provider.http.get("/api/v2/auth/me", headers={"Authorization": "Bearer wrong"})
         assert answer.status_code == 302
@@ -115,7 +115,7 @@ def test_a_bad_token_ends_on_a_login_page_with_status_200() -> None:
         assert page.headers["content-type"].startswith("text/html")
 
 
-def test_a_bad_token_is_told_so_in_json_to_those_who_accept_json() -> None:
+def test_bad_token_is_answered_401_when_json_is_accepted() -> None:
     with simulated() as provider:
         for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic simulated-token"}):
             answer = provider.http.post(
@@ -125,22 +125,22 @@ def test_a_bad_token_is_told_so_in_json_to_those_who_accept_json() -> None:
             assert answer.json()["message"] == "Unauthenticated."
 
 
-def test_a_token_in_the_query_is_accepted_too() -> None:
+def test_token_in_the_query_is_accepted() -> None:
     with simulated() as provider:
         assert provider.http.get("/api/v2/auth/me?access_token=simulated-token").json()["status"] == 200
 
 
-def test_an_unknown_path_is_answered_in_json() -> None:
+def test_unknown_path_is_answered_in_json() -> None:
     with simulated() as provider:
         assert provider.get("finance/nothing").status_code == 404
         assert provider.get("finance/nothing").json()["status"] == 404
 
 
 @pytest.mark.parametrize("generation", Generation)
-def test_callstatus_answers_one_row_for_a_dial_in_utc(generation: Generation) -> None:
-    with simulated(generation=generation, outcome=(Word.BUSY,)) as provider:
+def test_callstatus_has_one_row_for_each_dial_in_utc(generation: Generation) -> None:
+    with simulated(generation=generation, callee_outcomes=(Outcome.BUSY,)) as provider:
         id_ = provider.send(customid="mine").json()["data"][0]["id"]
-        provider.settle()
+        provider.wait_until_idle()
         [row] = provider.get(f"outgoing/callstatus?id={id_}").json()["data"]
         assert (row["id"], row["status"]) == (id_, "BUSY")
         for query in (f"id={id_.upper()}", f"mobile={CALLEE}", "cid=mine"):
@@ -157,9 +157,11 @@ def test_callstatus_answers_one_row_for_a_dial_in_utc(generation: Generation) ->
 
 @pytest.mark.parametrize(
     ("pending", "code", "rows"),
-    [(Pending.empty, 200, 0), (Pending.not_found, 404, None), (Pending.queued, 200, 1)],
+    [(PendingAnswer.empty, 200, 0), (PendingAnswer.not_found, 404, None), (PendingAnswer.queued, 200, 1)],
 )
-def test_callstatus_of_a_call_that_still_rings(pending: Pending, code: int, rows: int | None) -> None:
+def test_callstatus_of_a_ringing_call_is_as_chosen(
+    pending: PendingAnswer, code: int, rows: int | None
+) -> None:
     with simulated(pending=pending, speed=0.01) as provider:
         id_ = provider.send().json()["data"][0]["id"]
         answer = provider.get(f"outgoing/callstatus?id={id_}")
@@ -170,13 +172,13 @@ def test_callstatus_of_a_call_that_still_rings(pending: Pending, code: int, rows
             assert data[0]["status"] == "queued"
 
 
-def test_callstatus_wants_to_know_which() -> None:
+def test_callstatus_without_a_filter_is_refused() -> None:
     with simulated() as provider:
         assert provider.get("outgoing/callstatus").status_code == 422
         assert provider.get("outgoing/callstatus?id=70fa87e0").status_code in (200, 404)
 
 
-def test_no_balance_is_said_in_three_ways_and_nothing_is_dialled() -> None:
+def test_no_balance_has_three_shapes_and_nothing_is_dialled() -> None:
     with simulated(faults={Fault.no_balance: 1.0}) as provider:
         answers = [provider.send() for _ in range(30)]
         assert {answer.status_code for answer in answers} == {200, 400, 402}
@@ -186,7 +188,7 @@ def test_no_balance_is_said_in_three_ways_and_nothing_is_dialled() -> None:
         assert provider.http.get("/simulator/calls").json()["refused"] == {"no-balance": 30}
 
 
-def test_a_429_comes_with_and_without_retry_after_and_nothing_is_dialled() -> None:
+def test_429_has_two_shapes_and_nothing_is_dialled() -> None:
     with simulated(faults={Fault.rate_limit: 1.0}, retry_after_s=7) as provider:
         answers = [provider.send() for _ in range(20)]
         assert {answer.status_code for answer in answers} == {429}
@@ -194,8 +196,8 @@ def test_a_429_comes_with_and_without_retry_after_and_nothing_is_dialled() -> No
         assert provider.calls() == []
 
 
-def test_a_500_after_accepting_is_dialled_all_the_same() -> None:
-    with simulated(script=(Fault.error_after_accept,)) as provider:
+def test_call_is_dialled_despite_a_500() -> None:
+    with simulated(callee_faults=(Fault.error_after_accept,)) as provider:
         assert provider.send().status_code == 500
-        assert len(provider.settle()) == 1
+        assert len(provider.wait_until_idle()) == 1
         assert provider.calls()[0]["answer"] == "500"
