@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -13,10 +15,10 @@ import sqlalchemy as sa
 from tests.lifecycle.house import NUMBER, House
 from tests.recording_provider import RecordingProvider, accepted, error
 from tracker.errors import Conflict, InvalidInput, NotFound
-from tracker.lifecycle.sending import claim as claiming
 from tracker.lifecycle.services import build_services
 from tracker.providers.base import Reply
 from tracker.store.calls import records
+from tracker.store.engine.database import Database
 from tracker.store.schema import tables
 
 
@@ -248,24 +250,27 @@ def test_the_name_of_a_sender_can_stand_in_a_log(house: House) -> None:
         assert owner.rpartition("-")[2].isalpha()
 
 
-def test_an_answer_is_dated_when_it_is_written(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not when it came: it may wait for its turn, and whoever asks what changed has seen later ones by then."""
+def test_answer_is_dated_by_the_clock_after_the_locks(
+    postgres_database: str, provider: RecordingProvider
+) -> None:
+    """Not when it came: it may wait for a lock, and a client that asks what changed has seen later changes by then."""
+    house = House(postgres_database, provider.base_url)
     call = house.place(send=False)
     claim = house.program.sender.claim(house.submissions(call)[0].id)
     assert claim is not None
-    locked_submission = claiming.locked_submission
-
-    def after_a_minute(c: Any, id: str) -> Any:
-        found = locked_submission(c, id)
-        house.clock.forward(seconds=60)
-        return found
-
-    monkeypatch.setattr("tracker.lifecycle.sending.send.locked_submission", after_a_minute)
     came_at = house.clock()
     reply = Reply(status=200, headers=(), body=accepted("an-id").body)
-    house.program.sender.answered(claim, reply, came_at)
+    answering = threading.Thread(target=house.program.sender.answered, args=(claim, reply, came_at))
+    with closing(Database(postgres_database)) as database, database.engine.begin() as other:
+        records.lock_calls(other, [call])
+        answering.start()
+        answering.join(0.5)
+        assert answering.is_alive()
+        house.clock.forward(seconds=60)
+    answering.join(20)
     with house.database.engine.connect() as c:
         changed_at = c.scalar(sa.select(tables.calls.c.updated_at).where(tables.calls.c.id == call))
     assert changed_at is not None
     assert changed_at - came_at >= timedelta(seconds=60)
     assert house.events(call)[-1].at < changed_at - timedelta(seconds=50)
+    house.close()

@@ -343,6 +343,7 @@ def test_the_inbox_of_many_accounts_is_merged_all_the_same(database: Database) -
     "work",
     [
         lambda c: records.lock_calls(c, ["call_0001"]),
+        lambda c: records.lock_calls_of(c, ["sub_0001"]),
         lambda c: queries.get_call(c, "call_0001"),
         lambda c: queries.timeline(c, "call_0001"),
         lambda c: queries.evidence(c, "call_0001"),

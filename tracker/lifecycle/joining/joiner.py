@@ -169,29 +169,22 @@ class Joiner:
 
         patience_s: wait so long for whoever joins now. Raises StorageUnavailable; its due work is left then.
         """
-        keys = {submission.id}
-        if submission.submission_id is not None:
-            keys |= {id_key(submission.submission_id), base_id_key(submission.submission_id)}
 
         def work(c: Connection) -> None:
             self._lock(c, patience_s)
-            ids = set(states.find_waiting(c, submission.account, keys))
-            if submission.submission_id is not None:
-                ids |= match_queries.shared_provider_id_callbacks(
-                    c, submission.account, id_key(submission.submission_id)
-                )
-            if submission.requested_at is not None:
-                until = submission.requested_at + MATCH_WINDOW
-                ids |= {
-                    r.id
-                    for r in match_queries.heuristic_candidates(
-                        c, submission.account, [submission.to], submission.requested_at, until
-                    )
-                }
+            ids = _early_callbacks(c, submission)
             rematch(c, submission.account, match_queries.receipts(c, ids), self._clock)
             jobs.drop(c, jobs.MATCH_EARLY, submission.id)
 
         self._database.write(work)
+
+    def may_have_early_callbacks(self, c: Connection, submission: Submission) -> bool:
+        """Return whether `look_for` may have work to do, once the transaction that stores the submission's id ends.
+
+        A joiner that runs now may not see the id, and commit its orphan later: then this returns True without looking.
+        If none runs, none begins before that transaction ends, so what is found now is all that was early. Never waits.
+        """
+        return not states.hold_off_joiners(c) or bool(_early_callbacks(c, submission))
 
     def look_for_early(self, submission_id: str) -> None:
         """`look_for`, where whoever committed the id did not come to it."""
@@ -301,6 +294,24 @@ class Joiner:
                     if s.state == states.ORPHANED
                 ],
             )
+
+
+def _early_callbacks(c: Connection, submission: Submission) -> set[str]:
+    """Return the callbacks that wait for a submission, or whose match its id may change."""
+    keys = {submission.id}
+    ids: set[str] = set()
+    if submission.submission_id is not None:
+        key = id_key(submission.submission_id)
+        keys |= {key, base_id_key(submission.submission_id)}
+        ids |= match_queries.shared_provider_id_callbacks(c, submission.account, key)
+    ids |= set(states.find_waiting(c, submission.account, keys))
+    if submission.requested_at is not None:
+        until = submission.requested_at + MATCH_WINDOW
+        found = match_queries.heuristic_candidates(
+            c, submission.account, [submission.to], submission.requested_at, until
+        )
+        ids |= {r.id for r in found}
+    return ids
 
 
 def _ids(piece: fast_path.Prepared | Sequence[ParsedCallback]) -> list[str]:

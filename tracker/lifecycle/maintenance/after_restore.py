@@ -18,9 +18,9 @@ from tracker.clock import Clock, system_clock
 from tracker.domain.calls import Call, CallStatus, Reason, Submission, Trigger
 from tracker.domain.events import EventSource
 from tracker.domain.pause import Pause, PauseReason
-from tracker.lifecycle.placing.place import new_submission
+from tracker.lifecycle.placing.place import add_submission
+from tracker.lifecycle.timeline.call_state import CallStates, load, load_of_submissions
 from tracker.lifecycle.timeline.event_factory import EventFactory
-from tracker.lifecycle.timeline.event_writer import apply_events
 from tracker.store.calls import records
 from tracker.store.engine.database import Connection, Database
 from tracker.store.maintenance import restore_queries
@@ -94,19 +94,19 @@ def _mark_dialled(
     last = ""
     while found := database.read(lambda c: restore_queries.maybe_dialled(c, last, _AT_ONCE, clock())):  # noqa: B023
         ids = {call for _, call in found}
-        marked = database.write(lambda c: _mark(c, records.lock_calls(c, ids), clock()))  # noqa: B023
+        marked = database.write(lambda c: _mark(c, load(c, ids), clock()))  # noqa: B023
         _count(done, marked)
         last = found[-1][0]
         progress(done.unconfirmed + done.asked)
 
 
-def _mark(c: Connection, calls: dict[str, Call], now: datetime) -> list[Submission]:
+def _mark(c: Connection, calls: CallStates, now: datetime) -> list[Submission]:
     """Under the calls' locks, mark what may have been dialled."""
     may_have_left = [
         s
-        for s in records.submissions_of(c, calls.keys())
-        if s.status is CallStatus.submitting
-        or (s.status is CallStatus.pending and _was_due(calls[s.call], now))
+        for state in calls.values()
+        for s in state.submissions
+        if s.status is CallStatus.submitting or (s.status is CallStatus.pending and _was_due(state.call, now))
     ]
     _make_unconfirmed(c, calls, may_have_left, now)
     return may_have_left
@@ -116,17 +116,15 @@ def _was_due(call: Call, now: datetime) -> bool:
     return call.not_before is None or call.not_before <= now
 
 
-def _make_unconfirmed(
-    c: Connection, calls: dict[str, Call], submissions: list[Submission], now: datetime
-) -> None:
-    events = []
+def _make_unconfirmed(c: Connection, calls: CallStates, submissions: list[Submission], now: datetime) -> None:
     for s in submissions:
+        state = calls[s.call]
         # a callback that comes from now on may be about it: if it was requested, then by now
-        records.update_submission(c, s.id, lease_until=None, requested_at=s.requested_at or now)
+        state.change_submission(s.id, lease_until=None, requested_at=s.requested_at or now)
         say = EventFactory(s, now, EventSource.inferred)
         detail = {"was": s.status.value}
-        events.append(say.status(CallStatus.unconfirmed, Reason.restored, key="restored", detail=detail))
-    apply_events(c, calls, add=events, now=now)
+        state.add(say.status(CallStatus.unconfirmed, Reason.restored, key="restored", detail=detail))
+    calls.save(now)
     for s in sorted(submissions, key=lambda s: s.id):
         jobs.drop(c, jobs.SEND, s.id)
         records.erase_secrets(c, s.call)
@@ -136,25 +134,21 @@ def _mark_told_to_come_again(
     database: Database, clock: Clock, done: RestoreReport, progress: Callable[[int], None]
 ) -> None:
     while found := database.read(lambda c: restore_queries.rate_limited_awaiting_resend(c, _AT_ONCE)):
-        marked = database.write(lambda c: _materialise_planned_resend(c, found, clock()))
+        marked = database.write(lambda c: _materialise_planned_resend(c, found, clock))
         _count(done, marked)
         progress(done.unconfirmed + done.asked)
 
 
-def _materialise_planned_resend(c: Connection, refused_ids: list[str], now: datetime) -> list[Submission]:
+def _materialise_planned_resend(c: Connection, refused_ids: list[str], clock: Clock) -> list[Submission]:
     """The submission that was planned may have been made and sent: it is recorded, as what nobody can tell."""
-    refused = {s.id: s for id in refused_ids if (s := records.find_submission(c, id))}
-    calls = records.lock_calls(c, {s.call for s in refused.values()})
-    timelines = apply_events(c, calls, now=now)
+    calls = load_of_submissions(c, refused_ids)
+    now = clock()
     made = []
-    for s in refused.values():
-        timeline = timelines[s.call]
-        if timeline.settled or timeline.submissions[-1].id != s.id:
+    for id in refused_ids:
+        state = calls.of_submission(id)
+        if state is None or state.timeline.settled or state.timeline.submissions[-1].id != id:
             continue
-        new = new_submission(
-            c, calls[s.call], number=s.number + 1, trigger=Trigger.resend, now=now, due_at=now
-        )
-        made.append(new)
+        made.append(add_submission(c, state, trigger=Trigger.resend, now=now, due_at=now))
     _make_unconfirmed(c, calls, made, now)
     for id in sorted(refused_ids):
         jobs.drop(c, jobs.RESEND, id)

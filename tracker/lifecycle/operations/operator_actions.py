@@ -26,10 +26,10 @@ from tracker.lifecycle.placing.idempotency import (
     remember_request,
     run_once,
 )
-from tracker.lifecycle.placing.place import new_submission
+from tracker.lifecycle.placing.place import add_submission
 from tracker.lifecycle.sending.secret_variables import erased
+from tracker.lifecycle.timeline.call_state import CallState, CallStates, load, load_of_submissions
 from tracker.lifecycle.timeline.event_factory import EventFactory
-from tracker.lifecycle.timeline.event_writer import apply_events
 from tracker.store.calls import records
 from tracker.store.engine.database import Connection, Database
 from tracker.store.inbox import match_queries, states
@@ -90,49 +90,40 @@ class Operator:
 
     def _cancel(self, c: Connection, call_id: str, force: bool) -> bool:
         require_complete_database(c)
-        now = self._clock()
-        calls = records.lock_calls(c, [call_id])
-        if not calls:
-            raise NotFound(f"There is no call {call_id}.")
-        timeline = apply_events(c, calls, now=now)[call_id]
+        calls, state = self._load(c, call_id)
+        timeline, now = state.timeline, self._clock()
         if timeline.settled:
             raise Conflict(f"The call is settled: {timeline.outcome}. Nothing is left to cancel.")
-        *earlier, latest = records.submissions_of(c, [call_id])
-        say = EventFactory(latest, now, EventSource.operator)
+        *earlier, latest = state.submissions
+        events = EventFactory(latest, now, EventSource.operator)
         # about this attempt as long as it has not left, else about the next one
-        decide = say.decision if latest.status is CallStatus.pending else say.next_decision
-        stop = decide("cancel", Reason.operator, {"decision": Decision.cancel})
+        decide = events.decision if latest.status is CallStatus.pending else events.next_decision
+        state.add(decide("cancel", Reason.operator, {"decision": Decision.cancel}))
         waits_for_resend = latest.outcome is not None and timeline.next_attempt_at is not None
         if latest.status is CallStatus.pending or waits_for_resend:
             jobs.drop(c, jobs.SEND, latest.id)
             jobs.drop(c, jobs.RESEND, latest.id)
             records.erase_secrets(c, call_id)
-            canceled = say.status(CallStatus.canceled, Reason.operator, key="canceled-by-operator")
-            apply_events(c, calls, add=[stop, canceled], now=now)
-            log.info("call.canceled", call=call_id)
-            return all(s.outcome is not None for s in earlier)
-        if force and _lost_by_restoring(timeline):
-            apply_events(c, calls, add=[stop, _over(latest, now)], now=now)
-            log.info("call.given_up", call=call_id)
-            return all(s.outcome is not None for s in earlier)
-        apply_events(c, calls, add=[stop], now=now)
-        log.info("call.cancel_requested", call=call_id)
-        return False
+            state.add(events.status(CallStatus.canceled, Reason.operator, key="canceled-by-operator"))
+            is_over, event = all(s.outcome is not None for s in earlier), "call.canceled"
+        elif force and _lost_by_restoring(timeline):
+            state.add(_over(latest, now))
+            is_over, event = all(s.outcome is not None for s in earlier), "call.given_up"
+        else:
+            is_over, event = False, "call.cancel_requested"
+        calls.save(now)
+        log.info(event, call=call_id)
+        return is_over
 
     def _retry(self, c: Connection, call_id: str, force: bool, asked: IdempotentRequest) -> Placed:
         require_complete_database(c)
-        now = self._clock()
-        calls = records.lock_calls(c, [call_id])
-        if not calls:
-            raise NotFound(f"There is no call {call_id}.")
-        call = calls[call_id]
-        timeline = apply_events(c, calls, now=now)[call_id]
-        submissions = records.submissions_of(c, [call_id])
-        open_ones = [s for s in submissions if s.outcome is None]
-        if [s.id for s in open_ones] == [submissions[-1].id] and _lost_by_restoring(timeline):
+        calls, state = self._load(c, call_id)
+        now, latest = self._clock(), state.submissions[-1]
+        open_ones = [s for s in state.submissions if s.outcome is None]
+        if [s.id for s in open_ones] == [latest.id] and _lost_by_restoring(state.timeline):
             if not force:
                 raise Conflict(
-                    f"Attempt {submissions[-1].number} may have been dialled after the backup that was restored; if "
+                    f"Attempt {latest.number} may have been dialled after the backup that was restored; if "
                     'you know that it was not, or want to dial again all the same, send {"force": true}.'
                 )
         elif open_ones:
@@ -140,27 +131,32 @@ class Operator:
             raise Conflict(
                 f"Attempt {open_ones[-1].number} is open ({status}): it may still ring. Wait for its outcome."
             )
-        if timeline.answered and not force:
+        if state.timeline.answered and not force:
             raise Conflict('The call was answered; to dial again all the same, send {"force": true}.')
-        if names := ", ".join(erased(c, call)):
+        if names := ", ".join(erased(c, state.call)):
             raise Conflict(
                 f"The secret variables ({names}) were erased when they were sent; place a new call."
             )
-        account = self._accounts.get(call.account)
+        account = self._accounts.get(state.call.account)
         if account is not None and not account.access_token:
             raise Conflict(f"accounts.{account.name}.{CREDENTIALS_MISSING}.")
-        jobs.drop(c, jobs.RESEND, submissions[-1].id)
+        jobs.drop(c, jobs.RESEND, latest.id)
         if open_ones:
-            apply_events(c, calls, add=[_over(submissions[-1], now)], now=now)
-        new = new_submission(
-            c, call, number=submissions[-1].number + 1, trigger=Trigger.operator, now=now, due_at=now
-        )
-        say = EventFactory(new, now, EventSource.operator)
+            state.add(_over(latest, now))
+        new = add_submission(c, state, trigger=Trigger.operator, now=now, due_at=now)
+        events = EventFactory(new, now, EventSource.operator)
         detail = {"decision": Decision.retry, "force": force}
-        apply_events(c, calls, add=[say.decision("retry", Reason.operator, detail)], now=now)
+        state.add(events.decision("retry", Reason.operator, detail))
+        calls.save(now)
         remember_request(c, asked, call_id, now)
         log.info("call.retried", call=call_id, submission=new.id)
-        return Placed(call=call_id, submission=new.id)
+        return Placed(call=call_id, submission=new.id, account=new.account)
+
+    def _load(self, c: Connection, call_id: str) -> tuple[CallStates, CallState]:
+        calls = load(c, [call_id])
+        if call_id not in calls:
+            raise NotFound(f"There is no call {call_id}.")
+        return calls, calls[call_id]
 
     def _join(
         self,
@@ -218,11 +214,10 @@ class Operator:
         states.write_match_states(c, [ignored])
         states.add_wait_keys(c, receipt.account, {}, [callback_id])
         if standing.call and standing.submission:
-            calls = records.lock_calls(c, [standing.call])
-            apply_events(c, calls, rederive=[standing.submission], now=self._clock())
-            old = records.find_submission(c, standing.submission)
-            if old is not None:
-                self._joiner.weigh_number(c, old)
+            calls = load(c, [standing.call], with_reports=True)
+            calls[standing.call].derive(standing.submission)
+            calls.save(self._clock())
+            self._joiner.weigh_number(c, calls[standing.call].submission(standing.submission))
         if twin := match_queries.duplicate_text(receipt.report):
             # what was joined for being equal to it has to be joined by something else now
             alike = [
@@ -258,20 +253,20 @@ class Operator:
 
     def _note(self, c: Connection, callback_id: str, before: states.MatchState, to: str | None) -> None:
         """Leave a decision on every call that the act touches."""
+        calls = load_of_submissions(c, {id for id in (before.submission, to) if id})
         now = self._clock()
-        ids = {id for id in (before.submission, to) if id}
-        submissions = [s for id in sorted(ids) if (s := records.find_submission(c, id))]
-        calls = records.lock_calls(c, {s.call for s in submissions})
         detail = {
             "decision": Decision.join_callback if to else Decision.ignore_callback,
             "callback": callback_id,
             "from": before.submission,
             "to": to,
         }
-        for s in submissions:
-            key = f"hand/{callback_id}/{now.isoformat()}"
-            event = EventFactory(s, now, EventSource.operator).decision(key, Reason.operator, detail)
-            apply_events(c, {s.call: calls[s.call]}, add=[event], now=now)
+        for id in {before.submission, to}:
+            if id and (state := calls.of_submission(id)):
+                key = f"hand/{callback_id}/{now.isoformat()}"
+                events = EventFactory(state.submission(id), now, EventSource.operator)
+                state.add(events.decision(key, Reason.operator, detail))
+        calls.save(now)
 
 
 def _lost_by_restoring(timeline: Timeline) -> bool:

@@ -22,6 +22,8 @@ class Placed:
 
     call: str
     submission: str
+    #: whose provider it is sent to
+    account: str
     #: the request was seen before: nothing is to be sent
     replayed: bool = False
 
@@ -63,7 +65,7 @@ def find_replay(c: Connection, asked: IdempotentRequest) -> Placed | None:
     # a request and the submission that it led to are of one transaction, and of one moment
     submissions = records.submissions_of(c, [found.call])
     made = next((s for s in submissions if s.created_at == found.at), submissions[0])
-    return Placed(call=found.call, submission=made.id, replayed=True)
+    return Placed(call=found.call, submission=made.id, account=made.account, replayed=True)
 
 
 def remember_request(c: Connection, asked: IdempotentRequest, call: str, now: datetime) -> None:

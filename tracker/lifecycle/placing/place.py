@@ -24,6 +24,7 @@ from tracker.lifecycle.placing.idempotency import (
 )
 from tracker.lifecycle.placing.validation import validate_call_request
 from tracker.lifecycle.sending.secret_variables import masked
+from tracker.lifecycle.timeline.call_state import CallState
 from tracker.store.calls import exchanges, records
 from tracker.store.engine.database import Connection, Database
 from tracker.store.ids import new_id
@@ -35,6 +36,8 @@ log = structlog.get_logger()
 _PLACER_GRACE: Final = timedelta(seconds=5)
 #: Idempotency-Keys are kept at least a day
 KEYS_KEPT: Final = timedelta(hours=48)
+#: of a call without events
+_NOTHING_YET: Final = fold(())
 
 
 class Placer:
@@ -71,24 +74,28 @@ class Placer:
         secret = {name: value for name, value in wish.variables.items() if name in hidden}
         values = wish.wish_values() | {"variables": masked(c, wish.variables, secret.keys())}
         call = Call(**values, id=new_id("call"), created_at=now)
-        records.insert_call(c, call, secret, fold([]))
+        submission = _new_submission(call, 1, Trigger.first, now)
+        records.insert_call(c, call, secret, _NOTHING_YET)
+        records.insert_submission(c, submission)
         remember_request(c, asked, call.id, now)
-        submission = new_submission(
-            c, call, number=1, trigger=Trigger.first, now=now, due_at=now + _PLACER_GRACE
-        )
-        return Placed(call=call.id, submission=submission.id)
+        jobs.plan(c, jobs.SEND, submission.id, call.account, now + _PLACER_GRACE)
+        return Placed(call=call.id, submission=submission.id, account=call.account)
 
 
-def new_submission(
-    c: Connection, call: Call, *, number: int, trigger: Trigger, now: datetime, due_at: datetime
+def add_submission(
+    c: Connection, state: CallState, *, trigger: Trigger, now: datetime, due_at: datetime
 ) -> Submission:
-    """A pending submission of a locked (or new) call, and the due work that sends it."""
-    submission = Submission(
+    """Add the next attempt to a loaded call, pending, and plan its sending. `CallStates.save` stores it."""
+    new = _new_submission(state.call, state.submissions[-1].number + 1, trigger, now)
+    state.add_submission(new)
+    jobs.plan(c, jobs.SEND, new.id, new.account, due_at)
+    return new
+
+
+def _new_submission(call: Call, number: int, trigger: Trigger, now: datetime) -> Submission:
+    return Submission(
         id=new_id("sub"), call=call.id, account=call.account, to=call.to, bridge=call.bridge, flow_id=call.flow_id,
         interval=call.interval or 0, number=number, trigger=trigger, status=CallStatus.pending, outcome=None, lane=None,
         submission_id=None, refused=False, tries=0, owner=None, lease_until=None, requested_at=None, accepted_at=None,
         created_at=now,
     )  # fmt: skip
-    records.insert_submission(c, submission)
-    jobs.plan(c, jobs.SEND, submission.id, call.account, due_at)
-    return submission

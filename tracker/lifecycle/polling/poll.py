@@ -16,9 +16,8 @@ from tracker.domain.call_reports import StatusResult
 from tracker.domain.matching.heuristics import MATCH_WINDOW
 from tracker.errors import Conflict, NotFound, ProviderError
 from tracker.lifecycle.joining.joiner import Joiner
-from tracker.lifecycle.sending.claim import locked_submission
 from tracker.lifecycle.sending.exchanges import mask_result, reply_fields
-from tracker.lifecycle.timeline.event_writer import apply_events
+from tracker.lifecycle.timeline.call_state import load
 from tracker.logs.redaction import MASK, masker_of
 from tracker.providers.base import Failure, Outgoing
 from tracker.providers.registry import provider_named
@@ -27,6 +26,7 @@ from tracker.store.calls import exchanges, records
 from tracker.store.engine.database import Connection, Database
 from tracker.store.ids import new_id
 from tracker.store.inbox import states
+from tracker.store.inbox.match_queries import poll_evidence
 
 log = structlog.get_logger()
 
@@ -101,13 +101,14 @@ class Poller:
 
     def _record(self, c: Connection, kept: exchanges.Exchange, poll: StatusResult) -> None:
         states.lock_joining(c)  # before any call, as every joiner does
-        found = locked_submission(c, kept.submission)
-        if found is None:
+        calls = load(c, [kept.call], with_reports=True)
+        state = calls.get(kept.call)
+        if state is None:
             return
-        call, submission = found
         exchanges.insert_exchange(c, replace(kept, readings=poll.reports))
-        apply_events(c, {call.id: call}, rederive=[submission.id], now=self._clock())
-        self._joiner.weigh_number(c, submission)
+        state.derive(kept.submission, add=poll_evidence(kept.id, kept.answered_at, poll.reports))
+        calls.save(self._clock())
+        self._joiner.weigh_number(c, state.submission(kept.submission))
 
 
 def _told(request: Outgoing) -> tuple[tuple[bytes, bytes], ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain, repeat
@@ -26,13 +26,13 @@ from tracker.domain.calls import CallStatus, Reason, Submission, Trigger
 from tracker.domain.events import Decision, EventSource
 from tracker.errors import StorageUnavailable
 from tracker.lifecycle.joining.joiner import Joiner
-from tracker.lifecycle.placing.place import new_submission
-from tracker.lifecycle.sending.claim import Claim, claim_submission, locked_submission
+from tracker.lifecycle.placing.place import add_submission
+from tracker.lifecycle.sending.claim import Claim, claim_submission
 from tracker.lifecycle.sending.exchanges import mask_result, reply_fields
 from tracker.lifecycle.sending.secret_variables import erased
 from tracker.lifecycle.sending.submit_outcomes import SubmitState, submit_outcome
+from tracker.lifecycle.timeline.call_state import load, load_of_submissions
 from tracker.lifecycle.timeline.event_factory import EventFactory
-from tracker.lifecycle.timeline.event_writer import apply_events
 from tracker.logs.redaction import SecretMasker, masker_of
 from tracker.providers.base import Failure, Reply
 from tracker.providers.registry import provider_named
@@ -102,7 +102,7 @@ class Sender:
     def claim(self, submission_id: str) -> Claim | None:
         """Make a pending submission `submitting`, if the gate and the pace let it; whoever gets a claim sends it."""
         return self._database.write(
-            lambda c: claim_submission(c, submission_id, self._accounts, owner=self.owner, now=self._clock())
+            lambda c: claim_submission(c, submission_id, self._accounts, owner=self.owner, clock=self._clock)
         )
 
     def answered(self, claim: Claim, result: Reply | Failure, requested_at: datetime) -> None:
@@ -123,13 +123,13 @@ class Sender:
             request_headers=tuple((k.encode(), v.encode()) for k, v in claim.told.headers.items()),
             request_body=masker.mask_bytes(claim.told.body), **reply_fields(mask_result(result, masker)),
         )  # fmt: skip
-        submission = self._database.write(lambda c: self._record(c, claim, answer, kept, now))
+        submission, may_be_early = self._database.write(lambda c: self._record(c, claim, answer, kept, now))
         log.info(
             "submission.sent", submission=submission.id, call=submission.call, account=submission.account,
             answer=answer.kind.value, reason=answer.reason, http_status=kept.status, status=submission.status.value,
             took_s=round((now - requested_at).total_seconds(), 3),
         )  # fmt: skip
-        if answer.submission_id is not None:
+        if may_be_early:
             self._look_for(submission)
 
     def _look_for(self, submission: Submission) -> None:
@@ -143,8 +143,8 @@ class Sender:
     def end_leases(self) -> int:
         """Mark what a lost sender left behind as unconfirmed; gives how many there were."""
         found = self._database.read(lambda c: records.ended_leases(c, self._clock()))
-        for submission in found:
-            self._database.write(lambda c, id=submission.id: self._end_lease(c, id))  # type: ignore[misc]
+        for id in found:
+            self._database.write(lambda c, id=id: self._end_lease(c, id))  # type: ignore[misc]
         return len(found)
 
     def resend(self, refused_id: str) -> None:
@@ -153,86 +153,68 @@ class Sender:
 
     def _record(
         self, c: Connection, claim: Claim, answer: SubmitResult, kept: exchanges.Exchange, now: datetime
-    ) -> Submission:
+    ) -> tuple[Submission, bool]:
+        """Return the submission as it is now, and whether callbacks may have been earlier than its id."""
         if answer.kind in NO_PHONE:
             states.lock_joining(c)  # before any call, as every joiner does
-        found = locked_submission(c, claim.submission.id)
-        assert found is not None
-        call, submission = found
-        if exchanges.is_stored(c, kept.id):
-            return submission
-        calls = {call.id: call}
-        exchanges.insert_exchange(c, kept)
+        id = claim.submission.id
+        calls = load(c, [claim.submission.call])
+        state = calls[claim.submission.call]
+        if not exchanges.insert_exchange(c, kept):
+            return state.submission(id), answer.submission_id is not None
         # the answer came at one moment, and is written at a later one, behind its turn and its locks
         written_at = self._clock()
-        before = apply_events(c, calls, now=written_at)[call.id]
-        at = SubmitState(
-            call=call, submission=submission, timeline=before, now=now,
-            series=_series(records.submissions_of(c, [call.id])), erased=erased(c, call),
-        )  # fmt: skip
-        follows = submit_outcome(at, answer, kept.status)
-        records.update_submission(c, submission.id, **{"lease_until": None, **follows.columns})
-        if follows.resend_at is not None:
-            jobs.plan(c, jobs.RESEND, submission.id, call.account, follows.resend_at)
-        elif follows.send_at is not None:
-            jobs.plan(c, jobs.SEND, submission.id, call.account, follows.send_at)
+        at = SubmitState(call=state, submission=state.submission(id), erased=erased(c, state.call), now=now)
+        outcome = submit_outcome(at, answer, kept.status)
+        state.change_submission(id, **{"lease_until": None, **outcome.columns})
+        state.add(*outcome.events)
+        calls.save(written_at)
+        submission = state.submission(id)
+        if outcome.resend_at is not None:
+            jobs.plan(c, jobs.RESEND, id, submission.account, outcome.resend_at)
+        elif outcome.send_at is not None:
+            jobs.plan(c, jobs.SEND, id, submission.account, outcome.send_at)
         else:
-            records.erase_secrets(c, call.id)
-        if answer.submission_id is not None:
-            # whoever commits an id looks for what was earlier; this is for when he dies in between
-            jobs.plan(c, jobs.MATCH_EARLY, submission.id, call.account, now + LOOK_GRACE)
-        apply_events(c, calls, add=follows.events, now=written_at)
+            records.erase_secrets(c, submission.call)
+        may_be_early = answer.submission_id is not None and self._joiner.may_have_early_callbacks(
+            c, submission
+        )
+        if may_be_early:
+            # the sender looks for them after the commit; this is for when it dies in between
+            jobs.plan(c, jobs.MATCH_EARLY, id, submission.account, now + LOOK_GRACE)
         if answer.kind in NO_PHONE:
-            # what came meanwhile and was taken for its record is another call's
+            # what came meanwhile and was taken for its report is another call's
             self._joiner.weigh_number(c, claim.submission)
-        after = records.find_submission(c, submission.id)
-        assert after is not None
-        return after
+        return submission, may_be_early
 
     def _end_lease(self, c: Connection, id: str) -> None:
-        now = self._clock()
-        found = locked_submission(c, id)
-        if found is None or found[1].lease_until is None or found[1].lease_until >= now:
+        calls = load_of_submissions(c, [id])
+        state, now = calls.of_submission(id), self._clock()
+        if state is None:
+            return
+        submission = state.submission(id)
+        if submission.lease_until is None or submission.lease_until >= now:
             return  # its sender came back meanwhile
-        call, submission = found
-        records.update_submission(c, id, lease_until=None)
-        records.erase_secrets(c, call.id)
-        say = EventFactory(submission, now, EventSource.inferred)
-        add = [say.status(CallStatus.unconfirmed, Reason.sender_lost, key="sender-lost")]
-        apply_events(c, {call.id: call}, add=add, now=now)
-        log.warning("submission.sender_lost", submission=id, call=call.id, owner=submission.owner)
+        state.change_submission(id, lease_until=None)
+        events = EventFactory(submission, now, EventSource.inferred)
+        state.add(events.status(CallStatus.unconfirmed, Reason.sender_lost, key="sender-lost"))
+        calls.save(now)
+        records.erase_secrets(c, submission.call)
+        log.warning("submission.sender_lost", submission=id, call=submission.call, owner=submission.owner)
 
     def _resend(self, c: Connection, refused_id: str) -> None:
-        now = self._clock()
-        found = locked_submission(c, refused_id)
-        if found is None:
+        calls = load_of_submissions(c, [refused_id])
+        state, now = calls.of_submission(refused_id), self._clock()
+        if state is None or state.timeline.submissions[-1].id != refused_id:
             return
-        call, refused = found
-        timeline = apply_events(c, {call.id: call}, now=now)[call.id]
-        latest = timeline.submissions[-1]
-        if latest.id != refused.id:
-            return
-        if timeline.settled:
+        if state.timeline.settled:
             # for good, also if what settled it is taken back later: its due work is gone
-            records.erase_secrets(c, call.id)
-            detail = {"decision": Decision.stop, "outcome": timeline.outcome}
-            add = [EventFactory(refused, now).next_decision("stop", Reason.outcome_known, detail)]
-            apply_events(c, {call.id: call}, add=add, now=now)
-            return
-        new = new_submission(c, call, number=refused.number + 1, trigger=Trigger.resend, now=now, due_at=now)
-        add = [
-            EventFactory(new, now).decision(
-                "made", Reason.rate_limited, {"decision": Decision.new_submission}
-            )
-        ]
-        apply_events(c, {call.id: call}, add=add, now=now)
-
-
-def _series(submissions: Sequence[Submission]) -> list[str]:
-    """The latest submission, and those before it that it sends again."""
-    series: list[str] = []
-    for submission in reversed(submissions):
-        series.append(submission.id)
-        if submission.trigger is not Trigger.resend:
-            break
-    return series
+            records.erase_secrets(c, state.call.id)
+            detail = {"decision": Decision.stop, "outcome": state.timeline.outcome}
+            refused = EventFactory(state.submission(refused_id), now)
+            state.add(refused.next_decision("stop", Reason.outcome_known, detail))
+        else:
+            new = add_submission(c, state, trigger=Trigger.resend, now=now, due_at=now)
+            detail = {"decision": Decision.new_submission}
+            state.add(EventFactory(new, now).decision("made", Reason.rate_limited, detail))
+        calls.save(now)

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tracker.domain.call_reports import SubmitResult, SubmitResultKind
-from tracker.domain.calls import Call, CallStatus, Reason, Submission
+from tracker.domain.calls import CallStatus, Reason, Submission, Trigger
 from tracker.domain.events import AtSource, Decision, Event, EventType
 from tracker.domain.matching.ids import base_id_key, id_key
 from tracker.domain.time_text import iso
-from tracker.domain.timeline.fold import Timeline
+from tracker.lifecycle.timeline.call_state import CallState
 from tracker.lifecycle.timeline.event_factory import EventFactory
 
 #: a request that never leaves, or is told "too many" without a time, is given up after this, without a `not_after`
@@ -38,24 +38,41 @@ class SubmitOutcome:
 class SubmitState:
     """Where the call stands as its submission is answered."""
 
-    call: Call
-    #: as it is in the database now; its lease may have been ended by somebody else
+    #: locked
+    call: CallState
+    #: its lease may have been ended by another process meanwhile
     submission: Submission
-    timeline: Timeline
-    #: this submission, and those before it that it sends again
-    series: Collection[str]
     #: the variables that it could not be sent again with: only their digests are left
     erased: Collection[str]
     now: datetime
 
     @property
+    def cancel_requested(self) -> bool:
+        return self.call.timeline.cancel_requested
+
+    @property
+    def series(self) -> list[str]:
+        """The latest submission, and those before it that it sends again."""
+        series: list[str] = []
+        for submission in reversed(self.call.submissions):
+            series.append(submission.id)
+            if submission.trigger is not Trigger.resend:
+                break
+        return series
+
+    @property
+    def not_after(self) -> datetime | None:
+        return self.call.call.not_after
+
+    @property
     def gives_up_at(self) -> datetime:
+        series = self.series
         began = [
             e.at
-            for e in self.timeline.events
-            if e.status is CallStatus.submitting and e.submission in self.series
+            for e in self.call.timeline.events
+            if e.status is CallStatus.submitting and e.submission in series
         ]
-        return self.call.not_after or min(began, default=self.now) + GIVE_UP_SENDING
+        return self.not_after or min(began, default=self.now) + GIVE_UP_SENDING
 
 
 def submit_outcome(at: SubmitState, answer: SubmitResult, http_status: int | None) -> SubmitOutcome:
@@ -108,7 +125,7 @@ def _refused(say: EventFactory, answer: SubmitResult, told: Mapping[str, Any]) -
 def _never_left(at: SubmitState, say: EventFactory, told: Mapping[str, Any]) -> SubmitOutcome:
     tries = at.submission.tries
     until = at.now + _NEVER_LEFT_PAUSES[min(tries, len(_NEVER_LEFT_PAUSES)) - 1]
-    if at.timeline.cancel_requested:
+    if at.cancel_requested:
         over = say.status(CallStatus.canceled, Reason.operator, detail=told)
     elif at.submission.lease_until is None or until > at.gives_up_at:
         # where its lease was ended it is `unconfirmed` already, and does not go back; but now we know
@@ -128,7 +145,7 @@ def _rate_limited(
     at: SubmitState, say: EventFactory, answer: SubmitResult, told: Mapping[str, Any]
 ) -> SubmitOutcome:
     refused = _refused(say, answer, told)
-    if at.timeline.cancel_requested:
+    if at.cancel_requested:
         return refused
     before = len(at.series) - 1
     if answer.retry_after_s is not None:
@@ -141,7 +158,7 @@ def _rate_limited(
     if at.erased:
         detail: dict[str, Any] = {"decision": Decision.stop, "variables": sorted(at.erased)}
         stop = say.next_decision("stop", Reason.secrets_erased, detail)
-    elif over or (at.call.not_after is not None and until > at.call.not_after):
+    elif over or (at.not_after is not None and until > at.not_after):
         detail = {"decision": Decision.stop, "gives_up_at": iso(at.gives_up_at)}
         stop = say.next_decision("stop", Reason.rate_limited, detail)
     if stop is not None:

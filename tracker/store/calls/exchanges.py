@@ -120,23 +120,16 @@ class Exchange:
     readings: Sequence[CallReport] | None = None
 
 
-def is_stored(connection: Connection, exchange_id: str) -> bool:
-    """Whether this exchange was recorded already."""
-    x = t.exchanges.c
-    return connection.scalar(sa.select(x.id).where(x.id == exchange_id)) is not None
-
-
-def insert_exchange(connection: Connection, x: Exchange) -> None:
-    connection.execute(
-        t.exchanges.insert(),
-        {
-            "id": x.id, "kind": x.kind, "call_id": x.call, "submission_id": x.submission,
-            "requested_at": x.requested_at, "answered_at": x.answered_at, "method": x.method, "url": x.url,
-            "request_headers": pack_headers(x.request_headers), "request_body": x.request_body, "status": x.status,
-            "reply_headers": pack_headers(x.reply_headers), "reply_body": x.reply_body, "failure": x.failure,
-            "readings": None if x.readings is None else [report_to_json(r) for r in x.readings],
-        },
-    )  # fmt: skip
+def insert_exchange(connection: Connection, x: Exchange) -> bool:
+    """Store an exchange. Return False if it was stored before."""
+    values = {
+        "id": x.id, "kind": x.kind, "call_id": x.call, "submission_id": x.submission,
+        "requested_at": x.requested_at, "answered_at": x.answered_at, "method": x.method, "url": x.url,
+        "request_headers": pack_headers(x.request_headers), "request_body": x.request_body, "status": x.status,
+        "reply_headers": pack_headers(x.reply_headers), "reply_body": x.reply_body, "failure": x.failure,
+        "readings": None if x.readings is None else [report_to_json(r) for r in x.readings],
+    }  # fmt: skip
+    return insert_unless_there(connection, t.exchanges, values)
 
 
 def ask_about_open(connection: Connection, account: str, now: datetime) -> int:

@@ -1,17 +1,18 @@
 """Calls, submissions and events: written and read in sets.
 
-Nothing here decides anything; `tracker.lifecycle.timeline.event_writer` says what is written, and locks first.
+Nothing here decides anything; `tracker.lifecycle.timeline.call_state` says what is written, and locks first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from tracker.domain import value
 from tracker.domain.calls import Call, CallStatus, Submission, Trigger
@@ -29,6 +30,13 @@ _EVENT = (
     _E.source, _E.provider_status, _E.reason, _E.matched_by, _E.callback_id, _E.detail, _E.recorded_at, _E.withdrawn,
 )  # fmt: skip
 _C = t.calls.c
+_CALL = (_C.id, _C.created_at, *(_C[column] for column in t.WISH_COLUMNS.values()))
+_S = t.submissions.c
+_SUBMISSION = (
+    _S.id, _S.call_id, _S.account, _S.to, _S.bridge, _S.flow_id, _S.interval, _S.number, _S.trigger, _S.status,
+    _S.outcome, _S.lane, _S.provider_id, _S.refused, _S.tries, _S.owner, _S.lease_until, _S.requested_at,
+    _S.accepted_at, _S.created_at,
+)  # fmt: skip
 #: the last of them are all false or NULL where a call was accepted and no more
 _LOCKED = (
     *(_C.id, _C.interval, _C.created_at, _C.charges, _C.status, _C.attempts),
@@ -36,6 +44,7 @@ _LOCKED = (
 )
 # the members by their words: a hundred thousand times, an enum's own call is dear
 _STATUSES = {s.value: s for s in CallStatus}
+_TRIGGERS = {trigger.value: trigger for trigger in Trigger}
 _TYPES = {e.value: e for e in EventType}
 _SOURCES = {s.value: s for s in EventSource}
 _AT_SOURCES = {s.value: s for s in AtSource}
@@ -120,20 +129,28 @@ def insert_submission(connection: Connection, submission: Submission) -> None:
 
 
 def lock_calls(connection: Connection, ids: Collection[str]) -> dict[str, Call]:
-    """The calls of these ids, their rows locked in the order of ids until the transaction ends."""
-    query = sa.select(t.calls).order_by(t.calls.c.id).with_for_update()
-    return {
-        row.id: call_of(row)
-        for part in chunks(ids)
-        for row in connection.execute(query.where(t.calls.c.id.in_(part)))
-    }
+    """Lock the rows of these calls in the order of their ids until the transaction ends, and return the calls."""
+    rows = bulk.select(connection, _CALL, _C.id, ids, also=_for_update(connection))
+    return {row[0]: _call_of(row) for row in rows}
+
+
+def lock_calls_of(connection: Connection, submission_ids: Collection[str]) -> dict[str, Call]:
+    """Lock the calls of these submissions as `lock_calls` does, and return them by their own ids."""
+    through = (_S.call_id, _S.id)
+    rows = bulk.select(
+        connection, _CALL, _C.id, submission_ids, through=through, also=_for_update(connection)
+    )
+    return {row[0]: _call_of(row) for row in rows}
+
+
+def _for_update(connection: Connection) -> str:
+    # SQLite's write transaction is the lock
+    return " ORDER BY id FOR UPDATE" if connection.dialect.name == "postgresql" else ""
 
 
 def lock(connection: Connection, ids: Collection[str]) -> dict[str, CallForUpdate]:
     """The same without what was asked for, for whoever has many."""
-    return peek_calls(
-        connection, ids, also=" ORDER BY id FOR UPDATE" if connection.dialect.name == "postgresql" else ""
-    )
+    return peek_calls(connection, ids, also=_for_update(connection))
 
 
 def peek_calls(connection: Connection, ids: Collection[str], *, also: str = "") -> dict[str, CallForUpdate]:
@@ -159,45 +176,43 @@ def only_accepted_calls(connection: Connection, calls: Mapping[str, CallForUpdat
     return {id for (id,) in three}
 
 
-def call_of(row: Row[Any]) -> Call:
-    wish = {field: getattr(row, column) for field, column in t.WISH_COLUMNS.items()}
-    return Call(**wish, id=row.id, created_at=row.created_at)
+def _call_of(row: tuple[Any, ...]) -> Call:
+    id, created_at, *wish = row
+    return Call(**dict(zip(t.WISH_COLUMNS, wish, strict=True)), id=id, created_at=created_at)
 
 
 def submissions_of(connection: Connection, call_ids: Collection[str]) -> list[Submission]:
-    """All submissions of these calls, by number."""
-    query = sa.select(t.submissions)
-    found = [
-        submission_of(row)
-        for part in chunks(call_ids)
-        for row in connection.execute(query.where(t.submissions.c.call_id.in_(part)))
-    ]
-    return sorted(found, key=lambda s: s.number)
+    """Return all submissions of these calls, by number."""
+    rows = bulk.select(connection, _SUBMISSION, _S.call_id, call_ids)
+    return sorted((_submission_of(row) for row in rows), key=lambda s: s.number)
 
 
 def attempts_of(connection: Connection, call_ids: Collection[str]) -> dict[str, Attempt]:
     """The submissions of these calls by their ids, as far as events hang on them."""
-    s = t.submissions.c
     return {
         id: Attempt(id=id, call=call, interval=interval, number=number)
         for id, call, interval, number in bulk.select(
-            connection, (s.id, s.call_id, s.interval, s.number), s.call_id, call_ids
+            connection, (_S.id, _S.call_id, _S.interval, _S.number), _S.call_id, call_ids
         )
     }
 
 
 def find_submission(connection: Connection, id: str) -> Submission | None:
-    row = connection.execute(sa.select(t.submissions).where(t.submissions.c.id == id)).first()
-    return submission_of(row) if row else None
+    """Return the submission of this id, without a lock."""
+    rows = bulk.select(connection, _SUBMISSION, _S.id, [id])
+    return _submission_of(rows[0]) if rows else None
 
 
-def submission_of(row: Row[Any]) -> Submission:
+def _submission_of(row: tuple[Any, ...]) -> Submission:
+    (
+        id, call, account, to, bridge, flow_id, interval, number, trigger, status, outcome, lane, provider_id, refused,
+        tries, owner, lease_until, requested_at, accepted_at, created_at,
+    ) = row  # fmt: skip
     return Submission(
-        id=row.id, call=row.call_id, account=row.account, to=row.to, bridge=row.bridge, flow_id=row.flow_id,
-        interval=row.interval, number=row.number, trigger=Trigger(row.trigger), status=CallStatus(row.status),
-        outcome=CallStatus(row.outcome) if row.outcome else None, lane=row.lane, submission_id=row.provider_id,
-        refused=row.refused, tries=row.tries, owner=row.owner, lease_until=row.lease_until,
-        requested_at=row.requested_at, accepted_at=row.accepted_at, created_at=row.created_at,
+        id=id, call=call, account=account, to=to, bridge=bridge, flow_id=flow_id, interval=interval, number=number,
+        trigger=_TRIGGERS[trigger], status=_STATUSES[status], outcome=_STATUSES[outcome] if outcome else None,
+        lane=lane, submission_id=provider_id, refused=refused, tries=tries, owner=owner, lease_until=lease_until,
+        requested_at=requested_at, accepted_at=accepted_at, created_at=created_at,
     )  # fmt: skip
 
 
@@ -219,16 +234,15 @@ def begin_submitting(
     return done.rowcount == 1
 
 
-def ended_leases(connection: Connection, now: datetime, limit: int = 100) -> list[Submission]:
-    """Submissions whose sender did not record an answer within its lease."""
-    s = t.submissions
+def ended_leases(connection: Connection, now: datetime, limit: int = 100) -> list[str]:
+    """Return the submissions whose sender did not record an answer within its lease."""
     query = (
-        sa.select(s)
-        .where(s.c.lease_until.is_not(None), s.c.lease_until < now)
-        .order_by(s.c.lease_until)
+        sa.select(_S.id)
+        .where(_S.lease_until.is_not(None), _S.lease_until < now)
+        .order_by(_S.lease_until)
         .limit(limit)
     )
-    return [submission_of(row) for row in connection.execute(query)]
+    return list(connection.scalars(query))
 
 
 def events_of(connection: Connection, call_ids: Collection[str]) -> dict[str, list[tuple[Event, bool]]]:
@@ -328,10 +342,32 @@ def call_columns(timelines: Mapping[str, Timeline]) -> dict[str, list[Any]]:
     return {"id": list(timelines), **columns}
 
 
-def write_submissions(connection: Connection, states: Collection[SubmissionState]) -> None:
-    """Write the caches of these submissions back."""
-    if states:
-        bulk.update(connection, t.submissions, submission_columns(states))
+def write_submissions(
+    connection: Connection,
+    states: Iterable[SubmissionState],
+    columns: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> None:
+    """Write the caches of these submissions back, and further columns (submission → column → value).
+
+    The calls of all of them are locked.
+    """
+    rows: dict[str, dict[str, Any]] = {s.id: _submission_cache(s) for s in states}
+    for id, values in columns.items():
+        rows[id] = {**rows.get(id, {}), **values}
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for id, values in rows.items():
+        alike.setdefault(tuple(sorted(values)), []).append(id)
+    for names, ids in alike.items():
+        by_column = {name: [rows[id][name] for id in ids] for name in names}
+        bulk.update(connection, t.submissions, {"id": ids, **by_column})
+
+
+def _submission_cache(state: SubmissionState) -> dict[str, Any]:
+    return {
+        "status": str(state.status),
+        "outcome": str(state.outcome) if state.outcome else None,
+        "reason": str(state.reason) if state.reason else None,
+    }
 
 
 def submission_columns(states: Collection[SubmissionState]) -> dict[str, list[Any]]:

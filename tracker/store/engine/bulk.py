@@ -133,19 +133,22 @@ def select(
     where: sa.Column[Any],
     values: Collection[Any],
     *,
+    through: tuple[sa.Column[Any], sa.Column[Any]] | None = None,
     also: str = "",
 ) -> list[tuple[Any, ...]]:
     """The rows of one table whose column `where` has one of these values, in the columns' types.
 
-    also: the rest of the statement behind that condition, such as ` AND state = 'joined'`; a constant of the program.
+    through: two columns of another table; then the values are looked up in its second one, and `where` is compared
+    with its first one. also: the rest of the statement behind that condition, such as ` AND state = 'joined'`; a
+    constant of the program.
     """
     if not values:
         return []
     if connection.dialect.name == "postgresql":
-        wanted = array(kind(where), values)
-        return fetched(connection, _select_postgresql(tuple(columns), where, also), (wanted,))
+        wanted = array(kind(through[1] if through else where), values)
+        return fetched(connection, _select_postgresql(tuple(columns), where, through, also), (wanted,))
     one = orjson.dumps(list(values)).decode()
-    return _read(columns, fetched(connection, _select_sqlite(tuple(columns), where, also), (one,)))
+    return _read(columns, fetched(connection, _select_sqlite(tuple(columns), where, through, also), (one,)))
 
 
 def force_index_scans(connection: Connection, *, also: str = "") -> None:
@@ -206,9 +209,15 @@ def _update_sqlite(table: sa.Table, names: tuple[str, ...], dated: str, count: i
 
 
 @lru_cache(maxsize=64)
-def _select_sqlite(columns: tuple[sa.Column[Any], ...], where: sa.Column[Any], also: str) -> str:
-    chosen = _names([c.name for c in columns])
-    return f'SELECT {chosen} FROM {where.table.name} WHERE "{where.name}" IN {_LISTED}{also}'  # noqa: S608
+def _select_sqlite(
+    columns: tuple[sa.Column[Any], ...],
+    where: sa.Column[Any],
+    through: tuple[sa.Column[Any], sa.Column[Any]] | None,
+    also: str,
+) -> str:
+    return (
+        f"SELECT {_names([c.name for c in columns])} FROM {_condition(where, through, f'IN {_LISTED}')}{also}"  # noqa: S608
+    )
 
 
 @lru_cache(maxsize=64)
@@ -238,8 +247,22 @@ def _as_one_postgresql(texts: tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=64)
-def _select_postgresql(columns: tuple[sa.Column[Any], ...], where: sa.Column[Any], also: str) -> str:
-    return f'SELECT {_names([c.name for c in columns])} FROM {where.table.name} WHERE "{where.name}" = ANY(%s){also}'  # noqa: S608
+def _select_postgresql(
+    columns: tuple[sa.Column[Any], ...],
+    where: sa.Column[Any],
+    through: tuple[sa.Column[Any], sa.Column[Any]] | None,
+    also: str,
+) -> str:
+    return f"SELECT {_names([c.name for c in columns])} FROM {_condition(where, through, '= ANY(%s)')}{also}"  # noqa: S608
+
+
+def _condition(
+    where: sa.Column[Any], through: tuple[sa.Column[Any], sa.Column[Any]] | None, is_wanted: str
+) -> str:
+    if through is None:
+        return f'{where.table.name} WHERE "{where.name}" {is_wanted}'
+    inner = f'SELECT "{through[0].name}" FROM {_condition(through[1], None, is_wanted)}'  # noqa: S608
+    return f'{where.table.name} WHERE "{where.name}" IN ({inner})'
 
 
 def _names(names: Sequence[str]) -> str:

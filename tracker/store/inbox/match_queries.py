@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -96,17 +96,25 @@ def evidence_of(
         connection, polls, x.call_id, of_calls, also=" AND kind = 'ask'"
     ):
         if submission in found:
-            found[submission] += [
-                JoinedReport(
-                    id=f"{id}/{n}",
-                    source=EventSource.poll,
-                    received_at=answered_at,
-                    report=report_from_json(one),
-                    matched_by=MatchedBy.submission_id,
-                )
-                for n, one in enumerate(readings or ())
-            ]
+            reports = [report_from_json(one) for one in readings or ()]
+            found[submission] += poll_evidence(id, answered_at, reports)
     return found, repeats
+
+
+def poll_evidence(
+    exchange_id: str, answered_at: datetime, reports: Iterable[CallReport]
+) -> list[JoinedReport]:
+    """Return the reports of an answered poll as evidence."""
+    return [
+        JoinedReport(
+            id=f"{exchange_id}/{n}",
+            source=EventSource.poll,
+            received_at=answered_at,
+            report=report,
+            matched_by=MatchedBy.submission_id,
+        )
+        for n, report in enumerate(reports)
+    ]
 
 
 _S = t.submissions.c

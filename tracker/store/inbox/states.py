@@ -102,6 +102,21 @@ def lock_joining(
     bulk.force_index_scans(connection, also=", ".join((*settings, f"pg_advisory_xact_lock({_JOINING_LOCK})")))
 
 
+def hold_off_joiners(connection: Connection) -> bool:
+    """Let no joiner begin until this transaction ends. Return False if one runs now. Never waits.
+
+    Several transactions may do so at once; on SQLite each write transaction does.
+    """
+    if connection.dialect.name != "postgresql":
+        return True
+    settings = f"set_config('idle_in_transaction_session_timeout', '{round(RESTS_S * 1000)}', true)"
+    lock = f"SELECT pg_try_advisory_xact_lock_shared({_JOINING_LOCK}), {settings}"
+    ((is_held, _),) = bulk.fetched(connection, lock, ())
+    if is_held:
+        bulk.force_index_scans(connection)
+    return bool(is_held)
+
+
 def pending(
     connection: Connection, accounts: Collection[str], limit: int, besides: Collection[str] = ()
 ) -> list[RawCallback]:

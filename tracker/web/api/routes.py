@@ -15,7 +15,7 @@ from tracker.domain.documents import Document, pause_document
 from tracker.domain.time_text import from_iso
 from tracker.errors import FieldError, InvalidInput, NumberMismatch, StorageUnavailable
 from tracker.lifecycle.operations.orphan_candidates import shown_callback
-from tracker.store.calls import records
+from tracker.lifecycle.placing.idempotency import Placed
 from tracker.store.engine.database import Connection
 from tracker.store.read import callbacks, calls, cursors
 from tracker.store.read.cursors import Page
@@ -55,7 +55,7 @@ async def place_call(request: AppRequest) -> Response:
     scope = _who(request)
     placed = await asyncio.to_thread(lambda: program.placer.place(fields, scope=scope, key=key))
     if not placed.replayed:
-        await _send(request, placed.submission)
+        await _send(request, placed)
     call = await _read(request, lambda c: calls.get_call(c, placed.call))
     location = {"Location": _address(request, placed.call)}
     if placed.replayed:
@@ -124,7 +124,7 @@ async def retry_call(request: AppRequest) -> Response:
     force = bool(fields.get("force"))
     placed = await asyncio.to_thread(lambda: program.operator.retry(id, force=force, scope=scope, key=key))
     if not placed.replayed:
-        await _send(request, placed.submission)
+        await _send(request, placed)
     call = await _read(request, lambda c: calls.get_call(c, id))
     made = next(s for s in call["submissions"] if s["id"] == placed.submission)
     return _json({**made, "call": id}, *((200, _REPLAYED) if placed.replayed else (201, None)))
@@ -235,9 +235,10 @@ ROUTES: Final = [
 ]
 
 
-async def _send(request: AppRequest, submission: str) -> None:
+async def _send(request: AppRequest, placed: Placed) -> None:
     """Send in a task of the server's own, which goes on if the caller goes away; wait for its answer to be recorded."""
     program, sends = request.state["program"], request.state["sends"]
+    submission = placed.submission
 
     async def send() -> None:
         try:
@@ -250,8 +251,7 @@ async def _send(request: AppRequest, submission: str) -> None:
     task = asyncio.create_task(send())
     sends.add(task)
     task.add_done_callback(sends.discard)
-    found = await _read(request, lambda c: records.find_submission(c, submission))
-    account = program.accounts.get(found.account) if found else None
+    account = program.accounts.get(placed.account)
     stopping = asyncio.create_task(request.state["stopping"].wait())
     await asyncio.wait(
         [task, stopping],
