@@ -1,4 +1,4 @@
-"""What is a number, and what is only nearly one."""
+"""Tests which texts are telephone numbers, and how they become E.164."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from tracker.domain.phone_numbers import (
         ("00918919525224", "IN", "+918919525224"),
         (" +91 (89195) 25-22.4", "IN", "+918919525224"),
         ("8919525224", "in", "+918919525224"),
-        # phonenumbers alone reads this one as +91 14155552671, which nobody has
+        # phonenumbers alone reads this one as +91 14155552671, which does not exist
         ("14155552671", "IN", "+14155552671"),
         ("+44 (0)20 7946 0958", "IN", "+442079460958"),
         ("(415) 555-2671", "US", "+14155552671"),
     ],
 )
-def test_a_number_becomes_e164(text: str, region: str, e164: str) -> None:
+def test_number_becomes_e164(text: str, region: str, e164: str) -> None:
     assert parse_number(text, region) == e164
 
 
@@ -65,12 +65,12 @@ def test_a_number_becomes_e164(text: str, region: str, e164: str) -> None:
         "91\u00a08919\u00a0525224",  # non-breaking spaces
     ],
 )
-def test_what_is_no_number_is_refused(text: str) -> None:
+def test_invalid_number_is_refused(text: str) -> None:
     with pytest.raises(InvalidNumber):
         parse_number(text, "IN")
 
 
-def test_the_message_says_what_is_allowed_and_never_repeats_the_number() -> None:
+def test_message_says_what_is_allowed_and_hides_the_number() -> None:
     with pytest.raises(InvalidNumber, match="only digits, one leading \\+, spaces") as caught:
         parse_number("91886713XXXX", "IN")
     assert "91886713" not in str(caught.value)
@@ -89,7 +89,7 @@ def test_the_message_says_what_is_allowed_and_never_repeats_the_number() -> None
         ("00918867130003", "+918867130003"),
     ],
 )
-def test_a_providers_number_is_read_with_its_country_code(value: object, e164: str) -> None:
+def test_provider_number_is_read_with_country_code(value: object, e164: str) -> None:
     assert parse_provider_number(value, "IN") == e164
 
 
@@ -97,15 +97,15 @@ def test_a_providers_number_is_read_with_its_country_code(value: object, e164: s
     "value",
     [None, True, 1.5, [], {}, "", "91886713XXXX", "112", 112, -918867130003, 10**30, "anonymous"],
 )
-def test_a_providers_number_that_is_none_is_none(value: object) -> None:
+def test_invalid_provider_number_is_none(value: object) -> None:
     assert parse_provider_number(value, "IN") is None
 
 
-def test_an_integer_of_thousands_of_digits_is_no_number() -> None:
+def test_huge_integer_is_no_number() -> None:
     assert parse_provider_number(10**6000, "IN") is None
 
 
-def test_a_lone_surrogate_is_no_number() -> None:
+def test_lone_surrogate_is_no_number() -> None:
     assert parse_provider_number("\ud800", "IN") is None
 
 
@@ -118,17 +118,17 @@ def test_a_lone_surrogate_is_no_number() -> None:
         ("1" * 15, "1" * 15),
     ],
 )
-def test_a_bridge_is_its_digits(text: str, bridge: str) -> None:
+def test_bridge_is_its_digits(text: str, bridge: str) -> None:
     assert parse_bridge(text) == bridge
 
 
 @pytest.mark.parametrize("text", ["", "12", "1" * 16, "91806828XXXX", "SIP/140", "१४०"])
-def test_what_is_no_bridge_is_refused(text: str) -> None:
+def test_invalid_bridge_is_refused(text: str) -> None:
     with pytest.raises(InvalidNumber):
         parse_bridge(text)
 
 
-def test_digits_are_the_ascii_ones() -> None:
+def test_keep_digits_keeps_ascii_digits_only() -> None:
     assert keep_digits("+91 (80) ٣ 5x") == "91805"
 
 
@@ -144,15 +144,15 @@ def test_any_text_is_a_number_or_refused(text: str) -> None:
 
 
 @given(st.one_of(st.text(), st.integers(), st.text("0123456789+ -"), st.floats(), st.none()))
-def test_a_providers_number_never_raises_and_is_stable(value: object) -> None:
+def test_provider_number_never_raises_and_is_stable(value: object) -> None:
     number = parse_provider_number(value, "IN")
     if number is not None:
         assert parse_provider_number(number, "IN") == number
 
 
 @st.composite
-def like_a_mobile_number(draw: st.DrawFn) -> tuple[str, str]:
-    """A region, and digits that are one of its mobile numbers or nearly so."""
+def near_mobile_numbers(draw: st.DrawFn) -> tuple[str, str]:
+    """Draw a region, and digits that are a mobile number of it or nearly so."""
     region = draw(st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)))
     code = str(phonenumbers.country_code_for_region(region))
     example = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
@@ -163,9 +163,9 @@ def like_a_mobile_number(draw: st.DrawFn) -> tuple[str, str]:
 
 
 @settings(max_examples=500)
-@given(like_a_mobile_number())
-def test_what_is_seen_at_a_glance_is_what_the_library_says(drawn: tuple[str, str]) -> None:
-    """The shortcut for an account's own mobile numbers never finds one that the library does not."""
+@given(near_mobile_numbers())
+def test_mobile_pattern_matches_only_valid_numbers(drawn: tuple[str, str]) -> None:
+    """Every number that the pattern matches is valid for the library, too."""
     region, written = drawn
     if mobile_pattern(region).fullmatch(written):
         number = phonenumbers.parse("+" + written, None)
@@ -173,6 +173,6 @@ def test_what_is_seen_at_a_glance_is_what_the_library_says(drawn: tuple[str, str
         assert phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164) == "+" + written
 
 
-def test_indian_mobiles_are_seen_at_a_glance() -> None:
+def test_mobile_pattern_matches_indian_mobiles() -> None:
     assert mobile_pattern("IN").fullmatch("918919525224")
     assert not mobile_pattern("XX").fullmatch("918919525224")
