@@ -24,7 +24,7 @@ import structlog
 from bench.plan import BRIDGE, FLOW, WORDS, PlannedCall, callback_body, provider_uuid
 from tracker.domain.accounts import Account
 from tracker.lifecycle.services import Services, build_services
-from tracker.providers.base import Reply
+from tracker.providers.base import HttpResponse
 from tracker.store.engine.database import Database
 from tracker.store.ids import new_id
 from tracker.store.inbox import log
@@ -149,7 +149,7 @@ def join(program: Services) -> None:
         pass
 
 
-def _acceptance(call: PlannedCall) -> Reply:
+def _acceptance(call: PlannedCall) -> HttpResponse:
     """The provider's answer of the older generation."""
     said = {
         "id": call.provider_id, "mobile": call.to[1:], "charges": "0.5000", "customid": "", "customid1": "",
@@ -158,15 +158,15 @@ def _acceptance(call: PlannedCall) -> Reply:
     return _reply(200, {"status": 200, "message": "1 numbers accepted for delivery.", "data": [said]})
 
 
-def _refusal() -> Reply:
+def _refusal() -> HttpResponse:
     return _reply(422, {"status": "ERROR", "message": "Insufficient balance"})
 
 
-def _reply(status: int, body: Mapping[str, Any]) -> Reply:
+def _reply(status: int, body: Mapping[str, Any]) -> HttpResponse:
     headers = (
         (b"server", b"nginx"), (b"content-type", b"application/json"), (b"cache-control", b"no-cache, private"),
     )  # fmt: skip
-    return Reply(status=status, headers=headers, body=json.dumps(body).encode())
+    return HttpResponse(status=status, headers=headers, body=json.dumps(body).encode())
 
 
 def _stored(path: Path) -> Iterator[tuple[str, list[dict[str, Any]]]]:

@@ -17,8 +17,8 @@ from tracker.domain.events import EventSource, MatchedBy
 from tracker.domain.matching.facts import Join, Receipt, SubmissionFacts
 from tracker.domain.matching.match import match
 from tracker.domain.timeline.fold import Timeline, fold
-from tracker.providers.base import Incoming, Reply
-from tracker.providers.registry import provider_named
+from tracker.providers.base import CallbackRequest, HttpResponse
+from tracker.providers.registry import get_provider
 from tracker.store.calls import records
 from tracker.store.engine.database import Connection, Database
 from tracker.store.inbox import states as inbox
@@ -123,14 +123,14 @@ def _says(c: Connection, accounts: Mapping[str, Account]) -> tuple[Said, Said]:
 
 
 def _read(account: Account, row: Any) -> CallReport | NotACall | UnreadableCallback:
-    incoming = Incoming(
+    incoming = CallbackRequest(
         method=row.method,
         path=row.path,
         query=row.query,
         headers=inbox.unpack_headers(row.headers),
         body=row.body,
     )
-    said = provider_named(account.provider).read_callback(account, incoming)
+    said = get_provider(account.provider).parse_callback(account, incoming)
     if isinstance(said, CallReport):
         return replace(said, ids=said.ids[:_MOST_IDS], references=said.references[:_MOST_IDS])
     return said
@@ -142,13 +142,13 @@ def _polls(
     found = []
     for row in c.execute(sa.select(t.exchanges).where(t.exchanges.c.kind == "ask")):
         s = submissions[row.submission_id]
-        reply = Reply(
+        reply = HttpResponse(
             status=row.status,
             headers=inbox.unpack_headers(row.reply_headers or b""),
             body=row.reply_body or b"",
         )
         account = accounts[s.account]
-        poll = provider_named(account.provider).read_poll(account, s.submission_id or "", reply)
+        poll = get_provider(account.provider).parse_status_response(account, s.submission_id or "", reply)
         found += [
             Receipt(
                 id=f"{row.id}/{n}", account=s.account, lane=None, received_at=row.answered_at, report=said,

@@ -23,7 +23,7 @@ from tracker.cli import rendering
 from tracker.cli.reading import call_and_timeline, callbacks_of
 from tracker.domain.documents import Document
 from tracker.logs import configure_logs
-from tracker.providers.base import Reply
+from tracker.providers.base import HttpResponse
 
 WIDTH = 100
 ID = "70fa87e0-9df9-4327-bc80-a561c48703d8:1"
@@ -76,7 +76,9 @@ def _tell(house: House, provider: RecordingProvider) -> str:
     claim = program.sender.claim(placed.submission)
     assert claim is not None
     clock.forward(seconds=1)
-    answer = Reply(status=200, headers=((b"content-type", b"application/json"),), body=accepted(ID).body)
+    answer = HttpResponse(
+        status=200, headers=((b"content-type", b"application/json"),), body=accepted(ID).body
+    )
     program.sender.answered(claim, answer, PLACED)
     push = json.dumps(
         {

@@ -24,7 +24,7 @@ from tracker.domain.events import EventSource, EventType, MatchedBy
 from tracker.errors import InvalidInput
 from tracker.lifecycle.placing.validation import validate_call_request
 from tracker.lifecycle.receiving import inbox_writer
-from tracker.providers.thundersms.statuses import STATUSES, normalised
+from tracker.providers.thundersms.statuses import STATUSES, normalize_status
 from tracker.settings import load_settings
 from tracker.settings.sources import all_keys
 from tracker.store.inbox.states import STATES
@@ -267,7 +267,7 @@ def test_the_provider_s_words_become_what_the_page_says() -> None:
     )[1]
     shown = re.findall(r"^\| `([A-Z]+)` \|.*\| `([a-z-]+)`(?:, reason `([a-z-]+)`)? \|$", part, re.MULTILINE)
     known = {word: (status, reason or "") for word, (status, reason) in STATUSES.items() if word != "queued"}
-    assert {normalised(word): (status, reason) for word, status, reason in shown} == known
+    assert {normalize_status(word): (status, reason) for word, status, reason in shown} == known
 
 
 def test_the_documents_of_the_interface_have_the_keys_that_are_shown(story: Told) -> None:

@@ -17,19 +17,19 @@ from tests.recording_provider import RecordingProvider, accepted
 from tracker.cli import samples
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import CallReport
-from tracker.providers.base import Incoming
-from tracker.providers.registry import provider_named
+from tracker.providers.base import CallbackRequest
+from tracker.providers.registry import get_provider
 
 ACCOUNT = Account(name="thundersms", bridge="918068280000")
 NOW = datetime(2026, 11, 23, 13, 30, tzinfo=UTC)
 
 
 def read(account: Account, body: dict[str, Any]) -> CallReport:
-    incoming = Incoming(
+    incoming = CallbackRequest(
         method="POST", path=b"/", query=b"", headers=((b"Content-Type", b"application/json"),),
         body=samples.written(body),
     )  # fmt: skip
-    said = provider_named("thundersms").read_callback(account, incoming)
+    said = get_provider("thundersms").parse_callback(account, incoming)
     assert isinstance(said, CallReport)
     return said
 

@@ -19,7 +19,7 @@ from tests.recording_provider import RecordingProvider, accepted, callstatus
 from tracker.domain.calls import Submission
 from tracker.lifecycle.joining import fast_path, joiner
 from tracker.lifecycle.timeline import event_writer
-from tracker.providers.base import Reply
+from tracker.providers.base import HttpResponse
 from tracker.store.calls import records
 from tracker.store.engine.database import Connection
 from tracker.store.inbox import preconditions, states
@@ -398,7 +398,7 @@ def test_what_moves_between_two_attempts_of_a_call_is_noticed(
     looks: list[Submission] = []
     look_for = house.program.joiner.look_for
     monkeypatch.setattr(house.program.joiner, "look_for", lambda s, **_: looks.append(s))
-    answer = Reply(status=200, headers=JSON, body=accepted(SECOND_ID).body)
+    answer = HttpResponse(status=200, headers=JSON, body=accepted(SECOND_ID).body)
     house.program.sender.answered(claim, answer, house.clock())
     during(monkeypatch, house, lambda: look_for(looks[0]))
     house.join()

@@ -16,7 +16,7 @@ from tests.lifecycle.house import NUMBER, House
 from tests.recording_provider import RecordingProvider, accepted, error
 from tracker.errors import Conflict, InvalidInput, NotFound
 from tracker.lifecycle.services import build_services
-from tracker.providers.base import Reply
+from tracker.providers.base import HttpResponse
 from tracker.store.calls import records
 from tracker.store.engine.database import Database
 from tracker.store.schema import tables
@@ -223,7 +223,7 @@ def test_an_answer_that_comes_after_the_lease_is_still_recorded(house: House) ->
     house.clock.forward(seconds=60)
     house.program.sender.end_leases()
     assert house.timeline(call).status == "unconfirmed"
-    reply = Reply(status=200, headers=(), body=accepted("late-id").body)
+    reply = HttpResponse(status=200, headers=(), body=accepted("late-id").body)
     house.program.sender.answered(claim, reply, house.clock() - timedelta(seconds=60))
     assert house.timeline(call).status == "queued"
     assert house.provider_id(call) == "late-id"
@@ -259,7 +259,7 @@ def test_answer_is_dated_by_the_clock_after_the_locks(
     claim = house.program.sender.claim(house.submissions(call)[0].id)
     assert claim is not None
     came_at = house.clock()
-    reply = Reply(status=200, headers=(), body=accepted("an-id").body)
+    reply = HttpResponse(status=200, headers=(), body=accepted("an-id").body)
     answering = threading.Thread(target=house.program.sender.answered, args=(claim, reply, came_at))
     with closing(Database(postgres_database)) as database, database.engine.begin() as other:
         records.lock_calls(other, [call])

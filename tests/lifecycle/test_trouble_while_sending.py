@@ -12,17 +12,17 @@ from tests.lifecycle.house import NUMBER, House
 from tests.recording_provider import RecordingProvider, Told, accepted, error
 from tracker.errors import Conflict, StorageUnavailable
 from tracker.lifecycle.sending.claim import Claim
-from tracker.providers.base import Failure, Reply
+from tracker.providers.base import ExchangeFailure, HttpResponse
 from tracker.store.calls import records
 from tracker.store.queue import jobs
 
 ID = "3b69aca9-3b55-4e2d-bfe0-02b910dbe156"
-TOO_MANY = Reply(
+TOO_MANY = HttpResponse(
     status=429,
     headers=((b"content-type", b"application/json"), (b"retry-after", b"1")),
     body=error(429, "Too many").body,
 )
-NEVER_LEFT = Failure(never_left=True, message="ConnectError")
+NEVER_LEFT = ExchangeFailure(never_left=True, message="ConnectError")
 
 
 def claimed(house: House, **fields: Any) -> tuple[str, Claim]:
@@ -239,7 +239,7 @@ def test_silence_and_cancel_and_a_late_yes(house: House, provider: RecordingProv
     """Canceled while it is being sent: the provider has it, and its outcome stands."""
     call, claim = claimed(house)
     assert house.program.operator.cancel(call) is False
-    reply = Reply(status=200, headers=(), body=accepted(ID).body)
+    reply = HttpResponse(status=200, headers=(), body=accepted(ID).body)
     house.program.sender.answered(claim, reply, house.clock())
     timeline = house.timeline(call)
     assert (timeline.status, timeline.cancel_requested, timeline.settled) == ("queued", True, False)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from tests.lifecycle.house import NUMBER, House
 from tests.recording_provider import RecordingProvider, accepted, callstatus
 from tracker.errors import InvalidInput, NotFound
-from tracker.providers.registry import provider_named
+from tracker.providers.registry import get_provider
 from tracker.store.calls import records
 from tracker.store.inbox import match_queries, preconditions, states
 from tracker.store.queue import jobs
@@ -35,15 +35,15 @@ def test_one_callback_that_our_reader_stumbles_over_costs_only_itself(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call = house.place()
-    provider = provider_named("thundersms")
-    real = provider.read_callback
+    provider = get_provider("thundersms")
+    real = provider.parse_callback
 
     def read(account: Any, incoming: Any) -> Any:
         if b"stumble" in incoming.body:
             raise RecursionError("a mistake of ours")
         return real(account, incoming)
 
-    monkeypatch.setattr(provider, "read_callback", read)
+    monkeypatch.setattr(provider, "parse_callback", read)
     bad = house.receive({"id": "stumble"}, join=False)
     good = house.receive({"id": house.provider_id(call), "status": "BUSY"})
     assert (house.standing(bad).state, house.standing(bad).reason) == (

@@ -25,7 +25,7 @@ from tests.lifecycle.house import House
 from tests.processes import SECRET, Processes, eventually
 from tests.recording_provider import RecordingProvider
 from tracker.lifecycle.receiving.inbox_writer import InboxWriter
-from tracker.providers.thundersms.call_report import read_record
+from tracker.providers.thundersms.call_report import parse_call_report
 from tracker.store.ids import new_id
 from tracker.store.inbox.log import NewCallback
 from tracker.store.inbox.states import pack_headers
@@ -240,14 +240,14 @@ def test_one_that_even_the_database_refuses_is_told_so_and_the_others_are_stored
 def test_one_that_our_reading_stumbles_over_does_not_stop_the_others(
     house: House, calls: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real: Any = read_record
+    real: Any = parse_call_report
 
     def stumble(fields: Any, **more: Any) -> Any:
         if "stumble" in fields.names:
             raise RecursionError("a mistake of ours")
         return real(fields, **more)
 
-    monkeypatch.setattr("tracker.providers.thundersms.callback.read_record", stumble)
+    monkeypatch.setattr("tracker.providers.thundersms.callback.parse_call_report", stumble)
     bad = request(house, body=b'{"stumble": 1, "id": "x"}')
     sound = [good(house, id) for id in calls]
     assert set(put(house, [sound[0], bad, *sound[1:]])) == {None}

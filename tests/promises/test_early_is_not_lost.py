@@ -19,7 +19,7 @@ from tests.recording_provider import accepted
 from tracker.domain.matching import match
 from tracker.lifecycle.sending.claim import Claim
 from tracker.lifecycle.services import build_services
-from tracker.providers.base import Reply
+from tracker.providers.base import HttpResponse
 from tracker.store.queue import jobs
 from tracker.worker import Worker
 
@@ -35,7 +35,9 @@ def claimed(house: House) -> tuple[str, Claim]:
 
 
 def answer(house: House, claim: Claim) -> None:
-    reply = Reply(status=200, headers=((b"content-type", b"application/json"),), body=accepted(ID).body)
+    reply = HttpResponse(
+        status=200, headers=((b"content-type", b"application/json"),), body=accepted(ID).body
+    )
     house.program.sender.answered(claim, reply, house.clock())
 
 

@@ -22,7 +22,7 @@ from tests.recording_provider import accepted, error
 from tests.steering import Steered, admin_of
 from tracker.errors import StorageUnavailable
 from tracker.lifecycle.services import Services, build_services
-from tracker.providers.base import Reply
+from tracker.providers.base import HttpResponse
 from tracker.store.queue import jobs
 
 HEADERS = ((b"content-type", b"application/json"),)
@@ -62,7 +62,7 @@ class Story:
             claim = house.program.sender.claim(house.submissions(another)[0].id)
             assert claim is not None
             if kind == "one was refused":
-                refusal = Reply(status=400, headers=HEADERS, body=error(400, "No.").body)
+                refusal = HttpResponse(status=400, headers=HEADERS, body=error(400, "No.").body)
                 house.program.sender.answered(claim, refusal, house.clock())
         claimed = house.program.sender.claim(house.submissions(self.call)[0].id)
         assert claimed is not None
@@ -74,7 +74,7 @@ class Story:
         self.answer: Callable[[], object] = lambda: self._answer(stage.program(stage.sender))
 
     def _answer(self, program: Services) -> None:
-        reply = Reply(status=200, headers=HEADERS, body=accepted(self.id).body)
+        reply = HttpResponse(status=200, headers=HEADERS, body=accepted(self.id).body)
         program.sender.answered(self.claim, reply, self._house.clock())
 
     def holds(self, *, where: Any) -> None:

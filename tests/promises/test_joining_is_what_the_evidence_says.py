@@ -33,7 +33,7 @@ from tracker.domain.calls import Submission
 from tracker.errors import Conflict
 from tracker.lifecycle.sending.claim import Claim
 from tracker.lifecycle.services import build_services
-from tracker.providers.base import Failure, Outgoing, Reply
+from tracker.providers.base import ExchangeFailure, HttpRequest, HttpResponse
 from tracker.store.calls import records
 from tracker.store.schema import tables as t
 
@@ -228,10 +228,10 @@ class Telling:
         self.request(n)
         wish, claim = self.facts.wishes[n], self.claims[n]
         self._time(wish.at + 1)
-        told: dict[str, Reply | Failure] = {
-            "accepted": Reply(status=200, headers=HEADERS, body=accepted(wish.id).body),
-            "refused": Reply(status=400, headers=HEADERS, body=error(400, "No such number.").body),
-            "unclear": Reply(status=502, headers=HEADERS, body=b"{}"),
+        told: dict[str, HttpResponse | ExchangeFailure] = {
+            "accepted": HttpResponse(status=200, headers=HEADERS, body=accepted(wish.id).body),
+            "refused": HttpResponse(status=400, headers=HEADERS, body=error(400, "No such number.").body),
+            "unclear": HttpResponse(status=502, headers=HEADERS, body=b"{}"),
         }
         if wish.answer in told:
             self.house.program.sender.answered(claim, told[wish.answer], self.clock())
@@ -256,8 +256,8 @@ class Telling:
         rows = [{"id": self._submission(asked.about).submission_id, **self._timed(row)} for row in asked.rows]
         self._time(wish.at + 900)
 
-        async def told(request: Outgoing, **_: Any) -> Reply:
-            return Reply(status=200, headers=HEADERS, body=callstatus(*rows).body)
+        async def told(request: HttpRequest, **_: Any) -> HttpResponse:
+            return HttpResponse(status=200, headers=HEADERS, body=callstatus(*rows).body)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("tracker.lifecycle.polling.poll.exchange", told)

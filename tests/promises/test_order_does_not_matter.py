@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.lifecycle.house import House
 from tests.recording_provider import accepted
 from tracker.lifecycle.sending.claim import Claim
-from tracker.providers.base import Reply
+from tracker.providers.base import HttpResponse
 
 NUMBERS = ("+918919525224", "+917619360003")
 IDS = ("70fa87e0-9df9-4327-bc80-a561c48703d8:1", "3b69aca9-3b55-4e2d-bfe0-02b910dbe156")
@@ -77,7 +77,7 @@ class Story:
         ]
 
     def answer(self, n: int) -> None:
-        reply = Reply(
+        reply = HttpResponse(
             status=200, headers=((b"content-type", b"application/json"),), body=accepted(self.id(n)).body
         )
         self.house.program.sender.answered(self.claims[n], reply, self.began)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.providers.field_lookup import Lookup
+from tracker.providers.field_lookup import FieldLookup
 
 NAMES = ("id", "callid", "status", "to", "startat")
 KEYS = st.sampled_from(
@@ -17,7 +17,7 @@ KEYS = st.sampled_from(
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5))
 
 
-def found(lookup: Lookup) -> tuple[Any, ...]:
+def found(lookup: FieldLookup) -> tuple[Any, ...]:
     return (
         [list(lookup.all((name,))) for name in NAMES],
         list(lookup.all(NAMES)),
@@ -29,21 +29,21 @@ def found(lookup: Lookup) -> tuple[Any, ...]:
 
 @given(st.lists(st.dictionaries(KEYS, SCALARS, max_size=6), max_size=3))
 def test_a_flat_body_is_read_like_any_other(layers: list[dict[str, Any]]) -> None:
-    walked = Lookup([])
+    walked = FieldLookup([])
     for layer in layers:
         literal: dict[str, list[Any]] = {}
         walked._walk(layer, literal, {})
         walked._named.append((literal, None))
-    assert found(Lookup(layers)) == found(walked)
+    assert found(FieldLookup(layers)) == found(walked)
 
 
 @given(st.lists(st.dictionaries(KEYS, SCALARS, min_size=1, max_size=6), min_size=1, max_size=3))
 def test_the_same_keys_with_something_nested_are_not_taken_for_flat(layers: list[dict[str, Any]]) -> None:
-    found(Lookup(layers))
+    found(FieldLookup(layers))
     nested = [{**layer, next(iter(layer)): {"status": "BUSY"}} for layer in layers]
-    assert "BUSY" in list(Lookup(nested).all(("status",)))
+    assert "BUSY" in list(FieldLookup(nested).all(("status",)))
 
 
 @pytest.mark.parametrize("keys", [[f"k{n}" for n in range(200)], ["k" * 5000]])
 def test_what_is_too_large_to_be_remembered_is_found(keys: list[str]) -> None:
-    assert Lookup([{**dict.fromkeys(keys, 1), "status": "BUSY"}]).first(("status",), str) == "BUSY"
+    assert FieldLookup([{**dict.fromkeys(keys, 1), "status": "BUSY"}]).first(("status",), str) == "BUSY"

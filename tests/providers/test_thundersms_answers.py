@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from tests.providers.thundersms import account, provider, reply
 from tracker.domain.call_reports import SubmitResult, SubmitResultKind
 from tracker.domain.calls import Reason
-from tracker.providers.base import Failure, Reply
+from tracker.providers.base import ExchangeFailure, HttpResponse
 
 GOOD = '{"status": 200, "message": "1 numbers accepted for delivery.", "data": [{"id": "abc:1"}]}'
 ERROR = '{"status": "ERROR", "message": "Something is wrong"}'
 LOGIN = "<!DOCTYPE html>\n<html><head><title>Login</title></head></html>"
 
 
-def read(result: Reply | Failure) -> SubmitResult:
-    return provider.read_answer(account(), result)
+def read(result: HttpResponse | ExchangeFailure) -> SubmitResult:
+    return provider.parse_submit_response(account(), result)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 302, 400, 401, 408, 422, 429, 500, 503])
@@ -42,7 +42,7 @@ def test_success_with_an_id_is_accepted_whatever_the_code(body: str, status: int
 
 
 def test_success_with_an_id_is_accepted_even_if_the_connection_broke_after_it() -> None:
-    assert read(reply(GOOD, 200, broken="ReadError")).kind is SubmitResultKind.accepted
+    assert read(reply(GOOD, 200, body_error="ReadError")).kind is SubmitResultKind.accepted
 
 
 def test_an_id_that_is_a_number_is_text() -> None:
@@ -120,18 +120,18 @@ def test_the_order_of_reading(status: int, body: str, kind: SubmitResultKind) ->
 )
 @pytest.mark.parametrize("body", [b"", b'{"status": "ERR', b"<html", b"\xff\xfe"])
 def test_a_broken_body_leaves_the_status_to_decide(body: bytes, status: int, kind: SubmitResultKind) -> None:
-    answer = read(reply(body, status, broken="RemoteProtocolError: closed"))
+    answer = read(reply(body, status, body_error="RemoteProtocolError: closed"))
     assert answer.kind is kind
 
 
 def test_no_reply_is_never_left_or_unclear() -> None:
-    left = read(Failure(never_left=False, message="ReadTimeout"))
+    left = read(ExchangeFailure(never_left=False, message="ReadTimeout"))
     assert (left.kind, left.reason, left.message) == (
         SubmitResultKind.unclear,
         Reason.no_clear_answer,
         "ReadTimeout",
     )
-    never = read(Failure(never_left=True, message="ConnectError"))
+    never = read(ExchangeFailure(never_left=True, message="ConnectError"))
     assert (never.kind, never.reason) == (SubmitResultKind.never_left, Reason.provider_unreachable)
 
 
@@ -252,14 +252,14 @@ def test_the_time_of_acceptance(row: str, as_sent: str | None, at: datetime | No
         st.binary(max_size=200), st.text(max_size=200).map(lambda t: t.encode("utf-8", "replace"))
     ),
     status=st.integers(100, 599),
-    broken=st.none() | st.text(max_size=20),
+    body_error=st.none() | st.text(max_size=20),
     retry_after=st.text(max_size=30).map(lambda t: t.encode("utf-8", "replace")),
 )
 def test_anything_at_all_gives_an_answer(
-    body: bytes, status: int, broken: str | None, retry_after: bytes
+    body: bytes, status: int, body_error: str | None, retry_after: bytes
 ) -> None:
     headers = ((b"retry-after", retry_after), (b"date", retry_after), (b"location", retry_after))
-    answer = read(Reply(status=status, headers=headers, body=body, broken=broken))
+    answer = read(HttpResponse(status=status, headers=headers, body=body, body_error=body_error))
     assert answer.kind is not SubmitResultKind.accepted
     assert answer.message
 

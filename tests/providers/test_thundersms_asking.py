@@ -12,7 +12,7 @@ from tests.providers.thundersms import account, provider, reply
 from tracker.domain.call_reports import CallReport
 from tracker.domain.calls import CallStatus
 from tracker.errors import ProviderError, ProviderRefused
-from tracker.providers.base import Reply
+from tracker.providers.base import HttpResponse
 
 ASKED = "047d8cfc-77d1-4f6c-bfb5-e81f1a1343a7:1"
 LOGIN = "<!doctype html><html></html>"
@@ -31,7 +31,9 @@ NEW: dict[str, object] = {
 
 
 def poll(*rows: dict[str, object], asked: str = ASKED) -> tuple[CallReport, ...]:
-    return provider.read_poll(account(), asked, reply({"status": "OK", "data": list(rows)})).reports
+    return provider.parse_status_response(
+        account(), asked, reply({"status": "OK", "data": list(rows)})
+    ).reports
 
 
 def test_the_newer_answer_is_read() -> None:
@@ -100,8 +102,8 @@ def test_an_unknown_word_is_a_record_without_a_status() -> None:
         reply({"status": "OK", "data": [{**NEW, "status": ""}]}),
     ],
 )
-def test_not_yet_known_is_no_record(answer: Reply) -> None:
-    assert provider.read_poll(account(), ASKED, answer).reports == ()
+def test_not_yet_known_is_no_record(answer: HttpResponse) -> None:
+    assert provider.parse_status_response(account(), ASKED, answer).reports == ()
 
 
 @pytest.mark.parametrize(
@@ -115,11 +117,11 @@ def test_not_yet_known_is_no_record(answer: Reply) -> None:
         reply({"status": "ERROR", "message": "Unauthenticated."}),
     ],
 )
-def test_bad_credentials_are_a_refusal(answer: Reply) -> None:
+def test_bad_credentials_are_a_refusal(answer: HttpResponse) -> None:
     with pytest.raises(ProviderRefused, match="refused the access token of account thundersms"):
-        provider.read_poll(account(), ASKED, answer)
+        provider.parse_status_response(account(), ASKED, answer)
     with pytest.raises(ProviderRefused):
-        provider.read_check(account(), answer)
+        provider.parse_credentials_response(account(), answer)
 
 
 @pytest.mark.parametrize(
@@ -132,15 +134,15 @@ def test_bad_credentials_are_a_refusal(answer: Reply) -> None:
         reply("nothing"),
         reply("[]"),
         reply({"status": "ERROR", "message": "Try later"}),
-        reply('{"status": 200, "data": []}', broken="ReadError"),
+        reply('{"status": 200, "data": []}', body_error="ReadError"),
     ],
 )
-def test_what_is_no_answer_is_an_error(answer: Reply) -> None:
+def test_what_is_no_answer_is_an_error(answer: HttpResponse) -> None:
     with pytest.raises(ProviderError) as caught:
-        provider.read_poll(account(), ASKED, answer)
+        provider.parse_status_response(account(), ASKED, answer)
     assert not isinstance(caught.value, ProviderRefused)
     with pytest.raises(ProviderError):
-        provider.read_check(account(), answer)
+        provider.parse_credentials_response(account(), answer)
 
 
 @pytest.mark.parametrize(
@@ -158,14 +160,14 @@ def test_what_is_no_answer_is_an_error(answer: Reply) -> None:
     ],
 )
 def test_a_check_says_whose_token_it_is(body: str, sentence: str) -> None:
-    assert provider.read_check(account(), reply(body)) == sentence
+    assert provider.parse_credentials_response(account(), reply(body)) == sentence
 
 
 @given(body=st.binary(max_size=300), status=st.integers(100, 599))
 def test_any_reply_is_read_or_is_a_provider_error(body: bytes, status: int) -> None:
     for ask in (
-        lambda: provider.read_poll(account(), ASKED, reply(body, status)),
-        lambda: provider.read_check(account(), reply(body, status)),
+        lambda: provider.parse_status_response(account(), ASKED, reply(body, status)),
+        lambda: provider.parse_credentials_response(account(), reply(body, status)),
     ):
         with suppress(ProviderError):
             assert ask() is not None

@@ -474,7 +474,9 @@ def test_a_call_with_a_challenge_among_its_fields_is_a_call() -> None:
     ],
 )
 def test_a_handshake(body: Any, query: str, content_type: str, handshake: WebhookChallenge) -> None:
-    assert provider.read_handshake(incoming(body, query=query, content_type=content_type)) == handshake
+    assert (
+        provider.parse_webhook_challenge(incoming(body, query=query, content_type=content_type)) == handshake
+    )
 
 
 @pytest.mark.parametrize(
@@ -492,7 +494,7 @@ def test_a_handshake(body: Any, query: str, content_type: str, handshake: Webhoo
     ],
 )
 def test_no_handshake(body: Any, query: str) -> None:
-    assert provider.read_handshake(incoming(body, query=query)) is None
+    assert provider.parse_webhook_challenge(incoming(body, query=query)) is None
 
 
 # The secret

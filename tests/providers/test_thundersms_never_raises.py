@@ -20,7 +20,7 @@ from structlog.testing import CapturedCall, CapturingLogger
 from tests.providers.thundersms import account, incoming, payload, payload_names, provider
 from tracker.domain.call_reports import CallReport, NotACall, UnreadableCallback
 from tracker.providers import thundersms
-from tracker.providers.base import Incoming
+from tracker.providers.base import CallbackRequest
 from tracker.providers.thundersms import callback
 
 KEYS = [
@@ -107,10 +107,10 @@ key_names = st.sampled_from(
 configured = st.dictionaries(key_names, st.sampled_from(KEYS) | any_text, max_size=4)
 
 
-def check(request: Incoming, keys: dict[str, str] | None = None) -> None:
+def check(request: CallbackRequest, keys: dict[str, str] | None = None) -> None:
     used = account(callback_keys=keys or {})
-    found = provider.read_callback(used, request)
-    provider.read_handshake(request)
+    found = provider.parse_callback(used, request)
+    provider.parse_webhook_challenge(request)
     provider.presented_secrets(request.headers)
     if isinstance(found, CallReport):
         check_reading(found)
@@ -137,7 +137,9 @@ def check_reading(found: CallReport) -> None:
 
 @given(body=st.binary(max_size=300), query=st.binary(max_size=100), kind=st.binary(max_size=60))
 def test_arbitrary_bytes(body: bytes, query: bytes, kind: bytes) -> None:
-    check(Incoming(method="POST", path=b"/", query=query, headers=((b"content-type", kind),), body=body))
+    check(
+        CallbackRequest(method="POST", path=b"/", query=query, headers=((b"content-type", kind),), body=body)
+    )
 
 
 @given(fields=any_fields, kind=content_types, keys=configured)
@@ -206,10 +208,10 @@ def test_a_mistake_of_ours_is_seen_and_stops_nothing(monkeypatch: pytest.MonkeyP
     def mistake(*_: object) -> None:
         raise KeyError("a mistake of ours")
 
-    monkeypatch.setattr(callback, "read_callback", mistake)
+    monkeypatch.setattr(callback, "parse_callback", mistake)
     log = CapturingLogger()
     monkeypatch.setattr(thundersms, "log", log)
-    assert provider.read_callback(account(), incoming({})) == UnreadableCallback(
+    assert provider.parse_callback(account(), incoming({})) == UnreadableCallback(
         reason="internal error: KeyError"
     )
     assert log.calls == [CapturedCall("exception", ("callback.read_failed",), {"account": "thundersms"})]

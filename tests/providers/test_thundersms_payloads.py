@@ -248,7 +248,7 @@ def test_no_payload_is_left_out() -> None:
 
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_a_callback_is_read(name: str) -> None:
-    assert provider.read_callback(account(), incoming_payload(name)) == CALLBACKS[name]
+    assert provider.parse_callback(account(), incoming_payload(name)) == CALLBACKS[name]
 
 
 @pytest.mark.parametrize("name", [n for n in CALLBACKS if "status" in payload(n).get("expect", {})])
@@ -261,20 +261,20 @@ def test_a_callback_says_what_is_expected(name: str) -> None:
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_an_answer_is_read(name: str) -> None:
-    assert provider.read_answer(account(), reply_payload(name)) == ANSWERS[name]
+    assert provider.parse_submit_response(account(), reply_payload(name)) == ANSWERS[name]
 
 
 @pytest.mark.parametrize("name", POLLS)
 def test_the_answer_to_a_poll_is_read(name: str) -> None:
     asked, poll = POLLS[name]
-    assert provider.read_poll(account(), asked, reply_payload(name)) == poll
+    assert provider.parse_status_response(account(), asked, reply_payload(name)) == poll
 
 
 @pytest.mark.parametrize("name", SENT)
 def test_a_dial_is_sent_as_documented(name: str) -> None:
     settings, wish = SENT[name]
     documented = payload(name)
-    request = provider.send_request(account(access_token="TOKEN", **settings), dial(**wish))
+    request = provider.submit_request(account(access_token="TOKEN", **settings), dial(**wish))
     assert request.url == "https://portal.thundersms.com/api/v2/outgoing/send"
     assert request.method == "POST"
     assert request.headers["Content-Type"] == documented["content_type"]
@@ -288,7 +288,7 @@ def test_a_dial_is_sent_as_documented(name: str) -> None:
 
 @pytest.mark.parametrize("name", payload_names("verification"))
 def test_a_handshake_is_read_from_the_documents_own_sample(name: str) -> None:
-    found = provider.read_handshake(incoming_payload(name))
+    found = provider.parse_webhook_challenge(incoming_payload(name))
     assert found is not None
     assert found.challenge == "a234qwe"
     assert found.validation_key == "9012XXXX"
@@ -298,9 +298,9 @@ def test_a_handshake_is_read_from_the_documents_own_sample(name: str) -> None:
 
 @pytest.mark.parametrize("name", payload_names("verification"))
 def test_a_handshake_is_no_call(name: str) -> None:
-    assert provider.read_callback(account(), incoming_payload(name)) == NotACall(reason="handshake")
+    assert provider.parse_callback(account(), incoming_payload(name)) == NotACall(reason="handshake")
 
 
 @pytest.mark.parametrize("name", payload_names("callback"))
 def test_a_callback_is_no_handshake(name: str) -> None:
-    assert provider.read_handshake(incoming_payload(name)) is None
+    assert provider.parse_webhook_challenge(incoming_payload(name)) is None

@@ -11,7 +11,7 @@ import pytest
 from tests.providers.thundersms import CALL, SUBMISSION, account, dial, provider
 from tracker.domain.accounts import VariablesEncoding
 from tracker.errors import ConfigurationError
-from tracker.providers.registry import provider_named
+from tracker.providers.registry import get_provider
 
 EXTRA = {
     "custom": "{submission}",
@@ -23,7 +23,7 @@ EXTRA = {
 
 def sent(settings: dict[str, Any] | None = None, **wish: Any) -> dict[str, Any]:
     body: dict[str, Any] = json.loads(
-        provider.send_request(account(**(settings or {})), dial(flow_id="24", **wish)).body
+        provider.submit_request(account(**(settings or {})), dial(flow_id="24", **wish)).body
     )
     return body
 
@@ -56,7 +56,7 @@ def test_variables_are_written_as_the_account_says() -> None:
         == variables
     )
     assert "variables" not in sent({"variables_encoding": VariablesEncoding.json_nested})
-    request = provider.send_request(
+    request = provider.submit_request(
         account(variables_encoding=VariablesEncoding.form),
         dial(flow_id="24", interval=5, variables=variables),
     )
@@ -81,7 +81,7 @@ def test_extra_fields_are_filled_and_replace_nothing() -> None:
 
 
 def test_extra_fields_of_a_form_have_brackets() -> None:
-    request = provider.send_request(
+    request = provider.submit_request(
         account(extra=EXTRA, variables_encoding=VariablesEncoding.form), dial(audio="a", reference="r")
     )
     fields = dict(parse_qsl(request.body.decode()))
@@ -94,7 +94,7 @@ def test_extra_fields_of_a_form_have_brackets() -> None:
 
 @pytest.mark.parametrize("encoding", VariablesEncoding)
 def test_a_lone_surrogate_does_not_stop_a_dial(encoding: VariablesEncoding) -> None:
-    request = provider.send_request(
+    request = provider.submit_request(
         account(variables_encoding=encoding), dial(variables={"Name": "a\ud800\x00"})
     )
     assert "\ufffd".encode() in request.body or b"%EF%BF%BD" in request.body
@@ -103,9 +103,9 @@ def test_a_lone_surrogate_does_not_stop_a_dial(encoding: VariablesEncoding) -> N
 @pytest.mark.parametrize("base_url", ["http://127.0.0.1:8080/api/v2/", "http://127.0.0.1:8080/api/v2"])
 def test_the_base_url_is_used_as_it_is_written(base_url: str) -> None:
     used = account(base_url=base_url)
-    assert provider.send_request(used, dial()).url == "http://127.0.0.1:8080/api/v2/outgoing/send"
-    assert provider.check_request(used).url == "http://127.0.0.1:8080/api/v2/auth/me"
-    asked = provider.ask_request(used, "70fa87e0:1&x=#")
+    assert provider.submit_request(used, dial()).url == "http://127.0.0.1:8080/api/v2/outgoing/send"
+    assert provider.credentials_request(used).url == "http://127.0.0.1:8080/api/v2/auth/me"
+    asked = provider.status_request(used, "70fa87e0:1&x=#")
     assert asked.url == "http://127.0.0.1:8080/api/v2/outgoing/callstatus?id=70fa87e0%3A1%26x%3D%23"
     assert asked.method == "GET"
     assert asked.body == b""
@@ -113,9 +113,9 @@ def test_the_base_url_is_used_as_it_is_written(base_url: str) -> None:
 
 def test_every_request_shows_the_token_in_its_header_only() -> None:
     for request in (
-        provider.send_request(account(), dial()),
-        provider.ask_request(account(), "x"),
-        provider.check_request(account()),
+        provider.submit_request(account(), dial()),
+        provider.status_request(account(), "x"),
+        provider.credentials_request(account()),
     ):
         assert request.headers["Authorization"] == "Bearer secret-token"
         assert request.headers["Accept"] == "application/json"
@@ -138,14 +138,14 @@ def test_the_evidence_has_no_secret(encoding: VariablesEncoding) -> None:
         assert secret not in evidence.body
     assert b"YourName" in evidence.body
     assert b"***" in evidence.body or b"%2A%2A%2A" in evidence.body
-    assert b"123456" in provider.send_request(used, wish).body
+    assert b"123456" in provider.submit_request(used, wish).body
 
 
 def test_the_evidence_is_the_request_where_nothing_is_secret() -> None:
     wish = dial(flow_id="24", variables={"Name": "YourName"})
-    assert provider.redacted_request(account(), wish).body == provider.send_request(account(), wish).body
+    assert provider.redacted_request(account(), wish).body == provider.submit_request(account(), wish).body
 
 
 def test_an_unknown_provider_is_a_mistake_in_the_configuration() -> None:
     with pytest.raises(ConfigurationError, match="one of: thundersms"):
-        provider_named("tundersms")
+        get_provider("tundersms")

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tracker.providers.base import Failure, Outgoing, Reply
+from tracker.providers.base import ExchangeFailure, HttpRequest, HttpResponse
 from tracker.providers.transport import exchange
 
 TOKEN = "token-that-nobody-may-see"
@@ -19,8 +19,8 @@ SHORT_S = 1.0
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def outgoing(url: str, body: bytes = b'{"to": "918919525224"}', **headers: str) -> Outgoing:
-    return Outgoing(
+def outgoing(url: str, body: bytes = b'{"to": "918919525224"}', **headers: str) -> HttpRequest:
+    return HttpRequest(
         method="POST", url=url, headers={"Authorization": f"Bearer {TOKEN}", **headers}, body=body
     )
 
@@ -95,8 +95,8 @@ def run(
     scheme: str = "http",
     body: bytes = b"{}",
     max_body: int = 1024 * 1024,
-) -> tuple[Reply | Failure, Server]:
-    async def scenario() -> tuple[Reply | Failure, Server]:
+) -> tuple[HttpResponse | ExchangeFailure, Server]:
+    async def scenario() -> tuple[HttpResponse | ExchangeFailure, Server]:
         async with Server(serving) as server:
             url = via_proxy_to or server.url.replace("http", scheme, 1)
             proxy = f"http://user:pass-word@127.0.0.1:{server.port}" if via_proxy_to else None
@@ -110,19 +110,19 @@ def run(
             return result, server
 
     result, server = asyncio.run(scenario())
-    if isinstance(result, Failure):
+    if isinstance(result, ExchangeFailure):
         assert TOKEN not in result.message
         assert "pass-word" not in result.message
     return result, server
 
 
-def failure(result: Reply | Failure) -> Failure:
-    assert isinstance(result, Failure)
+def failure(result: HttpResponse | ExchangeFailure) -> ExchangeFailure:
+    assert isinstance(result, ExchangeFailure)
     return result
 
 
-def reply(result: Reply | Failure) -> Reply:
-    assert isinstance(result, Reply)
+def reply(result: HttpResponse | ExchangeFailure) -> HttpResponse:
+    assert isinstance(result, HttpResponse)
     return result
 
 
@@ -133,7 +133,7 @@ def test_an_answer_comes_with_status_headers_and_body() -> None:
     result, server = run(peer(OK))
     assert reply(result).status == 200
     assert reply(result).body == b"{}"
-    assert reply(result).broken is None
+    assert reply(result).body_error is None
     assert reply(result).header("content-TYPE") == "application/json"
     assert server.received.startswith(b"POST /api/v2/outgoing/send HTTP/1.1\r\n")
     assert f"Authorization: Bearer {TOKEN}".encode() in server.received
@@ -158,7 +158,7 @@ def test_every_exchange_has_a_connection_of_its_own() -> None:
     async def scenario() -> int:
         async with Server(peer(OK)) as server:
             for _ in range(3):
-                assert isinstance(await exchange(outgoing(server.url), timeout_s=ENOUGH_S), Reply)
+                assert isinstance(await exchange(outgoing(server.url), timeout_s=ENOUGH_S), HttpResponse)
             return server.connections
 
     assert asyncio.run(scenario()) == 3
@@ -187,14 +187,14 @@ def test_every_exchange_has_a_connection_of_its_own() -> None:
 def test_a_broken_body_keeps_its_status(serving: Peer) -> None:
     result, _ = run(serving)
     assert reply(result).status == 201
-    assert reply(result).broken
+    assert reply(result).body_error
 
 
 def test_a_body_that_stops_arriving_keeps_its_status() -> None:
     result, _ = run(peer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", then="silence"), timeout_s=SHORT_S)
     assert reply(result).status == 200
     assert reply(result).body == b"{"
-    assert reply(result).broken == "no complete answer within 1 s"
+    assert reply(result).body_error == "no complete answer within 1 s"
 
 
 def test_a_body_that_drips_is_bounded_by_the_whole_time() -> None:
@@ -207,18 +207,18 @@ def test_a_body_that_drips_is_bounded_by_the_whole_time() -> None:
             await asyncio.sleep(0.02)
 
     result, _ = run(drip, timeout_s=SHORT_S)
-    assert reply(result).broken == "no complete answer within 1 s"
+    assert reply(result).body_error == "no complete answer within 1 s"
 
 
 def test_a_body_that_is_too_large_is_cut() -> None:
     result, _ = run(peer(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 5000), max_body=1000)
     assert reply(result).body == b"x" * 1000
-    assert reply(result).broken == "the body is larger than 1000 bytes"
+    assert reply(result).body_error == "the body is larger than 1000 bytes"
 
 
 def test_a_body_of_exactly_the_limit_is_whole() -> None:
     result, _ = run(peer(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000), max_body=1000)
-    assert reply(result).broken is None
+    assert reply(result).body_error is None
 
 
 # No answer after the request was written: unclear
@@ -241,12 +241,14 @@ def test_no_answer_after_the_request_is_unclear(serving: Peer) -> None:
 
 def test_silence_after_the_request_is_unclear() -> None:
     result, server = run(peer(b"", then="silence"), timeout_s=SHORT_S)
-    assert failure(result) == Failure(never_left=False, message="TimeoutError: no complete answer within 1 s")
+    assert failure(result) == ExchangeFailure(
+        never_left=False, message="TimeoutError: no complete answer within 1 s"
+    )
     assert server.received
 
 
 def test_a_request_that_is_not_read_is_unclear() -> None:
-    async def never_read() -> Reply | Failure:
+    async def never_read() -> HttpResponse | ExchangeFailure:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
             return await exchange(outgoing(url, b"x" * 30_000_000), timeout_s=SHORT_S)
@@ -294,7 +296,9 @@ def test_a_failed_tls_handshake_never_left(serving: Peer) -> None:
 
 def test_a_silent_tls_handshake_never_left() -> None:
     result, server = run(peer(b"", then="silence", read=False), scheme="https", timeout_s=SHORT_S)
-    assert failure(result) == Failure(never_left=True, message="TimeoutError: no connection within 1 s")
+    assert failure(result) == ExchangeFailure(
+        never_left=True, message="TimeoutError: no connection within 1 s"
+    )
     assert TOKEN.encode() not in server.received
 
 
@@ -317,9 +321,9 @@ def test_an_address_that_cannot_be_used_never_left(url: str) -> None:
 
 @pytest.mark.parametrize("bad", ["line\r\nbreak", "schlüssel", "\ud800", "nul\x00"])
 def test_a_header_that_cannot_be_sent_never_left_and_is_not_shown(bad: str) -> None:
-    async def scenario() -> tuple[Reply | Failure, bytes]:
+    async def scenario() -> tuple[HttpResponse | ExchangeFailure, bytes]:
         async with Server(peer(OK)) as server:
-            request = Outgoing(
+            request = HttpRequest(
                 method="POST", url=server.url, headers={"Authorization": f"Bearer {TOKEN}{bad}"}, body=b"{}"
             )
             return await exchange(request, timeout_s=ENOUGH_S), bytes(server.received)
@@ -370,7 +374,7 @@ def test_a_proxy_that_cannot_be_used_never_left(proxy: str) -> None:
 def test_a_lease_that_is_over_lets_no_byte_leave() -> None:
     asked_after_connecting: list[bool] = []
 
-    async def scenario() -> tuple[Reply | Failure, Server]:
+    async def scenario() -> tuple[HttpResponse | ExchangeFailure, Server]:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             seen_end.set_result(await reader.read())
 

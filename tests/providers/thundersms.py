@@ -11,14 +11,14 @@ import orjson
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import CallReport, NotACall, UnreadableCallback
 from tracker.domain.calls import SubmitCommand
-from tracker.providers.base import Incoming, Reply
-from tracker.providers.registry import provider_named
+from tracker.providers.base import CallbackRequest, HttpResponse
+from tracker.providers.registry import get_provider
 
 PAYLOADS = Path(__file__).parents[1] / "payloads" / "thundersms"
 SUBMISSION = "sub_01jd3x4k5m6n7p8q9r0s1t2v3w"
 CALL = "call_01jd3x4k5m6n7p8q9r0s1t2v3w"
 
-provider = provider_named("thundersms")
+provider = get_provider("thundersms")
 
 
 def account(**changes: Any) -> Account:
@@ -50,12 +50,12 @@ def incoming(
     content_type: str = "application/json",
     method: str = "POST",
     headers: dict[str, str] | None = None,
-) -> Incoming:
+) -> CallbackRequest:
     """A request to the webhook."""
     if isinstance(body, dict):
         body = orjson.dumps(body)
     given = {"content-type": content_type, **(headers or {})}
-    return Incoming(
+    return CallbackRequest(
         method=method,
         path=b"/callbacks/thundersms",
         query=query.encode(),
@@ -64,7 +64,7 @@ def incoming(
     )
 
 
-def incoming_payload(name: str) -> Incoming:
+def incoming_payload(name: str) -> CallbackRequest:
     sent = payload(name)
     return incoming(
         sent["body"],
@@ -78,7 +78,7 @@ def incoming_payload(name: str) -> Incoming:
 def read(body: bytes | str | dict[str, Any] = b"", **how: Any) -> CallReport | NotACall | UnreadableCallback:
     """What a callback says."""
     changes = how.pop("account", {})
-    return provider.read_callback(account(**changes), incoming(body, **how))
+    return provider.parse_callback(account(**changes), incoming(body, **how))
 
 
 def reading(body: bytes | str | dict[str, Any] = b"", **how: Any) -> CallReport:
@@ -89,18 +89,22 @@ def reading(body: bytes | str | dict[str, Any] = b"", **how: Any) -> CallReport:
 
 
 def reply(
-    body: bytes | str | dict[str, Any] = b"", status: int = 200, *, broken: str | None = None, **headers: str
-) -> Reply:
+    body: bytes | str | dict[str, Any] = b"",
+    status: int = 200,
+    *,
+    body_error: str | None = None,
+    **headers: str,
+) -> HttpResponse:
     """A reply of the provider; a header's `_` stands for `-`."""
     if isinstance(body, dict):
         body = orjson.dumps(body)
-    return Reply(
+    return HttpResponse(
         status=status,
         headers=tuple((k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()),
         body=body.encode() if isinstance(body, str) else body,
-        broken=broken,
+        body_error=body_error,
     )
 
 
-def reply_payload(name: str, status: int = 200) -> Reply:
+def reply_payload(name: str, status: int = 200) -> HttpResponse:
     return reply(payload(name)["body"], status, content_type="application/json")

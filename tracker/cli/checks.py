@@ -18,8 +18,8 @@ from urllib.parse import urlencode
 from tracker.cli.remedies import remedy
 from tracker.domain.accounts import Account, Dialling
 from tracker.errors import ConfigurationError, ProviderError, StorageUnavailable, TrackerError
-from tracker.providers.base import Failure, Outgoing, Reply
-from tracker.providers.registry import provider_named
+from tracker.providers.base import ExchangeFailure, HttpRequest, HttpResponse
+from tracker.providers.registry import get_provider
 from tracker.providers.transport import exchange
 from tracker.settings import Settings
 from tracker.store.engine.database import Database
@@ -159,23 +159,23 @@ def check_provider(account: Account, now: datetime | None = None) -> Iterator[Ch
     name = f"provider {account.name}"
     if not account.access_token:
         return  # the check of the configuration says so
-    provider = provider_named(account.provider)
-    request = provider.check_request(account)
+    provider = get_provider(account.provider)
+    request = provider.credentials_request(account)
     result = asyncio.run(exchange(request, timeout_s=account.timeout_s, proxy=account.proxy))
-    if isinstance(result, Failure):
+    if isinstance(result, ExchangeFailure):
         message = (
             f"{account.base_url} cannot be reached ({result.message}); check base_url, network and proxy"
         )
         yield Check(name=name, state=State.fail, message=message)
         return
     try:
-        yield Check(name=name, state=State.ok, message=provider.read_check(account, result))
+        yield Check(name=name, state=State.ok, message=provider.parse_credentials_response(account, result))
     except ProviderError as error:
         yield Check(name=name, state=State.fail, message=str(error))
     yield from _check_clock(account, result, now or datetime.now(UTC))
 
 
-def _check_clock(account: Account, reply: Reply, now: datetime) -> Iterator[Check]:
+def _check_clock(account: Account, reply: HttpResponse, now: datetime) -> Iterator[Check]:
     name = f"clock {account.name}"
     try:
         theirs = parsedate_to_datetime(reply.header("date") or "")
@@ -211,13 +211,13 @@ def check_callbacks(settings: Settings, account: Account) -> Check:
     return Check(name=name, state=state, message=message)
 
 
-def _handshake(url: str, account: Account, challenge: str) -> Outgoing:
+def _handshake(url: str, account: Account, challenge: str) -> HttpRequest:
     """The verification that the provider sends when a webhook is made."""
     key = account.webhook_token or "no-key"
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     if account.webhook_secrets:
         headers["Authorization"] = f"Bearer {account.webhook_secrets[0]}"
-    return Outgoing(
+    return HttpRequest(
         method="POST",
         url=f"{url}?{urlencode({'token': key})}",
         headers=headers,
@@ -226,9 +226,9 @@ def _handshake(url: str, account: Account, challenge: str) -> Outgoing:
 
 
 def _handshake_answer(
-    url: str, account: Account, challenge: str, result: Reply | Failure
+    url: str, account: Account, challenge: str, result: HttpResponse | ExchangeFailure
 ) -> tuple[State, str]:
-    if isinstance(result, Failure):
+    if isinstance(result, ExchangeFailure):
         return State.fail, (
             f"{url} cannot be reached from here ({result.message}); do `tracker serve` and the proxy before it run?"
         )

@@ -78,7 +78,7 @@ def init(
     from tracker.cli.myself import myself
     from tracker.cli.terminal import print_json
     from tracker.errors import ConfigurationError
-    from tracker.providers.registry import provider_named
+    from tracker.providers.registry import get_provider
     from tracker.store.engine.files import kind_of
 
     path = config or Path(os.environ.get("TRACKER_CONFIG") or "tracker.toml")
@@ -87,7 +87,7 @@ def init(
     if kind := kind_of(lies):
         raise typer.BadParameter(f"--database: {lies} is {kind}; name a file")
     try:
-        provider_named(provider)
+        get_provider(provider)
     except ConfigurationError as error:
         raise typer.BadParameter(f"--provider: {error}") from None
     asks = not yes and not json and sys.stdin.isatty() and sys.stderr.isatty()
@@ -207,14 +207,14 @@ def _answers(provider: str, base_url: str) -> bool:
     from dataclasses import replace
 
     from tracker.domain.accounts import Account
-    from tracker.providers.base import Failure
-    from tracker.providers.registry import provider_named
+    from tracker.providers.base import ExchangeFailure
+    from tracker.providers.registry import get_provider
     from tracker.providers.transport import exchange
 
-    request = provider_named(provider).check_request(Account(name="new", base_url=base_url))
+    request = get_provider(provider).credentials_request(Account(name="new", base_url=base_url))
     headers = {k: v for k, v in request.headers.items() if k.lower() != "authorization"}
     result = asyncio.run(exchange(replace(request, headers=headers), timeout_s=_PROBE_S))
-    if isinstance(result, Failure) or result.status == 404 or result.status >= 500:
+    if isinstance(result, ExchangeFailure) or result.status == 404 or result.status >= 500:
         return False
     to_plain_http = (result.header("location") or "").lower().startswith("http://")
     return not (base_url.startswith("https:") and to_plain_http)

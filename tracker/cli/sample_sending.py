@@ -11,7 +11,7 @@ from tracker.cli.context import opened
 from tracker.domain.accounts import Account
 from tracker.domain.matching.heuristics import MATCH_WINDOW
 from tracker.errors import ConfigurationError, Conflict, NotFound, ProviderError, SchemaMismatch
-from tracker.providers.base import Failure, Outgoing
+from tracker.providers.base import ExchangeFailure, HttpRequest
 from tracker.providers.transport import exchange
 from tracker.settings import Settings
 from tracker.store.read.calls import CallFilter, list_calls
@@ -82,9 +82,9 @@ async def post_sample(
     headers = {"Content-Type": "application/json", "User-Agent": "tracker-sample"}
     if account.webhook_secrets:
         headers["Authorization"] = f"Bearer {account.webhook_secrets[0]}"
-    request = Outgoing(method="POST", url=url, headers=headers, body=body)
+    request = HttpRequest(method="POST", url=url, headers=headers, body=body)
     result = await exchange(request, timeout_s=_PATIENCE_S)
-    if isinstance(result, Failure):
+    if isinstance(result, ExchangeFailure):
         raise ProviderError(f"{url} cannot be reached ({result.message}); is `tracker serve` running?")
     answer = result.body.decode("utf-8", "backslashreplace")
     return {"url": url, "body": body.decode(), "status": result.status, "answer": answer}

@@ -25,7 +25,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outgoing:
+class HttpRequest:
     """A request to the provider, ready to be sent."""
 
     method: str
@@ -35,13 +35,13 @@ class Outgoing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reply:
-    """The provider's answer as it came. `body` may be cut short: then `broken` says how."""
+class HttpResponse:
+    """The provider's answer as it came. `body` may be cut short: then `body_error` says how."""
 
     status: int
     headers: Headers
     body: bytes
-    broken: str | None = None
+    body_error: str | None = None
 
     def header(self, name: str) -> str | None:
         """The first header of that name (any case), decoded as latin-1."""
@@ -50,7 +50,7 @@ class Reply:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failure:
+class ExchangeFailure:
     """No reply. `never_left` is true only where no byte of the request can have reached the provider."""
 
     never_left: bool
@@ -59,7 +59,7 @@ class Failure:
 
 
 @value
-class Incoming:
+class CallbackRequest:
     """A callback as it was stored."""
 
     method: str
@@ -72,31 +72,33 @@ class Incoming:
 class Provider(Protocol):
     """One provider's wire format."""
 
-    def send_request(self, account: Account, dial: SubmitCommand) -> Outgoing:
+    def submit_request(self, account: Account, dial: SubmitCommand) -> HttpRequest:
         """The request that submits this dial."""
         ...
 
-    def redacted_request(self, account: Account, dial: SubmitCommand) -> Outgoing:
+    def redacted_request(self, account: Account, dial: SubmitCommand) -> HttpRequest:
         """The same request as evidence: without credentials, secret variables replaced by `***`."""
         ...
 
-    def read_answer(self, account: Account, result: Reply | Failure) -> SubmitResult:
+    def parse_submit_response(self, account: Account, result: HttpResponse | ExchangeFailure) -> SubmitResult:
         """What came back from a submission. Never raises."""
         ...
 
-    def ask_request(self, account: Account, submission_id: str) -> Outgoing:
+    def status_request(self, account: Account, submission_id: str) -> HttpRequest:
         """The request that asks what became of a submission."""
         ...
 
-    def read_poll(self, account: Account, submission_id: str, reply: Reply) -> StatusResult:
+    def parse_status_response(
+        self, account: Account, submission_id: str, reply: HttpResponse
+    ) -> StatusResult:
         """What the provider says of it; raises ProviderError where the reply is no answer to the question."""
         ...
 
-    def check_request(self, account: Account) -> Outgoing:
+    def credentials_request(self, account: Account) -> HttpRequest:
         """The request that checks the credentials."""
         ...
 
-    def read_check(self, account: Account, reply: Reply) -> str:
+    def parse_credentials_response(self, account: Account, reply: HttpResponse) -> str:
         """One sentence about whose credentials these are; raises ProviderRefused or ProviderError."""
         ...
 
@@ -104,12 +106,12 @@ class Provider(Protocol):
         """What the headers of a callback present as its secret; none, one or several."""
         ...
 
-    def read_handshake(self, incoming: Incoming) -> WebhookChallenge | None:
+    def parse_webhook_challenge(self, incoming: CallbackRequest) -> WebhookChallenge | None:
         """The webhook's verification, where this request is one. Never raises."""
         ...
 
-    def read_callback(
-        self, account: Account, incoming: Incoming
+    def parse_callback(
+        self, account: Account, incoming: CallbackRequest
     ) -> CallReport | NotACall | UnreadableCallback:
         """What a callback says. Never raises."""
         ...

@@ -9,19 +9,19 @@ from typing import Any, TypeVar
 Value = TypeVar("Value")
 
 #: of a layer whose names are remembered
-_MOST_KEYS = 60
-_LONGEST_KEY = 100
+_MAX_CACHED_KEYS = 60
+_MAX_CACHED_KEY_LENGTH = 100
 #: what JSON's nested values are
-_NESTS = frozenset({dict, list})
+_NESTING_TYPES = frozenset({dict, list})
 
 
 @lru_cache(maxsize=1024)
-def canonical(key: str) -> str:
+def canonical_name(key: str) -> str:
     """A field's name without case, `_`, `-` and spaces: `start_at`, `startAt` and `Start At` are one name."""
     return key[:200].lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
-class Lookup:
+class FieldLookup:
     """Fields by name, in layers of which an earlier one goes before a later one (a body before a query).
 
     Within a layer a key as it is written goes before one that stands under a parent (`{"outgoing": {"status": …}}`)
@@ -35,7 +35,9 @@ class Lookup:
         #: every text anywhere, in objects and lists
         self.texts: list[str] = []
         for layer in layers:
-            if _NESTS.isdisjoint(map(type, layer.values())) and (names := _names_of_flat(tuple(layer))):
+            if _NESTING_TYPES.isdisjoint(map(type, layer.values())) and (
+                names := _keys_by_name(tuple(layer))
+            ):
                 self._named.append((names, layer))
                 self.texts += [value for value in layer.values() if isinstance(value, str)]
                 continue
@@ -65,7 +67,7 @@ class Lookup:
                 if names is not None:
                     parent, dot, last = key.rpartition(".")
                     target = nested if dot and parent else names
-                    target.setdefault(canonical(last), []).append(value)
+                    target.setdefault(canonical_name(last), []).append(value)
 
     def all(self, names: Sequence[str]) -> list[Any]:
         """Every value of these names, the surest first; among equals in the order of `names`."""
@@ -98,7 +100,7 @@ class Lookup:
                     node = node.get(part) if isinstance(node, Mapping) else None
                 yield node
         else:
-            yield from self.all((canonical(key),))
+            yield from self.all((canonical_name(key),))
 
     @property
     def names(self) -> frozenset[str]:
@@ -107,14 +109,14 @@ class Lookup:
 
 
 @lru_cache(maxsize=256)
-def _names_of_flat(keys: tuple[str, ...]) -> dict[str, list[str]] | None:
+def _keys_by_name(keys: tuple[str, ...]) -> dict[str, list[str]] | None:
     """The keys of a layer by their names; None where one names a parent.
 
     An account's callbacks have the same keys again and again. What strangers make up is bounded, in number and length.
     """
-    if len(keys) > _MOST_KEYS or any("." in key or len(key) > _LONGEST_KEY for key in keys):
+    if len(keys) > _MAX_CACHED_KEYS or any("." in key or len(key) > _MAX_CACHED_KEY_LENGTH for key in keys):
         return None
     names: dict[str, list[str]] = {}
     for key in keys:
-        names.setdefault(canonical(key), []).append(key)
+        names.setdefault(canonical_name(key), []).append(key)
     return names

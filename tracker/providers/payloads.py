@@ -21,7 +21,7 @@ Fields = Mapping[str, Any]
 
 MAX_FIELDS = 2000
 #: opening brackets in a body that has to be mended, or holds long integers
-_MOST_NESTED = 1000
+_MAX_BRACKETS = 1000
 
 _BOM = b"\xef\xbb\xbf"
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
@@ -30,7 +30,7 @@ _FORM_KEY = re.compile(r"[^\s<>\"'(){};,/\\]{1,200}")
 
 #: What stands outside of strings and can be mended. A string is matched whole, closed or not, and kept, so that
 #: nothing inside of it is taken for syntax and no text makes the search slow.
-_MENDABLE = re.compile(
+_REPAIRABLE = re.compile(
     r"""
       (?P<string>   "(?:[^"\\]++|\\.)*+"? )
     | (?P<template> @?\{\{[^{}"]{0,200}+\}\} )
@@ -41,35 +41,35 @@ _MENDABLE = re.compile(
 )
 
 
-class NoFields(ValueError):
+class PayloadError(ValueError):
     """The bytes hold no fields; the message says why."""
 
 
-def read_query(query: bytes) -> dict[str, Any]:
+def parse_query(query: bytes) -> dict[str, Any]:
     """The fields of a query; of a repeated one the last. Raises NoFields where there are too many."""
-    return _read_pairs(query) if query else {}
+    return _parse_pairs(query) if query else {}
 
 
-def read_body(body: bytes, content_type: str | None) -> Fields | None:
+def parse_body(body: bytes, content_type: str | None) -> Fields | None:
     """The fields of a body; None where it is empty. Raises NoFields."""
     body = body.removeprefix(_BOM).strip()
     if not body:
         return None
     if body[:1] in b"{[":
-        return _object(read_json(body))
-    kind, boundary = _kind_of(content_type)
+        return _require_object(parse_json(body))
+    kind, boundary = _split_content_type(content_type)
     if kind == "multipart/form-data" and boundary:
-        return _read_multipart(body, boundary)
+        return _parse_multipart(body, boundary)
     if body[:2] == b"--" and b"content-disposition:" in body[:1000].lower():
-        return _read_multipart(body, body.split(b"\n", 1)[0].strip()[2:])
+        return _parse_multipart(body, body.split(b"\n", 1)[0].strip()[2:])
     try:
-        value = read_json(body)
-    except NoFields:
-        return _read_form(body, declared=kind == "application/x-www-form-urlencoded")
-    return _object(value)
+        value = parse_json(body)
+    except PayloadError:
+        return _parse_form(body, declared=kind == "application/x-www-form-urlencoded")
+    return _require_object(value)
 
 
-def read_json(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """A JSON value; integers beyond 64 bits stay text. Raises NoFields.
 
     What is mended: a byte-order mark, trailing commas, and values that are an unfilled template or nothing.
@@ -82,19 +82,19 @@ def read_json(body: bytes) -> Any:
         except orjson.JSONDecodeError:
             pass
     # how deep the standard library goes hangs on its version
-    if body.count(b"[") + body.count(b"{") > _MOST_NESTED:
-        raise NoFields("the body is nested too deeply")
+    if body.count(b"[") + body.count(b"{") > _MAX_BRACKETS:
+        raise PayloadError("the body is nested too deeply")
     try:
         text = body.decode("utf-8", "surrogatepass")
         try:
-            return _careful.decode(text)
+            return _strict_decoder.decode(text)
         except ValueError:
-            return _careful.decode(_MENDABLE.sub(_mend, text))
+            return _strict_decoder.decode(_REPAIRABLE.sub(_repair, text))
     except (ValueError, RecursionError) as exc:
-        raise NoFields("is no JSON, and nothing that can be mended") from exc
+        raise PayloadError("is no JSON, and nothing that can be mended") from exc
 
 
-def _mend(found: re.Match[str]) -> str:
+def _repair(found: re.Match[str]) -> str:
     match found.lastgroup:
         case "template":
             return "null"
@@ -106,41 +106,41 @@ def _mend(found: re.Match[str]) -> str:
             return found[0]
 
 
-def _integer(text: str) -> int | str:
+def _parse_integer(text: str) -> int | str:
     value = int(text) if len(text) <= 20 else text
     return value if isinstance(value, int) and -(2**63) <= value < 2**64 else text
 
 
-def _no_number(text: str) -> NoReturn:
+def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON")
 
 
-_careful = json.JSONDecoder(parse_int=_integer, parse_constant=_no_number)
+_strict_decoder = json.JSONDecoder(parse_int=_parse_integer, parse_constant=_refuse_constant)
 
 
-def _object(value: Any) -> Fields:
+def _require_object(value: Any) -> Fields:
     if isinstance(value, dict):
         return value
     names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a string"}
-    raise NoFields(f"holds no fields: {names.get(type(value), 'a list')}")
+    raise PayloadError(f"holds no fields: {names.get(type(value), 'a list')}")
 
 
-def _kind_of(content_type: str | None) -> tuple[str, bytes | None]:
+def _split_content_type(content_type: str | None) -> tuple[str, bytes | None]:
     if not content_type:
         return "", None
     kind, options = parse_options_header(content_type)
     return kind.decode("latin-1").lower(), options.get(b"boundary")
 
 
-def _read_form(body: bytes, *, declared: bool) -> Fields:
-    fields = _read_pairs(body) if b"=" in body else {}
+def _parse_form(body: bytes, *, declared: bool) -> Fields:
+    fields = _parse_pairs(body) if b"=" in body else {}
     # Any text can be taken for a form. One that did not say so has to look like one.
     if not any(fields) or not (declared or all(_FORM_KEY.fullmatch(key) for key in fields)):
-        raise NoFields("is neither JSON nor a form")
+        raise PayloadError("is neither JSON nor a form")
     return fields
 
 
-def _read_pairs(data: bytes) -> dict[str, Any]:
+def _parse_pairs(data: bytes) -> dict[str, Any]:
     try:
         pairs = parse_qsl(
             data.decode("utf-8", "replace"),
@@ -149,17 +149,17 @@ def _read_pairs(data: bytes) -> dict[str, Any]:
             max_num_fields=MAX_FIELDS,
         )
     except ValueError as exc:
-        raise NoFields(f"has more than {MAX_FIELDS} fields") from exc
-    return {_dotted(key): value for key, value in pairs if key}
+        raise PayloadError(f"has more than {MAX_FIELDS} fields") from exc
+    return {_to_dotted_key(key): value for key, value in pairs if key}
 
 
-def _read_multipart(body: bytes, boundary: bytes) -> Fields:
+def _parse_multipart(body: bytes, boundary: bytes) -> Fields:
     fields: dict[str, Any] = {}
     ended = False
 
     def keep(field: Field) -> None:
         name = (field.field_name or b"").decode("utf-8", "replace")
-        fields[_dotted(name)] = (field.value or b"").decode("utf-8", "replace")
+        fields[_to_dotted_key(name)] = (field.value or b"").decode("utf-8", "replace")
 
     def end() -> None:
         nonlocal ended
@@ -171,14 +171,14 @@ def _read_multipart(body: bytes, boundary: bytes) -> Fields:
         parser.write(body)
         parser.finalize()
     except FormParserError as exc:
-        raise NoFields("is no multipart form") from exc
+        raise PayloadError("is no multipart form") from exc
     if not ended:
-        raise NoFields("is a multipart form that breaks off")
+        raise PayloadError("is a multipart form that breaks off")
     if not fields:
-        raise NoFields("is a multipart form without fields")
+        raise PayloadError("is a multipart form without fields")
     return fields
 
 
-def _dotted(key: str) -> str:
+def _to_dotted_key(key: str) -> str:
     """`outgoing[id]`, as PHP writes a field under a parent, is `outgoing.id`."""
     return key.replace("][", ".").replace("[", ".").rstrip("]") if key.endswith("]") else key

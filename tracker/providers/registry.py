@@ -9,7 +9,7 @@ from tracker.providers.thundersms import ThunderSMS
 PROVIDERS: dict[str, Provider] = {"thundersms": ThunderSMS()}
 
 
-def provider_named(name: str) -> Provider:
+def get_provider(name: str) -> Provider:
     """The provider of that name. Raises ConfigurationError, which names those that there are."""
     try:
         return PROVIDERS[name]

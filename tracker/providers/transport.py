@@ -19,13 +19,13 @@ from typing import Any
 import httpx
 
 from tracker.logs.redaction import SecretMasker
-from tracker.providers.base import Failure, Outgoing, Reply
+from tracker.providers.base import ExchangeFailure, HttpRequest, HttpResponse
 
-MAX_BODY = 1024 * 1024
+MAX_BODY_BYTES = 1024 * 1024
 
 #: Beside its own exceptions: UnicodeError (a ValueError) for hosts and headers, RuntimeError for a closed client,
 #: ExceptionGroup for a port beyond 65535, ImportError for a kind of proxy whose library is not installed.
-_WHAT_HTTPX_RAISES = (
+_HTTPX_ERRORS = (
     httpx.HTTPError,
     httpx.InvalidURL,
     ValueError,
@@ -36,59 +36,61 @@ _WHAT_HTTPX_RAISES = (
 )
 
 #: Their texts quote what could not be sent: a header, an address, a character of the token.
-_TELLS_TOO_MUCH = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError)
+_ERRORS_QUOTING_INPUT = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError)
 
 
-class _LeaseOver(Exception):
+class _LeaseExpired(Exception):
     """`before_write` said no."""
 
 
 async def exchange(
-    request: Outgoing,
+    request: HttpRequest,
     *,
     timeout_s: float,
     proxy: str | None = None,
     before_write: Callable[[], bool] | None = None,
-    max_body: int = MAX_BODY,
-) -> Reply | Failure:
+    max_body: int = MAX_BODY_BYTES,
+) -> HttpResponse | ExchangeFailure:
     """Send one request and take its answer; `timeout_s` bounds the whole, from connecting to the last byte.
 
     `before_write` is called in the moment before the first byte of the request is written; when it returns
-    False, nothing is written and the result is a Failure that never left. Redirects are not followed and no proxy
+    False, nothing is written and the result is an ExchangeFailure that never left. Redirects are not followed, no proxy
     is taken from the environment. A reply whose body is cut short, is larger than `max_body` bytes, or does not
-    decode keeps its status and says so in `broken`. Raises nothing that the network or the address can cause.
+    decode keeps its status and says so in `body_error`. Raises nothing that the network or the address can cause.
     """
-    progress = _Progress(before_write)
-    reply = _PartialReply(max_body)
-    tls = await asyncio.to_thread(_tls)
+    progress = _ConnectionWatch(before_write)
+    reply = _PartialResponse(max_body)
+    tls = await asyncio.to_thread(_tls_context)
     try:
         async with asyncio.timeout(timeout_s):
-            async with _client(proxy, tls) as client:
+            async with _build_client(proxy, tls) as client:
                 sent = client.stream(
                     request.method,
                     request.url,
-                    headers=_headers(request.headers),
+                    headers=_complete_headers(request.headers),
                     content=request.body,
                     extensions={"trace": progress.trace},
                 )
                 async with sent as response:
                     await reply.take(response)
-    except _LeaseOver:
-        return Failure(never_left=True, message="the lease was over before the request was written")
+    except _LeaseExpired:
+        return ExchangeFailure(never_left=True, message="the lease was over before the request was written")
     except TimeoutError:
         where = "connection" if not progress.writing else "complete answer"
-        return reply.broken_by(f"no {where} within {timeout_s:g} s") or Failure(
+        return reply.with_body_error(f"no {where} within {timeout_s:g} s") or ExchangeFailure(
             never_left=progress.never_left(None), message=f"TimeoutError: no {where} within {timeout_s:g} s"
         )
-    except _WHAT_HTTPX_RAISES as exc:
-        message = _tell(exc, request, proxy)
-        return reply.broken_by(message) or Failure(never_left=progress.never_left(exc), message=message)
+    except _HTTPX_ERRORS as exc:
+        message = _describe_error(exc, request, proxy)
+        return reply.with_body_error(message) or ExchangeFailure(
+            never_left=progress.never_left(exc), message=message
+        )
     finally:
         await progress.close()
     return reply.whole()
 
 
-class _Progress:
+class _ConnectionWatch:
     """How far the request has come, told by httpcore's trace events."""
 
     def __init__(self, before_write: Callable[[], bool] | None) -> None:
@@ -103,7 +105,7 @@ class _Progress:
             self._connection = info["return_value"]
         elif name == "send_request_headers.started" and info["request"].method != b"CONNECT":
             if self._before_write is not None and not self._before_write():
-                raise _LeaseOver
+                raise _LeaseExpired
             self.writing = True
         elif name == "send_request_headers.complete" and self.writing:
             self._headers_left = True
@@ -118,7 +120,7 @@ class _Progress:
         return not self.writing or (isinstance(exc, httpx.LocalProtocolError) and not self._headers_left)
 
 
-class _PartialReply:
+class _PartialResponse:
     """The reply while it arrives: the status is kept whatever happens to the body."""
 
     def __init__(self, max_body: int) -> None:
@@ -140,11 +142,13 @@ class _PartialReply:
                 break
         self._complete = True
 
-    def whole(self) -> Reply:
+    def whole(self) -> HttpResponse:
         assert self._status is not None
-        return Reply(status=self._status, headers=self._headers, body=bytes(self._body), broken=self._broken)
+        return HttpResponse(
+            status=self._status, headers=self._headers, body=bytes(self._body), body_error=self._broken
+        )
 
-    def broken_by(self, message: str) -> Reply | None:
+    def with_body_error(self, message: str) -> HttpResponse | None:
         """The reply with what came of it; None where not even the status came."""
         if self._status is None:
             return None
@@ -153,7 +157,7 @@ class _PartialReply:
         return self.whole()
 
 
-def _client(proxy: str | None, tls: ssl.SSLContext) -> httpx.AsyncClient:
+def _build_client(proxy: str | None, tls: ssl.SSLContext) -> httpx.AsyncClient:
     over_tls = proxy is not None and proxy.lower().startswith("https:")
     return httpx.AsyncClient(
         verify=tls,
@@ -165,26 +169,26 @@ def _client(proxy: str | None, tls: ssl.SSLContext) -> httpx.AsyncClient:
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def _tls_context() -> ssl.SSLContext:
     """Built once, at the first request: reading the certificate authorities takes some 60 ms."""
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _headers(given: Mapping[str, str]) -> dict[str, str]:
+def _complete_headers(given: Mapping[str, str]) -> dict[str, str]:
     # Uncompressed, for a small body may unfold to a huge one before its size can be looked at.
     return {"Accept-Encoding": "identity", "Connection": "close", **given}
 
 
-def _tell(exc: Exception, request: Outgoing, proxy: str | None) -> str:
+def _describe_error(exc: Exception, request: HttpRequest, proxy: str | None) -> str:
     """The class of what went wrong and, where it cannot hold a secret, its text."""
     kind = type(exc).__name__
-    if isinstance(exc, _TELLS_TOO_MUCH):
+    if isinstance(exc, _ERRORS_QUOTING_INPUT):
         return f"{kind}: the address, the proxy or a header cannot be used as it is configured"
     text = SecretMasker(_secrets_of(request, proxy)).mask_text(str(exc))
     return f"{kind}: {text}"[:300] if text else kind
 
 
-def _secrets_of(request: Outgoing, proxy: str | None) -> list[str]:
+def _secrets_of(request: HttpRequest, proxy: str | None) -> list[str]:
     values = [v for k, v in request.headers.items() if k.lower() == "authorization"]
     found = [*values, *(v.partition(" ")[2] for v in values)]
     if proxy and "@" in proxy:

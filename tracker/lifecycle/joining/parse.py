@@ -12,8 +12,8 @@ import structlog
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import CallReport, NotACall, UnreadableCallback
 from tracker.domain.matching.facts import Receipt
-from tracker.providers.base import Incoming
-from tracker.providers.registry import provider_named
+from tracker.providers.base import CallbackRequest
+from tracker.providers.registry import get_provider
 from tracker.store.inbox.states import RawCallback
 
 log = structlog.get_logger()
@@ -52,9 +52,11 @@ def receipts(said: Sequence[ParsedCallback]) -> dict[str, list[Receipt]]:
 
 
 def _what(account: Account, raw: RawCallback) -> CallReport | NotACall | UnreadableCallback:
-    incoming = Incoming(method=raw.method, path=raw.path, query=raw.query, headers=raw.headers, body=raw.body)
+    incoming = CallbackRequest(
+        method=raw.method, path=raw.path, query=raw.query, headers=raw.headers, body=raw.body
+    )
     try:
-        what = provider_named(account.provider).read_callback(account, incoming)
+        what = get_provider(account.provider).parse_callback(account, incoming)
     except Exception as error:  # one that we stumble over must not stop those behind it
         log.exception("callback.not_read", callback=raw.id)
         return UnreadableCallback(reason=f"our own error: {type(error).__name__}")

@@ -19,8 +19,8 @@ from tracker.lifecycle.joining.joiner import Joiner
 from tracker.lifecycle.sending.exchanges import mask_result, reply_fields
 from tracker.lifecycle.timeline.call_state import load
 from tracker.logs.redaction import MASK, masker_of
-from tracker.providers.base import Failure, Outgoing
-from tracker.providers.registry import provider_named
+from tracker.providers.base import ExchangeFailure, HttpRequest
+from tracker.providers.registry import get_provider
 from tracker.providers.transport import exchange
 from tracker.store.calls import exchanges, records
 from tracker.store.engine.database import Connection, Database
@@ -54,9 +54,9 @@ class Poller:
             raise NotFound
         if submission.submission_id is None:
             raise Conflict("The provider has given this submission no id, so it cannot be asked about it.")
-        provider = provider_named(account.provider)
+        provider = get_provider(account.provider)
         asked_at = self._clock()
-        request = provider.ask_request(account, submission.submission_id)
+        request = provider.status_request(account, submission.submission_id)
         result = await exchange(request, timeout_s=account.timeout_s, proxy=account.proxy)
         # before it is parsed, because a link to a recording may hold the token
         result = mask_result(result, masker_of(account.secrets))
@@ -65,9 +65,9 @@ class Poller:
             answered_at=self._clock(), method=request.method, url=request.url, request_headers=_told(request),
             request_body=request.body, **reply_fields(result),
         )  # fmt: skip
-        if isinstance(result, Failure):
+        if isinstance(result, ExchangeFailure):
             raise ProviderError(f"The provider could not be asked: {result.message}")
-        poll = provider.read_poll(account, submission.submission_id, result)
+        poll = provider.parse_status_response(account, submission.submission_id, result)
         if poll.reports:
             await asyncio.to_thread(self._database.write, lambda c: self._record(c, kept, poll))
         log.info(
@@ -111,6 +111,6 @@ class Poller:
         self._joiner.weigh_number(c, state.submission(kept.submission))
 
 
-def _told(request: Outgoing) -> tuple[tuple[bytes, bytes], ...]:
+def _told(request: HttpRequest) -> tuple[tuple[bytes, bytes], ...]:
     hidden = ((k, MASK if k.lower() == "authorization" else v) for k, v in request.headers.items())
     return tuple((k.encode(), v.encode()) for k, v in hidden)

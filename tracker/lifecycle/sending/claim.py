@@ -18,8 +18,8 @@ from tracker.domain.pause import find_pause
 from tracker.domain.time_text import iso
 from tracker.lifecycle.timeline.call_state import load_of_submissions
 from tracker.lifecycle.timeline.event_factory import EventFactory
-from tracker.providers.base import Outgoing
-from tracker.providers.registry import provider_named
+from tracker.providers.base import HttpRequest
+from tracker.providers.registry import get_provider
 from tracker.store.calls import exchanges, records
 from tracker.store.engine.database import Connection
 from tracker.store.ids import new_id
@@ -39,8 +39,8 @@ class Claim:
     submission: Submission
     account: Account
     #: what is sent, and the same as evidence
-    request: Outgoing
-    told: Outgoing
+    request: HttpRequest
+    told: HttpRequest
     #: the values of secret variables
     secrets: tuple[str, ...] = field(repr=False)
     #: under which the one request of this claim is evidence, however often its answer is brought
@@ -108,11 +108,11 @@ def claim_submission(
     wish = call.wish_values() | {"variables": {**call.variables, **secrets}}
     command = SubmitCommand(**wish, call=call.id, submission=id)
     # built before the commit: where that fails nothing has happened, and the submission is pending still
-    provider = provider_named(account.provider)
+    provider = get_provider(account.provider)
     return Claim(
         submission=replace(submission, owner=owner, lease_until=lease_until, requested_at=now, tries=tries),
         account=account,
-        request=provider.send_request(account, command),
+        request=provider.submit_request(account, command),
         told=provider.redacted_request(account, command),
         secrets=tuple(secrets.values()),
         exchange=new_id("send"),

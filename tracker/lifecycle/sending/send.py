@@ -34,8 +34,8 @@ from tracker.lifecycle.sending.submit_outcomes import SubmitState, submit_outcom
 from tracker.lifecycle.timeline.call_state import load, load_of_submissions
 from tracker.lifecycle.timeline.event_factory import EventFactory
 from tracker.logs.redaction import SecretMasker, masker_of
-from tracker.providers.base import Failure, Reply
-from tracker.providers.registry import provider_named
+from tracker.providers.base import ExchangeFailure, HttpResponse
+from tracker.providers.registry import get_provider
 from tracker.providers.transport import exchange
 from tracker.store.calls import exchanges, records
 from tracker.store.engine.database import Connection, Database
@@ -82,7 +82,9 @@ class Sender:
         )
         await self.record_answer(claim, result, requested_at)
 
-    async def record_answer(self, claim: Claim, result: Reply | Failure, requested_at: datetime) -> None:
+    async def record_answer(
+        self, claim: Claim, result: HttpResponse | ExchangeFailure, requested_at: datetime
+    ) -> None:
         """`answered`, again and again while the database is away: nobody else knows what the provider said.
 
         Raises StorageUnavailable when it has been away for too long; then the lease ends, as of a lost sender.
@@ -105,11 +107,11 @@ class Sender:
             lambda c: claim_submission(c, submission_id, self._accounts, owner=self.owner, clock=self._clock)
         )
 
-    def answered(self, claim: Claim, result: Reply | Failure, requested_at: datetime) -> None:
+    def answered(self, claim: Claim, result: HttpResponse | ExchangeFailure, requested_at: datetime) -> None:
         """Record what came back, then look for callbacks that were earlier. Said again, it changes nothing."""
         configured = claim.account.secrets
         masker = SecretMasker((*configured, *claim.secrets)) if claim.secrets else masker_of(configured)
-        answer = provider_named(claim.account.provider).read_answer(claim.account, result)
+        answer = get_provider(claim.account.provider).parse_submit_response(claim.account, result)
         # an error may quote the variable that it does not like
         answer = replace(
             answer,

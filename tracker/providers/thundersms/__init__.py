@@ -28,7 +28,7 @@ from tracker.domain.call_reports import (
     WebhookChallenge,
 )
 from tracker.domain.calls import SubmitCommand
-from tracker.providers.base import Failure, Headers, Incoming, Outgoing, Reply
+from tracker.providers.base import CallbackRequest, ExchangeFailure, Headers, HttpRequest, HttpResponse
 from tracker.providers.thundersms import callback, requests, status_api, submit_response
 
 __all__ = ["ThunderSMS"]
@@ -39,38 +39,40 @@ log = structlog.get_logger(__name__)
 class ThunderSMS:
     """The provider's two directions; what each method takes and gives is said in `base.Provider`."""
 
-    def send_request(self, account: Account, dial: SubmitCommand) -> Outgoing:
-        return requests.send_request(account, dial)
+    def submit_request(self, account: Account, dial: SubmitCommand) -> HttpRequest:
+        return requests.submit_request(account, dial)
 
-    def redacted_request(self, account: Account, dial: SubmitCommand) -> Outgoing:
+    def redacted_request(self, account: Account, dial: SubmitCommand) -> HttpRequest:
         return requests.redacted_request(account, dial)
 
-    def read_answer(self, account: Account, result: Reply | Failure) -> SubmitResult:
-        return submit_response.read_answer(account, result)
+    def parse_submit_response(self, account: Account, result: HttpResponse | ExchangeFailure) -> SubmitResult:
+        return submit_response.parse_submit_response(account, result)
 
-    def ask_request(self, account: Account, submission_id: str) -> Outgoing:
-        return requests.ask_request(account, submission_id)
+    def status_request(self, account: Account, submission_id: str) -> HttpRequest:
+        return requests.status_request(account, submission_id)
 
-    def read_poll(self, account: Account, submission_id: str, reply: Reply) -> StatusResult:
-        return status_api.read_poll(account, submission_id, reply)
+    def parse_status_response(
+        self, account: Account, submission_id: str, reply: HttpResponse
+    ) -> StatusResult:
+        return status_api.parse_status_response(account, submission_id, reply)
 
-    def check_request(self, account: Account) -> Outgoing:
-        return requests.check_request(account)
+    def credentials_request(self, account: Account) -> HttpRequest:
+        return requests.credentials_request(account)
 
-    def read_check(self, account: Account, reply: Reply) -> str:
-        return status_api.read_check(account, reply)
+    def parse_credentials_response(self, account: Account, reply: HttpResponse) -> str:
+        return status_api.parse_credentials_response(account, reply)
 
     def presented_secrets(self, incoming_headers: Headers) -> tuple[bytes, ...]:
         return callback.presented_secrets(incoming_headers)
 
-    def read_handshake(self, incoming: Incoming) -> WebhookChallenge | None:
-        return callback.read_handshake(incoming)
+    def parse_webhook_challenge(self, incoming: CallbackRequest) -> WebhookChallenge | None:
+        return callback.parse_webhook_challenge(incoming)
 
-    def read_callback(
-        self, account: Account, incoming: Incoming
+    def parse_callback(
+        self, account: Account, incoming: CallbackRequest
     ) -> CallReport | NotACall | UnreadableCallback:
         try:
-            return callback.read_callback(account, incoming)
+            return callback.parse_callback(account, incoming)
         except Exception as exc:
             # A mistake of ours must not stop the joiner for all the callbacks behind this one. It is seen in the
             # log and in the inbox, and the callback can be read again once it is mended.

@@ -11,18 +11,18 @@ from typing import Any
 
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import CallReport, NotACall, UnreadableCallback, WebhookChallenge
-from tracker.providers.base import Headers, Incoming
-from tracker.providers.field_lookup import Lookup, canonical
-from tracker.providers.payloads import Fields, NoFields, read_body, read_query
+from tracker.providers.base import CallbackRequest, Headers
+from tracker.providers.field_lookup import FieldLookup, canonical_name
+from tracker.providers.payloads import Fields, PayloadError, parse_body, parse_query
 from tracker.providers.thundersms import scalars
-from tracker.providers.thundersms.call_report import STATUS, read_record
-from tracker.providers.thundersms.statuses import SMS_ONLY, SMS_TOO, normalised
+from tracker.providers.thundersms.call_report import STATUS_NAMES, parse_call_report
+from tracker.providers.thundersms.statuses import SHARED_STATUSES, SMS_ONLY_STATUSES, normalize_status
 
-_MAX_CHALLENGE = 1000
-_HANDSHAKE = frozenset({"challenge", "validationkey", "token"})
-_UNSUBSCRIPTION = frozenset({"id", "receiver", "type", "value"})
+_MAX_CHALLENGE_LENGTH = 1000
+_CHALLENGE_FIELDS = frozenset({"challenge", "validationkey", "token"})
+_UNSUBSCRIPTION_FIELDS = frozenset({"id", "receiver", "type", "value"})
 
-_VOICE = frozenset({"voice", "outgoing", "obd", "ivr", "c2c"})
+_VOICE_CHANNELS = frozenset({"voice", "outgoing", "obd", "ivr", "c2c"})
 _OTHER_CHANNELS = frozenset({"whatsapp", "email", "rcs", "viber", "telegram", "messenger", "push"})
 
 #: a text message has none of these
@@ -48,50 +48,52 @@ def presented_secrets(headers: Headers) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def read_handshake(incoming: Incoming) -> WebhookChallenge | None:
+def parse_webhook_challenge(incoming: CallbackRequest) -> WebhookChallenge | None:
     """The verification of a webhook, where this request is one: it has a `challenge`, in its body or its query."""
     if b"challenge" not in incoming.body and b"challenge" not in incoming.query:
         return None
     try:
-        body, query = _body_of(incoming) or {}, read_query(incoming.query)
-    except NoFields:
+        body, query = _parse_request_body(incoming) or {}, parse_query(incoming.query)
+    except PayloadError:
         return None
-    challenge = _short(body.get("challenge")) or _short(query.get("challenge"))
+    challenge = _parse_challenge_text(body.get("challenge")) or _parse_challenge_text(query.get("challenge"))
     if challenge is None:
         return None
-    key = _short(body.get("validation_key"))
-    tokens = (_short(query.get("token")), key)
+    key = _parse_challenge_text(body.get("validation_key"))
+    tokens = (_parse_challenge_text(query.get("token")), key)
     return WebhookChallenge(
         challenge=challenge,
-        validation_key=key or _short(query.get("validation_key")),
+        validation_key=key or _parse_challenge_text(query.get("validation_key")),
         tokens=tuple(token for token in tokens if token),
     )
 
 
-def read_callback(account: Account, incoming: Incoming) -> CallReport | NotACall | UnreadableCallback:
+def parse_callback(account: Account, incoming: CallbackRequest) -> CallReport | NotACall | UnreadableCallback:
     """What this callback says; the record in it if it is about a call."""
     try:
-        body, query = _body_of(incoming), read_query(incoming.query)
-    except NoFields as exc:
+        body, query = _parse_request_body(incoming), parse_query(incoming.query)
+    except PayloadError as exc:
         return UnreadableCallback(reason=str(exc))
     if not body and not query:
         return UnreadableCallback(reason="holds no fields: empty")
-    if _is_handshake(query if body is None else body):
+    if _is_challenge(query if body is None else body):
         return NotACall(reason="handshake")
-    fields = Lookup(_layers(body, query))
-    if (other := _other_than_a_call(fields)) is not None:
+    fields = FieldLookup(_field_layers(body, query))
+    if (other := _detect_other_message(fields)) is not None:
         return other
-    return read_record(fields, zone=account.time_zone, region=account.region, keys=account.callback_keys)
+    return parse_call_report(
+        fields, zone=account.time_zone, region=account.region, keys=account.callback_keys
+    )
 
 
-def _body_of(incoming: Incoming) -> Fields | None:
+def _parse_request_body(incoming: CallbackRequest) -> Fields | None:
     for name, value in incoming.headers:
         if len(name) == 12 and name.lower() == b"content-type":
-            return read_body(incoming.body, value.decode("latin-1"))
-    return read_body(incoming.body, None)
+            return parse_body(incoming.body, value.decode("latin-1"))
+    return parse_body(incoming.body, None)
 
 
-def _layers(body: Fields | None, query: Fields) -> list[Mapping[str, Any]]:
+def _field_layers(body: Fields | None, query: Fields) -> list[Mapping[str, Any]]:
     """The body before the query; of an envelope, the payload before what is written on the envelope."""
     body = body or {}
     payload = body.get("payload")
@@ -100,34 +102,36 @@ def _layers(body: Fields | None, query: Fields) -> list[Mapping[str, Any]]:
     return [body, query] if query else [body]
 
 
-def _is_handshake(fields: Fields) -> bool:
-    return "challenge" in fields and all(canonical(key) in _HANDSHAKE for key in fields)
+def _is_challenge(fields: Fields) -> bool:
+    return "challenge" in fields and all(canonical_name(key) in _CHALLENGE_FIELDS for key in fields)
 
 
-def _other_than_a_call(fields: Lookup) -> NotACall | None:
-    event = (fields.first(("event",), scalars.word) or "").lower()
+def _detect_other_message(fields: FieldLookup) -> NotACall | None:
+    event = (fields.first(("event",), scalars.parse_word) or "").lower()
     channel = (
-        event.partition(":")[0] if ":" in event else (fields.first(("channel",), scalars.word) or "").lower()
+        event.partition(":")[0]
+        if ":" in event
+        else (fields.first(("channel",), scalars.parse_word) or "").lower()
     )
-    status = fields.first(STATUS, scalars.word)
-    word = normalised(status) if status else ""
-    if event.endswith("unsubscription") or (not word and fields.names >= _UNSUBSCRIPTION):
+    status = fields.first(STATUS_NAMES, scalars.parse_word)
+    word = normalize_status(status) if status else ""
+    if event.endswith("unsubscription") or (not word and fields.names >= _UNSUBSCRIPTION_FIELDS):
         return NotACall(reason="unsubscription")
     if channel == "sms":
         return NotACall(reason="sms-report")
     if channel in _OTHER_CHANNELS:
         return NotACall(reason="other-channel")
     if (
-        channel in _VOICE
-        or (word not in SMS_ONLY and word not in SMS_TOO)
+        channel in _VOICE_CHANNELS
+        or (word not in SMS_ONLY_STATUSES and word not in SHARED_STATUSES)
         or not fields.names.isdisjoint(_CALL_FIELDS)
     ):
         return None
-    if word in SMS_ONLY or not fields.names.isdisjoint(_SMS_FIELDS):
+    if word in SMS_ONLY_STATUSES or not fields.names.isdisjoint(_SMS_FIELDS):
         return NotACall(reason="sms-report")
     return None
 
 
-def _short(value: Any) -> str | None:
-    found = scalars.text(value)
-    return found if found and len(found) <= _MAX_CHALLENGE else None
+def _parse_challenge_text(value: Any) -> str | None:
+    found = scalars.parse_text(value)
+    return found if found and len(found) <= _MAX_CHALLENGE_LENGTH else None

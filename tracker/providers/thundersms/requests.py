@@ -17,37 +17,39 @@ from tracker.domain.accounts import Account, VariablesEncoding
 from tracker.domain.calls import SubmitCommand
 from tracker.domain.phone_numbers import keep_digits
 from tracker.logs.redaction import MASK, masker_of
-from tracker.providers.base import Outgoing
-from tracker.providers.thundersms.scalars import safe
+from tracker.providers.base import HttpRequest
+from tracker.providers.thundersms.scalars import replace_unstorable
 
 _PLACEHOLDER = re.compile(r"\{(submission|call|reference)\}")
 
 
-def send_request(account: Account, dial: SubmitCommand) -> Outgoing:
+def submit_request(account: Account, dial: SubmitCommand) -> HttpRequest:
     """The request that submits this dial."""
-    return _submission(account, _fields(account, dial, dial.variables), _headers(account))
+    return _build_submit_request(
+        account, _submit_fields(account, dial, dial.variables), _api_headers(account)
+    )
 
 
-def redacted_request(account: Account, dial: SubmitCommand) -> Outgoing:
+def redacted_request(account: Account, dial: SubmitCommand) -> HttpRequest:
     """The same request as evidence: credentials, secret variables and secrets replaced by `***`."""
     secret = {name.lower() for name in account.secret_variables}
     variables = {name: MASK if name.lower() in secret else value for name, value in dial.variables.items()}
-    headers = {**_headers(account), "Authorization": MASK}
-    fields = _texts(_fields(account, dial, variables), masker_of(account.secrets).mask_text)
-    return _submission(account, fields, headers)
+    headers = {**_api_headers(account), "Authorization": MASK}
+    fields = _map_texts(_submit_fields(account, dial, variables), masker_of(account.secrets).mask_text)
+    return _build_submit_request(account, fields, headers)
 
 
-def ask_request(account: Account, submission_id: str) -> Outgoing:
+def status_request(account: Account, submission_id: str) -> HttpRequest:
     """The request for the status of one submission."""
-    return _get(account, f"outgoing/callstatus?id={quote(submission_id, safe='')}")
+    return _build_get_request(account, f"outgoing/callstatus?id={quote(submission_id, safe='')}")
 
 
-def check_request(account: Account) -> Outgoing:
+def credentials_request(account: Account) -> HttpRequest:
     """The request for whose access token this is."""
-    return _get(account, "auth/me")
+    return _build_get_request(account, "auth/me")
 
 
-def _fields(account: Account, dial: SubmitCommand, variables: Mapping[str, str]) -> dict[str, Any]:
+def _submit_fields(account: Account, dial: SubmitCommand, variables: Mapping[str, str]) -> dict[str, Any]:
     fields: dict[str, Any] = {"bridge": keep_digits(dial.bridge), "to": keep_digits(dial.to)}
     optional = {
         "flow_id": dial.flow_id,
@@ -62,59 +64,59 @@ def _fields(account: Account, dial: SubmitCommand, variables: Mapping[str, str])
     elif variables:
         fields["variables"] = dict(variables)
     # What the account adds never replaces what the call says: the number above all.
-    return {**_texts(account.extra, _fill(dial)), **fields}
+    return {**_map_texts(account.extra, _placeholder_filler(dial)), **fields}
 
 
-def _submission(account: Account, fields: dict[str, Any], headers: dict[str, str]) -> Outgoing:
-    fields = _texts(fields, safe)
+def _build_submit_request(account: Account, fields: dict[str, Any], headers: dict[str, str]) -> HttpRequest:
+    fields = _map_texts(fields, replace_unstorable)
     if account.variables_encoding is VariablesEncoding.form:
-        kind, body = "application/x-www-form-urlencoded", urlencode(list(_bracketed(fields))).encode()
+        kind, body = "application/x-www-form-urlencoded", urlencode(list(_form_pairs(fields))).encode()
     else:
         kind, body = "application/json", orjson.dumps(fields)
-    return Outgoing(
+    return HttpRequest(
         method="POST",
-        url=_url(account, "outgoing/send"),
+        url=_api_url(account, "outgoing/send"),
         headers={**headers, "Content-Type": kind},
         body=body,
     )
 
 
-def _get(account: Account, path: str) -> Outgoing:
-    return Outgoing(method="GET", url=_url(account, path), headers=_headers(account))
+def _build_get_request(account: Account, path: str) -> HttpRequest:
+    return HttpRequest(method="GET", url=_api_url(account, path), headers=_api_headers(account))
 
 
-def _url(account: Account, path: str) -> str:
+def _api_url(account: Account, path: str) -> str:
     return account.base_url.removesuffix("/") + "/" + path
 
 
-def _headers(account: Account) -> dict[str, str]:
+def _api_headers(account: Account) -> dict[str, str]:
     # Without the Accept the provider answers a bad token with its login page.
     return {"Authorization": f"Bearer {account.access_token}", "Accept": "application/json"}
 
 
-def _fill(dial: SubmitCommand) -> Callable[[str], str]:
+def _placeholder_filler(dial: SubmitCommand) -> Callable[[str], str]:
     known = {"submission": dial.submission, "call": dial.call, "reference": dial.reference or ""}
     return lambda text: _PLACEHOLDER.sub(lambda found: known[found[1]], text)
 
 
-def _texts(value: Any, change: Callable[[str], str]) -> Any:
+def _map_texts(value: Any, change: Callable[[str], str]) -> Any:
     """The same value with every text in it changed, also within tables and lists; names stay."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):
-        return {name: _texts(inner, change) for name, inner in value.items()}
+        return {name: _map_texts(inner, change) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_texts(inner, change) for inner in value]
+        return [_map_texts(inner, change) for inner in value]
     return value
 
 
-def _bracketed(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+def _form_pairs(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """A nested value as the fields of a form: `variables[Name]`, `list[0]`; a truth is 1 or 0."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _bracketed(inner, f"{name}[{key}]" if name else key)
+            yield from _form_pairs(inner, f"{name}[{key}]" if name else key)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from _bracketed(inner, f"{name}[{index}]")
+            yield from _form_pairs(inner, f"{name}[{index}]")
     elif value is not None:
         yield name, str(int(value)) if isinstance(value, bool) else str(value)

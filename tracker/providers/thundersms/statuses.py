@@ -26,7 +26,7 @@ STATUSES: dict[str, tuple[CallStatus, Reason | None]] = {
 }
 
 #: Delivery reports of text messages may come to the same address. No call is ever one of these.
-SMS_ONLY = frozenset(
+SMS_ONLY_STATUSES = frozenset(
     {
         "delivrd",
         "delivered",
@@ -41,17 +41,19 @@ SMS_ONLY = frozenset(
 )
 
 #: These could also be a status of a call that we do not know yet; with a text message's other fields they are not.
-SMS_TOO = frozenset({"sent", "submitted", "expired", "rejected", "failed", "deleted", "unknown", "accepted"})
+SHARED_STATUSES = frozenset(
+    {"sent", "submitted", "expired", "rejected", "failed", "deleted", "unknown", "accepted"}
+)
 
-_JOINTS = re.compile(r"[\s_-]+")
+_SEPARATORS = re.compile(r"[\s_-]+")
 
 
 @lru_cache(maxsize=1024)  # there are a dozen; what strangers send is bounded
-def normalised(word: str) -> str:
+def normalize_status(word: str) -> str:
     """A word without case, spaces, `-` and `_`."""
-    return _JOINTS.sub("", word).lower()
+    return _SEPARATORS.sub("", word).lower()
 
 
-def status_of(word: str | None) -> tuple[CallStatus | None, Reason | None]:
+def translate_status(word: str | None) -> tuple[CallStatus | None, Reason | None]:
     """Our status and reason for the provider's word; (None, None) where we do not know it."""
-    return STATUSES.get(normalised(word), (None, None)) if word else (None, None)
+    return STATUSES.get(normalize_status(word), (None, None)) if word else (None, None)

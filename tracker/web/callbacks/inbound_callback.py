@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import WebhookChallenge
 from tracker.logs.redaction import MASK
-from tracker.providers.base import Incoming, Provider
+from tracker.providers.base import CallbackRequest, Provider
 from tracker.store.ids import receipt_id
 from tracker.store.inbox import states
 from tracker.store.inbox.log import NewCallback
@@ -62,8 +62,8 @@ class InboundCallback:
         if not self.has_secret and len(body) > CHALLENGE_BYTES:
             return None
         head = self.head
-        challenge = self._provider.read_handshake(
-            Incoming(
+        challenge = self._provider.parse_webhook_challenge(
+            CallbackRequest(
                 method=head.method, path=head.path, query=head.query, headers=tuple(head.headers), body=body
             )
         )

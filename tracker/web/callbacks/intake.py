@@ -19,7 +19,7 @@ from tracker.domain.accounts import Account
 from tracker.domain.call_reports import WebhookChallenge
 from tracker.errors import StorageUnavailable
 from tracker.lifecycle.receiving.inbox_writer import InboxWriter
-from tracker.providers.registry import provider_named
+from tracker.providers.registry import get_provider
 from tracker.store.inbox.log import NewCallback
 from tracker.store.inbox.states import IGNORED
 from tracker.web.callbacks.inbound_callback import CHALLENGE_BYTES, InboundCallback, RequestHead
@@ -90,7 +90,7 @@ class CallbackIntake:
 
     def __init__(self, accounts: Mapping[str, Account], sanitizer: RequestSanitizer, clock: Clock) -> None:
         self.accounts = accounts
-        self._providers = {name: provider_named(account.provider) for name, account in accounts.items()}
+        self._providers = {name: get_provider(account.provider) for name, account in accounts.items()}
         self._sanitizer, self._clock = sanitizer, clock
         #: failures to store a callback in the current second
         self._failures = 0
