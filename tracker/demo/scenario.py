@@ -56,7 +56,7 @@ def _call(title: str, outcome: Outcome, *faults: Fault, **fields: Any) -> Planne
     return PlannedCall(title=title, outcomes=(outcome,), faults=faults, **fields)
 
 
-#: The last two calls go to one number, so that nobody can say to which of them a callback without an id belongs.
+#: The last two calls go to one number, so a callback without an id could belong to either of them.
 _WRITTEN: Final = (
     _call("answered; the request is sent twice, the phone rings once", Outcome.ANSWER, is_repeated=True),
     _call("busy", Outcome.BUSY),

@@ -1,6 +1,7 @@
-"""Two servers and two workers share one PostgreSQL database, and are killed in turn; some of them live at any moment.
+"""Two servers and two workers share one PostgreSQL database and are killed in turn; at any moment some of them run.
 
-No callback is joined twice, no call is dialled twice, what a killed one held is taken over, and everything is settled.
+No callback is joined twice, no call is dialled twice, the work of a killed process is taken over, and every call is
+settled.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from tests.promises.test_nothing_is_lost_through_kills import LEAST, kills, new_
 pytestmark = pytest.mark.timeout(300)
 
 
-def test_two_servers_and_two_workers_that_are_killed_in_turn(postgres_database: str, tmp_path: Path) -> None:
+def test_no_promise_breaks_when_processes_are_killed(postgres_database: str, tmp_path: Path) -> None:
     seed = new_seed()
     report = run(
         tmp_path, postgres_database, kills(seed, 4), seed=seed, servers=[["--no-worker"]] * 2, workers=[[], []],
