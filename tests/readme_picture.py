@@ -19,11 +19,12 @@ from rich.console import Console
 
 from tests.lifecycle.house import House, SettableClock
 from tests.recording_provider import RecordingProvider, accepted, callstatus
-from tracker.cli import rendering
-from tracker.cli.reading import call_and_timeline, callbacks_of
+from tracker.cli.output import timeline
 from tracker.domain.documents import Document
 from tracker.logs import configure_logs
 from tracker.providers.base import HttpResponse
+from tracker.store.read import calls
+from tracker.store.read.callbacks import CallbackFilter, list_callbacks
 
 WIDTH = 100
 ID = "70fa87e0-9df9-4327-bc80-a561c48703d8:1"
@@ -50,8 +51,10 @@ def told() -> Told:
         house = House(f"sqlite:///{Path(folder) / 'tracker.db'}", provider.base_url)
         try:
             call_id = _tell(house, provider)
-            call, events = house.database.read(lambda c: call_and_timeline(c, call_id))
-            callbacks = house.database.read(lambda c: callbacks_of(c, call_id))
+            call, events = house.database.read(
+                lambda c: (calls.get_call(c, call_id), calls.timeline(c, call_id))
+            )
+            callbacks = house.database.read(lambda c: list_callbacks(c, CallbackFilter(call=call_id)).data)
         finally:
             house.close()
     return Told(call=call, events=events, callbacks=callbacks)
@@ -62,8 +65,8 @@ def picture(story: Told) -> str:
     repeats = {c["id"]: c["repeats"] for c in story.callbacks}
     out = io.StringIO()
     console = Console(file=out, width=WIDTH, highlight=False, markup=False, emoji=False)
-    console.print(rendering.header(story.call, utc=True))
-    console.print(rendering.timeline(story.call, story.events, utc=True, repeats=repeats))
+    console.print(timeline.render_header(story.call, utc=True))
+    console.print(timeline.render_timeline(story.call, story.events, utc=True, repeats=repeats))
     # as on a pipe: no line ends with spaces
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from tests.documents import FENCED, ROOT, blocks, text_of
 from tests.readme_picture import Told, picture, told
-from tracker.cli import app
+from tracker.cli.commands import app
 from tracker.cli.reference import commands, reference
 from tracker.domain.accounts import Account
 from tracker.domain.calls import CallStatus

@@ -17,7 +17,7 @@ import structlog
 from typer.testing import CliRunner, Result
 
 from tests.recording_provider import RecordingProvider
-from tracker.cli import app
+from tracker.cli.commands import app
 
 NUMBER = "+918919525224"
 

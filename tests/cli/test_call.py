@@ -13,8 +13,8 @@ import pytest
 
 from tests.cli.conftest import NUMBER, Cli, simulated
 from tests.recording_provider import RecordingProvider, Told, accepted, callstatus, error
-from tracker.cli.context import assembled
-from tracker.cli.waiting import wait_for, watch
+from tracker.cli.commands.calls.wait import wait_until_settled, watch_call
+from tracker.cli.context import open_services
 
 ID = "70fa87e0-9df9-4327-bc80-a561c48703d8:1"
 
@@ -90,7 +90,6 @@ def test_an_account_without_a_token_places_nothing_and_says_what_to_set(
     [
         ["--var", "no-value"],
         ["--wait", "--timeout", "soon"],
-        ["--timeout", "10s"],
         ["--not-after", "tomorrow"],
         ["--not-before", "+10"],
         ["--var", "a=1", "--var", "a=2"],
@@ -154,7 +153,7 @@ def test_a_timeout_without_waiting_is_refused_and_nothing_is_sent(
     cli.configure(provider.base_url)
     refused = cli("call", NUMBER, "--flow", "24", "--timeout", "10s")
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert "--wait as well" in " ".join(refused.stderr.split())
+    assert "only applies together with `--wait`" in " ".join(refused.stderr.split())
     assert provider.sent == []
     assert not (cli.folder / "tracker.db").exists()
 
@@ -165,11 +164,13 @@ def test_a_planned_time_is_told_in_utc_where_that_is_wanted(cli: Cli, provider: 
     assert "09:00" in planned.stdout
 
 
-def waited(cli: Cli, *, patience_s: float = 60.0) -> bool:
+def waited(cli: Cli, *, timeout_s: float = 60.0) -> bool:
     """Place a call and wait for it, asking the provider at once."""
-    with assembled(create=True) as program:
+    with open_services(create=True) as program:
         placed = program.placer.place({"to": NUMBER, "flow_id": "24"})
-        waiting = wait_for(program, placed, patience_s=patience_s, utc=True, visible=True, first_ask_s=0.05)
+        waiting = wait_until_settled(
+            program, placed, timeout_s=timeout_s, utc=True, visible=True, first_ask_s=0.05
+        )
         return asyncio.run(waiting)
 
 
@@ -194,8 +195,8 @@ def test_watching_asks_too_and_sends_nothing(
     provider.sends.append(accepted(ID))
     id = cli.json("call", NUMBER, "--flow", "24")["id"]
     provider.polls += [callstatus(), record("BUSY")]
-    with assembled() as program:
-        assert asyncio.run(watch(program, id, utc=True, asks=True, first_ask_s=0.05)) is True
+    with open_services() as program:
+        assert asyncio.run(watch_call(program, id, utc=True, asks=True, first_ask_s=0.05)) is True
     assert '"BUSY"' in capsys.readouterr().out
     assert len(provider.sent) == 1
 
@@ -206,8 +207,8 @@ def test_watching_only_looks_where_that_is_wanted(cli: Cli, provider: RecordingP
     id = cli.json("call", NUMBER, "--flow", "24")["id"]
 
     async def some_looks() -> None:
-        with assembled() as program:
-            await asyncio.wait_for(watch(program, id, utc=True, asks=False, first_ask_s=0.01), 0.7)
+        with open_services() as program:
+            await asyncio.wait_for(watch_call(program, id, utc=True, asks=False, first_ask_s=0.01), 0.7)
 
     with pytest.raises(TimeoutError):
         asyncio.run(some_looks())
@@ -236,7 +237,7 @@ def test_waiting_sends_again_what_was_told_to_come_again(cli: Cli, provider: Rec
 
 def test_waiting_ends_when_patience_does(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
-    assert waited(cli, patience_s=0.2) is False
+    assert waited(cli, timeout_s=0.2) is False
     result = cli("call", NUMBER, "--flow", "24", "--wait", "--timeout", "0s")
     assert result.exit_code == 1
     assert "--watch" in result.stderr

@@ -164,7 +164,7 @@ def test_a_database_that_was_never_restored_is_asked_about_at_a_terminal(
     """What it does cannot be taken back. Scripts, which run it right after a restore, are not asked."""
     used("pause")
     used("call", "+918867130003", "--flow", "24")
-    monkeypatch.setattr("tracker.cli.db.restore.can_ask", lambda: True)
+    monkeypatch.setattr("tracker.cli.commands.db.restore.can_ask", lambda: True)
     refused = used("db", "after-restore", stdin="n\n")
     assert refused.exit_code == 1
     assert str(used.folder / "tracker.db") in refused.stdout

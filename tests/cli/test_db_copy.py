@@ -64,7 +64,7 @@ def test_an_incomplete_copy_is_opened_by_force_alone(
     assert told["incomplete_copy"] is True
     assert not [p for p in told["problems"] if "copy" in p]
     [note] = told["notes"]
-    assert "is not complete" in note
+    assert "is an incomplete copy" in note
 
     monkeypatch.delenv("TRACKER_DATABASE__URL")
     assert used.json("db", "copy", "--to", "sqlite:///copy.db")["complete"] is True

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.conftest import NUMBER, Cli
 from tests.recording_provider import RecordingProvider
-from tracker.cli import progress
+from tracker.cli.output import progress
 from tracker.lifecycle.maintenance.copy_database import CopyReport, DatabaseCopier
 from tracker.store.maintenance.copy_rows import Copied, Sum
 
@@ -46,12 +46,11 @@ def test_told_to_end_it_says_that_it_can_be_run_again(
     assert cli.json("db", "copy", "--to", "sqlite:///copy.db")["complete"] is True
 
 
-def test_away_from_a_terminal_there_is_a_line_soon_and_then_now_and_then(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_progress_without_terminal_is_a_line_every_ten_seconds(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(progress, "monotonic", lambda: now)
-    with progress.counting("rows", total=5000) as count:
+    with progress.show_progress("rows", total=5000, clock=lambda: now) as count:
         for second in range(30):
             now = 100.0 + second
             count(second * 100)

@@ -60,7 +60,7 @@ def test_it_does_nothing_that_nobody_was_asked_about(used: Cli) -> None:
 
 @pytest.mark.parametrize(("answer", "left"), [("y\n", 1), ("n\n", 2), ("\n", 2)])
 def test_at_a_terminal_it_asks(used: Cli, monkeypatch: pytest.MonkeyPatch, answer: str, left: int) -> None:
-    monkeypatch.setattr("tracker.cli.db.prune.can_ask", lambda: True)
+    monkeypatch.setattr("tracker.cli.commands.db.prune.can_ask", lambda: True)
     refused = used("db", "prune", "--older-than", "400d", "--json", stdin=answer)
     assert (refused.exit_code, refused.stdout) == (2, ""), "what reads JSON answers no questions"
     assert "--json does not ask" in refused.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_documents import problem_with
-from tracker.cli.demo import suggestions
+from tracker.cli.commands.setup.demo import suggestions
 
 CONFIGURATION = Path("/tmp/tracker demo/tracker.toml")
 

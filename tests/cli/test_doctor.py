@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.cli.conftest import Cli, simulated
-from tracker.cli.checks import check_provider
 from tracker.domain.accounts import Account
+from tracker.lifecycle.operations.doctor import check_provider
 
 
 @contextmanager
@@ -231,7 +231,7 @@ def test_a_database_that_is_no_database_fails_with_its_path(cli: Cli, base_url: 
             "ok",
             "+918867130003, +918919525224",
         ),
-        ('dialling = "allowlist"', "warn", "allow_to is empty"),
+        ('dialling = "allowlist"', "warn", "`allow_to` is empty"),
         ('dialling = "off"', "ok", "off: no number is dialled"),
     ],
 )

@@ -32,7 +32,7 @@ def test_what_it_writes_loads_and_dials_nobody_but_its_owner(cli: Cli) -> None:
 
 def test_who_gives_no_number_is_told_that_no_phone_can_ring(cli: Cli) -> None:
     told = cli("init", "--no-check", "--yes").stdout
-    assert "no phone can ring before your number is entered in " in told
+    assert "no phone can ring before you enter your number in " in told
     assert load_settings().account_values()["thundersms"].allow_to == frozenset()
     given = cli("init", "--no-check", "--yes", "--force", "--my-number", NUMBER).stdout
     assert "only your own phone can ring" in given

@@ -17,7 +17,7 @@ def test_pausing_and_resuming(cli: Cli, provider: RecordingProvider) -> None:
     assert call.exit_code == 0
     assert "Dialling is paused (all)" in call.stderr
     assert "`tracker pause --resume`" in call.stderr.replace("scripts/", "")
-    assert "is pending, for dialling is paused" in call.stdout
+    assert "is pending because dialling is paused" in call.stdout
     assert provider.sent == []
     assert [p["scope"] for p in cli.json("status", code=1)["paused"]] == ["all"]
     assert "tracker pause --resume" in cli("status").stdout
@@ -51,7 +51,7 @@ def test_after_a_restore_the_reason_is_looked_at_first(cli: Cli, provider: Recor
     cli("db", "upgrade")
     cli("db", "after-restore")
     call = cli("call", NUMBER, "--flow", "24", "--json")
-    assert "status` for why" in call.stderr
+    assert "status` says why" in call.stderr
     assert "--resume" not in call.stderr
 
 
@@ -78,7 +78,7 @@ def test_a_campaign_of_no_call_is_taken_and_said(cli: Cli, provider: RecordingPr
     cli("db", "upgrade")
     first = cli("pause", "--campaign", "spring")
     assert first.exit_code == 0
-    assert first.stderr == "No call has the campaign spring yet; those to come will wait.\n"
+    assert first.stderr == "No call has the campaign spring yet. Future ones will wait.\n"
     assert "campaign spring" in first.stdout
     cli("call", NUMBER, "--flow", "24", "--campaign", "spring")
     assert cli("pause", "--campaign", "spring").stderr == ""

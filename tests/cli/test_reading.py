@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.conftest import NUMBER, Cli
 from tests.recording_provider import RecordingProvider, accepted
-from tracker.cli.context import assembled, configured, opened
+from tracker.cli.context import load_cli_settings, open_database, open_services
 from tracker.store.ids import new_id
 from tracker.store.inbox import log, states
 
@@ -22,7 +22,7 @@ ID = "70fa87e0-9df9-4327-bc80-a561c48703d8:1"
 
 def receive(body: bytes, *, state: str = states.PENDING, times: int = 1) -> list[str]:
     """Callbacks arrive, and are joined unless they are in quarantine; their ids."""
-    with assembled() as program:
+    with open_services() as program:
         news = [
             log.NewCallback(
                 id=new_id("cb"), account="thundersms", lane=None, received_at=datetime.now(UTC), method="POST",
@@ -328,7 +328,7 @@ def test_a_variable_that_was_meant_as_a_setting_is_said(
 
 def test_nothing_found_is_no_failure(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
-    with opened(configured(), create=True):
+    with open_database(load_cli_settings(), create=True):
         pass
     for command in (["calls"], ["inbox", "list"]):
         result = cli(*command)

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from rich.console import Console, Group
 
-from tracker.cli import inbox_rendering, rendering
-from tracker.cli.moments import length, short_time
-from tracker.cli.terminal import harmless
+from tracker.cli.output import callbacks, timeline
+from tracker.cli.output.call_list import render_call_list
+from tracker.cli.output.formatting import format_time
+from tracker.cli.output.raw_http import render_raw_request
+from tracker.cli.output.text import escape_control
+from tracker.domain.time_text import format_duration
 
 START = datetime(2026, 11, 23, 18, 29, 40, 250000, tzinfo=UTC)
 
@@ -50,7 +53,7 @@ def text(renderable: Any, width: int = 80) -> str:
 
 
 def told(*events: dict[str, Any], width: int = 80, repeats: dict[str, int] | None = None, **of: Any) -> str:
-    return text(rendering.timeline(call(**of), events, utc=True, repeats=repeats), width)
+    return text(timeline.render_timeline(call(**of), events, utc=True, repeats=repeats), width)
 
 
 def test_it_reads_from_top_to_bottom() -> None:
@@ -88,13 +91,13 @@ def test_the_zone_is_told_once_and_is_that_of_this_machine(monkeypatch: pytest.M
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     time.tzset()
     try:
-        read = text(rendering.timeline(call(), [event(0), event(1)]))
+        read = text(timeline.render_timeline(call(), [event(0), event(1)]))
     finally:
         monkeypatch.undo()
         time.tzset()
     assert "Monday, 23 November 2026 (UTC+05:30)" in read
     assert "23:59:40" in read
-    assert "Tuesday" in text(rendering.timeline(call(), [event(6 * 3600)], utc=True))
+    assert "Tuesday" in text(timeline.render_timeline(call(), [event(6 * 3600)], utc=True))
 
 
 def test_an_event_that_is_dated_earlier_says_so() -> None:
@@ -134,14 +137,14 @@ def test_no_line_is_wider_than_the_terminal_but_an_address_which_is_not_broken(w
     read = told(event(0, provider_status="word " * 60, detail={"recording_url": url}), width=width)
     assert [line for line in read.splitlines() if len(line) > width] == [f"{'':18}recording {url}"]
     assert read.count("word") == 60
-    header = text(rendering.header(call(reference="r" * 200), utc=True), width)
+    header = text(timeline.render_header(call(reference="r" * 200), utc=True), width)
     assert header.count("r" * 200) == 1
-    assert rendering.recording(call()) is None
+    assert timeline.render_recording(call()) is None
 
 
 @pytest.mark.parametrize("width", [80, 200])
 def test_an_id_in_a_table_is_never_broken_and_what_does_not_fit_stands_below(width: int) -> None:
-    table = rendering.calls_table([call(duration_s=75, attempts=2, reason="congestion"), call()], utc=True)
+    table = render_call_list([call(duration_s=75, attempts=2, reason="congestion"), call()], utc=True)
     titles, *lines = text(table, width).splitlines()
     assert titles.split() == ["call", "UTC", "to", "status"]
     assert all(len(line) <= width for line in lines)
@@ -153,7 +156,7 @@ def test_an_id_in_a_table_is_never_broken_and_what_does_not_fit_stands_below(wid
         "id": "cb_01m84ae1rw5018tnmt3w9x91g3", "received_at": "2026-11-23T18:29:40Z", "state": "joined",
         "call": "call_01m84ae1rw5018tnmt3w9x91g3", "matched_by": "submission-id", "repeats": 2,
     }  # fmt: skip
-    rows = text(inbox_rendering.table([callback], utc=True, titles=False), width).splitlines()
+    rows = text(callbacks.render_callback_list([callback], utc=True, titles=False), width).splitlines()
     assert len(rows) == (2 if width == 80 else 1)
     assert "call_01m84ae1rw5018tnmt3w9x91g3 by submission-id, came 3 times" in rows[-1]
 
@@ -167,16 +170,16 @@ def test_a_decision_about_a_callback_names_it() -> None:
 def test_a_body_is_shown_in_its_own_lines_whatever_the_width() -> None:
     body = '{"a": "' + "b" * 200 + '",\n\t"c": 1}'
     raw = {"method": "POST", "path": "/c", "query": "", "headers": [], "body": body, "body_encoding": "utf-8"}
-    read = text(Group(*inbox_rendering.raw_request(raw, "  ")), 60).splitlines()
+    read = text(Group(*render_raw_request(raw, "  ")), 60).splitlines()
     assert read == ["  POST /c", "", '  {"a": "' + "b" * 200 + '",', '          "c": 1}']
 
 
 def test_the_header_says_who_what_and_how_it_ended() -> None:
-    read = text(rendering.header(call(reason="congestion", charges="0.5000"), utc=True))
+    read = text(timeline.render_header(call(reason="congestion", charges="0.5000"), utc=True))
     assert "busy (congestion)" in read
     assert "+918919525224 from 91806828, flow 24, account thundersms, reference order-42" in read
     assert "not answered, 1 attempt, charges 0.5000, settled" in read
-    assert "contradict" in text(rendering.header(call(disputed=True), utc=True))
+    assert "contradict" in text(timeline.render_header(call(disputed=True), utc=True))
 
 
 def test_a_call_of_which_nothing_left_is_not_said_to_be_unanswered() -> None:
@@ -184,7 +187,7 @@ def test_a_call_of_which_nothing_left_is_not_said_to_be_unanswered() -> None:
 
     def header(requested_at: str | None, **changed: Any) -> str:
         submission = {"id": "sub_1", "number": 1, "requested_at": requested_at}
-        return text(rendering.header(call(submissions=[submission], **changed), utc=True))
+        return text(timeline.render_header(call(submissions=[submission], **changed), utc=True))
 
     over = {"status": "canceled", "outcome": "canceled", "answered": False}
     assert "\nnothing sent, settled" in header(None, reason="not-allowed", **over)
@@ -208,11 +211,11 @@ def test_a_stranger_s_text_is_shown_and_not_obeyed() -> None:
     ],
 )
 def test_text_stays_readable(given: str, seen: str) -> None:
-    assert harmless(given) == seen
+    assert escape_control(given) == seen
 
 
 def test_lines_stay_where_they_are_wanted() -> None:
-    assert harmless("a\tb\nc\r\x00", lines=True) == "a\tb\nc\\x0d\\x00"
+    assert escape_control("a\tb\nc\r\x00", lines=True) == "a\tb\nc\\x0d\\x00"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +224,7 @@ def test_lines_stay_where_they_are_wanted() -> None:
      (86400 + 60, "1 d"), (3 * 86400 + 7200, "3 d 2 h")],
 )  # fmt: skip
 def test_a_length_of_time_is_said_in_its_two_largest_units(seconds: float, said: str) -> None:
-    assert length(seconds) == said
+    assert format_duration(seconds) == said
 
 
 def test_nothing_is_said_twice_and_nothing_empty_is_said() -> None:
@@ -257,5 +260,5 @@ def test_a_candidate_is_said_to_be_sent_only_where_that_is_known(status: str, wo
         "id": "cb_1", "state": "orphaned", "reason": "ambiguous", "received_at": "2026-03-02T10:58:19Z",
         "account": "thundersms", "method": "POST", "size": 0, "candidates": [candidate], "request": raw,
     }  # fmt: skip
-    told = text(inbox_rendering.request(callback, utc=True), 200)
-    assert words.format(at=short_time("2026-03-02T10:57:40Z", utc=True)) in told
+    told = text(callbacks.render_callback(callback, utc=True), 200)
+    assert words.format(at=format_time("2026-03-02T10:57:40Z", utc=True)) in told

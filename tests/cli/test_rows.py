@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from tracker.cli.rows import told
+from tracker.cli.output.formatting import format_row_counts
 from tracker.store.maintenance import copy_rows
 
 
 def test_there_is_one_and_there_are_several() -> None:
     assert (
-        told({"events": 1, "calls": 2_000, "jobs": 1, "pace": 0})
+        format_row_counts({"events": 1, "calls": 2_000, "jobs": 1, "pace": 0})
         == "2,000 calls, 1 event, 1 piece of due work"
     )
-    assert told({}) == ""
+    assert format_row_counts({}) == ""
 
 
 def test_no_name_of_a_table_is_left_that_is_no_word() -> None:
-    several = told({table.name: 2 for table in copy_rows.everything()})
+    several = format_row_counts({table.name: 2 for table in copy_rows.everything()})
     assert "_" not in several
     assert "pace," not in several
-    assert told({"settings": 2}) == "2 notes of the database's own"
+    assert format_row_counts({"settings": 2}) == "2 notes of the database's own"

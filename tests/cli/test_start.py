@@ -15,8 +15,8 @@ import typer
 import tracker
 from tests.cli.conftest import NUMBER, Cli
 from tracker import __version__
-from tracker.cli import app
-from tracker.cli.myself import as_called, myself
+from tracker.cli.commands import app
+from tracker.cli.program_name import program_name, with_program_name
 from tracker.settings import load_settings
 
 
@@ -45,8 +45,8 @@ def test_the_commands_of_the_design_are_there() -> None:
 
 def test_help_imports_nothing_that_is_slow() -> None:
     code = (
-        "import sys, tracker.cli\n"
-        "try:\n    tracker.cli.app(['--help'])\n"
+        "import sys, tracker.cli.commands\n"
+        "try:\n    tracker.cli.commands.app(['--help'])\n"
         "except SystemExit as end:\n    assert end.code == 0\n"
         "slow = {'sqlalchemy', 'sqlmodel', 'alembic', 'httpx', 'rich', 'pydantic', 'structlog'}\n"
         "slow |= {'starlette', 'uvicorn', 'phonenumbers'}\n"
@@ -153,9 +153,9 @@ def test_messages_name_the_program_as_it_was_started(
         (places[name] / "tracker").touch(mode=0o755)
     monkeypatch.setenv("PATH", str(places["bin"]))
     monkeypatch.setattr(sys, "argv", [started.format(**places)])
-    assert myself() == program.format(**places)
-    assert myself(anywhere=True) == anywhere.format(**places)
-    said = as_called("see `tracker doctor` in tracker.toml of the tracker")
+    assert program_name() == program.format(**places)
+    assert program_name(anywhere=True) == anywhere.format(**places)
+    said = with_program_name("see `tracker doctor` in tracker.toml of the tracker")
     assert said == f"see `{program.format(**places)} doctor` in tracker.toml of the tracker"
 
 

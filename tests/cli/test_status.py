@@ -12,8 +12,8 @@ import pytest
 from tests.cli.conftest import NUMBER, Cli
 from tests.documents import statusz_shown
 from tests.recording_provider import RecordingProvider, error
-from tracker.cli.context import configured, opened
-from tracker.cli.standing import Facts, notes, problems
+from tracker.cli.context import load_cli_settings, open_database
+from tracker.lifecycle.operations.health_report import HealthFacts, find_notes, find_problems
 from tracker.store.ids import new_id
 from tracker.store.inbox import log, states
 from tracker.store.queue import counters, heartbeats
@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 23, 13, 30, tzinfo=UTC)
 
 def facts(
     *, newest: dict[str, timedelta] | None = None, oldest_open: timedelta | None = None, **changed: Any
-) -> Facts:
+) -> HealthFacts:
     """A house where all is well, changed; ages before NOW."""
     silent_s = changed.pop("silent_s", 10.0)
     refused = changed.pop("refused", None)
@@ -37,16 +37,16 @@ def facts(
         "callbacks": {"pending": 0, "orphaned": 0, "unreadable": 0, "quarantined": 0}, "unconfirmed_submissions": 0,
         "paused": [], "incomplete_copy": False, "jobs_due": {}, "oldest_job_overdue_s": 0.0, "counts": [], **changed,
     }  # fmt: skip
-    return Facts(
+    return HealthFacts(
         now=NOW,
-        standing=standing,
+        status=standing,
         newest={state: NOW - age for state, age in (newest or {}).items()},
         oldest_open={"thundersms": NOW - oldest_open} if oldest_open else {},
     )
 
 
 def test_all_is_well() -> None:
-    assert list(problems(facts())) == list(notes(facts())) == []
+    assert list(find_problems(facts())) == list(find_notes(facts())) == []
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_all_is_well() -> None:
     ],
 )  # fmt: skip
 def test_each_problem_is_one_sentence(wrong: dict[str, Any], words: list[str]) -> None:
-    [sentence] = problems(facts(**wrong))
+    [sentence] = find_problems(facts(**wrong))
     assert all(word in sentence for word in words), sentence
     assert "\n" not in sentence
 
@@ -83,21 +83,21 @@ def paused(why: str, account: str | None = None) -> dict[str, Any]:
 
 def test_a_pause_is_a_note_where_a_person_wanted_it_and_else_a_problem() -> None:
     wanted = facts(paused=[paused("operator", "thundersms")])
-    assert list(problems(wanted)) == []
-    [note] = notes(wanted)
+    assert list(find_problems(wanted)) == []
+    [note] = find_notes(wanted)
     assert "account thundersms" in note
     assert "for 1 h" in note
     assert "`tracker pause --resume --account thundersms`" in note
-    [sentence] = problems(facts(paused=[paused("restored")]))
+    [sentence] = find_problems(facts(paused=[paused("restored")]))
     assert "backup was restored" in sentence
     assert "--resume`" in sentence
-    [sentence] = problems(facts(paused=[paused("copying")]))
+    [sentence] = find_problems(facts(paused=[paused("copying")]))
     assert "tracker db copy" in sentence
 
 
 def test_a_command_that_is_advised_can_be_typed_as_it_is() -> None:
     pause = {**paused("operator"), "scope": "campaign $(date) of 'spring'", "campaign": "$(date) of 'spring'"}
-    [note] = notes(facts(paused=[pause]))
+    [note] = find_notes(facts(paused=[pause]))
     command = note.split("`")[1]
     assert shlex.split(command) == ["tracker", "pause", "--resume", "--campaign", "$(date) of 'spring'"]
 
@@ -113,14 +113,14 @@ def test_a_command_that_is_advised_can_be_typed_as_it_is() -> None:
     ],
 )
 def test_what_is_usual_is_no_problem(fine: dict[str, Any]) -> None:
-    assert list(problems(facts(**fine))) == []
+    assert list(find_problems(facts(**fine))) == []
 
 
 @pytest.mark.parametrize("state", ["orphaned", "unreadable", "quarantined"])
 def test_what_lies_there_for_days_is_a_note(state: str) -> None:
     lying = facts(callbacks={state: 5}, newest={state: timedelta(days=2)})
-    assert list(problems(lying)) == []
-    [note] = notes(lying)
+    assert list(find_problems(lying)) == []
+    [note] = find_notes(lying)
     assert "5 callbacks" in note
 
 
@@ -139,8 +139,8 @@ def test_what_a_stranger_sends_is_a_note(about_strangers: dict[str, Any]) -> Non
     told = facts(
         callbacks={"quarantined": 2}, newest={"quarantined": timedelta(seconds=20)}, **about_strangers
     )
-    assert list(problems(told)) == []
-    [note] = notes(told)
+    assert list(find_problems(told)) == []
+    [note] = find_notes(told)
     assert "2 callbacks without the account's secret" in note
     assert "--state quarantined" in note
 
@@ -180,14 +180,14 @@ def test_a_provider_that_cannot_be_reached_is_a_problem(cli: Cli) -> None:
 def test_it_sees_the_worker_and_what_is_not_believed(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     now = datetime.now(UTC)
-    with opened(configured(), create=True) as database:
+    with open_database(load_cli_settings(), create=True) as database:
         database.write(lambda c: heartbeats.heartbeat(c, "a-worker", now))
     assert cli.json("status")["ok"] is True
     assert cli("status").stdout.startswith("All is well.")
     cli("call", NUMBER, "--flow", "24")
     assert cli.json("status")["ok"] is True
     now = datetime.now(UTC)
-    with opened(configured()) as database:
+    with open_database(load_cli_settings()) as database:
         stranger = log.NewCallback(
             id=new_id("cb"), account="thundersms", lane=None, received_at=now, method="POST", path=b"/", query=b"",
             headers=b"", body=b"", size=0, remote=None, state=states.QUARANTINED,
@@ -205,7 +205,7 @@ def test_a_note_is_not_taken_for_a_problem_and_what_was_only_counted_for_what_is
 ) -> None:
     cli.configure(provider.base_url)
     now = datetime.now(UTC)
-    with opened(configured(), create=True) as database:
+    with open_database(load_cli_settings(), create=True) as database:
         database.write(lambda c: heartbeats.heartbeat(c, "a-worker", now))
         database.write(
             lambda c: counters.add_counts(c, {("quarantined", "thundersms"): 1, ("too-large", ""): 2}, now)
@@ -214,7 +214,7 @@ def test_a_note_is_not_taken_for_a_problem_and_what_was_only_counted_for_what_is
     told = cli("status")
     assert told.exit_code == 0
     assert told.stdout.splitlines()[0] == "All is well."
-    assert told.stdout.splitlines()[1].startswith("note: Dialling is paused (campaign spring)")
+    assert told.stdout.splitlines()[1].startswith("note: Dialling has been paused (campaign spring)")
     assert re.search(
         r"^not kept +1 more without the secret, beyond .*, account thundersms, the latest ", told.stdout, re.M
     )

@@ -23,7 +23,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from tracker.cli import app
+from tracker.cli.commands import app
 from tracker.demo import run
 from tracker.demo.run import Demo, running_demo
 from tracker.demo.scenario import PlannedCall, plan_calls

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tracker.cli import app
-from tracker.cli.simulate import simulate
+from tracker.cli.commands import app
+from tracker.cli.commands.setup.simulate import simulate
 from tracker.simulator import option_parsing
 from tracker.simulator.options import InvalidOption, SimulatorOptions, Webhook, find_uri_problem
 from tracker.simulator.thundersms.vocabulary import CallbackStyle, Fault, Outcome

@@ -1,4 +1,7 @@
-"""What most commands begin with: the settings, the log, the database, the program."""
+"""Opens what most commands begin with: the settings, the log, the database, the services.
+
+An error about the database then says which database it is, which configuration names it, and what to do.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,15 @@ if TYPE_CHECKING:
     from tracker.store.engine.database import Database
 
 
-class LocatedAlready(StorageUnavailable):
-    """A database cannot be used now, and this says which one it is and what to do."""
+class LocatedStorageUnavailable(StorageUnavailable):
+    """A database cannot be used now, and this message already says which one and what to do."""
 
 
-def configured(*, warn: bool = True) -> Settings:
-    """The settings, and a log that tells people at a terminal only what they should look at.
+def load_cli_settings(*, warn: bool = True) -> Settings:
+    """Load the settings, and log to standard error from warnings on.
 
-    The log goes to standard error, and so do variables that were probably meant as settings (unless not `warn`). Raises
-    ConfigurationError.
+    warn: also print a sentence for each environment variable that is ignored and was probably meant as a setting.
+    Raises ConfigurationError.
     """
     import typer
 
@@ -38,29 +41,29 @@ def configured(*, warn: bool = True) -> Settings:
 
 
 @contextmanager
-def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
-    """The configured database, its schema looked at.
+def open_database(settings: Settings, *, create: bool = False) -> Iterator[Database]:
+    """Open the configured database and check its schema.
 
-    create: an SQLite file that does not exist is made; a server's empty database never is, for that is the work of
-    `tracker db upgrade` or `tracker serve`. Where nothing says which database is meant, that is told. Raises
-    SchemaMismatch, StorageUnavailable, ConfigurationError; NotFound that is raised inside then says where.
+    create: make an SQLite file that does not exist. The empty database of a server is never filled here, because that
+    is the work of `tracker db upgrade` or `tracker serve`. Raises SchemaMismatch, StorageUnavailable,
+    ConfigurationError. A NotFound that is raised inside is extended by the place of the database.
     """
     from tracker.errors import ConfigurationError, NotFound
     from tracker.store.engine.database import Database
     from tracker.store.schema.upgrade import prepare
 
-    with located(settings):
+    with database_error_context(settings):
         database = Database(settings.database_url)
         try:
             if database.path is not None and not (folder := database.path.absolute().parent).is_dir():
-                named = settings.config_file.absolute() if settings.config_file else settings.no_file()
+                source = settings.config_file.absolute() if settings.config_file else settings.no_file()
                 raise ConfigurationError(
-                    f"There is no directory {folder} for the database {database.path.absolute()}: make it, or correct "
-                    f"database.url (configuration: {named})."
+                    f"There is no directory {folder} for the database {database.path.absolute()}. Make it, or correct "
+                    f"`database.url` (configuration: {source})."
                 )
             prepare(database, create=create and database.is_sqlite)
-            if not create:  # who creates wants accounts, which nobody configures without a thought
-                tell_unnamed(settings)
+            if not create:  # a command that creates requires accounts, and so a configuration
+                warn_if_database_unnamed(settings)
             try:
                 yield database
             except NotFound as error:
@@ -72,54 +75,65 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
             database.close()
 
 
-def tell_unnamed(settings: Settings) -> None:
-    """On standard error, where nothing says which database is meant: in an emergency somebody pauses the wrong one."""
+def warn_if_database_unnamed(settings: Settings) -> None:
+    """Say on standard error which database is used if no configuration names one.
+
+    Otherwise somebody in a hurry pauses the wrong database and does not notice.
+    """
     import typer
 
-    from tracker.cli.terminal import harmless
+    from tracker.cli.output.text import escape_control
 
     if settings.names_database:
         return
     missing = settings.no_file()
-    told = (
+    warning = (
         f"{missing[0].upper()}{missing[1:]}: this is about {settings.database_place}. If you mean another database, go "
         "to the directory of its tracker.toml, or set TRACKER_CONFIG."
     )
-    typer.echo(harmless(told), err=True)
+    typer.echo(escape_control(warning), err=True)
 
 
 @contextmanager
-def located(settings: Settings) -> Iterator[None]:
-    """What goes wrong with the database then says which one it is, which configuration names it, and what to do."""
-    from tracker.cli.remedies import remedy
+def database_error_context(settings: Settings) -> Iterator[None]:
+    """Extend errors about the database by its place, the configuration that names it, and what to do."""
     from tracker.errors import SchemaMismatch
+    from tracker.store.engine.error_hints import error_hint
 
-    read = f"configuration: {settings.config_file.absolute()}" if settings.config_file else settings.no_file()
+    source = (
+        f"configuration: {settings.config_file.absolute()}" if settings.config_file else settings.no_file()
+    )
     try:
         yield
     except SchemaMismatch as error:
         raise SchemaMismatch(
-            f"{error}. Database: {settings.database_place}; {read}. If you mean another one, go to the directory of "
-            "its tracker.toml, set TRACKER_CONFIG, or write one with `tracker init`."
+            f"{_without_stop(error)}. Database: {settings.database_place}; {source}. If you mean another one, go to "
+            "the directory of its tracker.toml, set TRACKER_CONFIG, or write one with `tracker init`."
         ) from error
-    except LocatedAlready:
+    except LocatedStorageUnavailable:
         raise
     except StorageUnavailable as error:
-        todo = remedy(error.__cause__, Path(settings.database_place) if settings.is_sqlite else None)
-        hint = f"; {todo}" if todo else ""
-        raise StorageUnavailable(f"{error}. Database: {settings.database_place}; {read}{hint}") from error
+        hint = error_hint(error.__cause__, Path(settings.database_place) if settings.is_sqlite else None)
+        todo = f"; {hint}" if hint else ""
+        raise StorageUnavailable(
+            f"{_without_stop(error)}. Database: {settings.database_place}; {source}{todo}"
+        ) from error
+
+
+def _without_stop(error: Exception) -> str:
+    return str(error).removesuffix(".")
 
 
 @contextmanager
-def assembled(*, create: bool = False) -> Iterator[Services]:
-    """The whole program over the configured database; for commands that write.
+def open_services(*, create: bool = False) -> Iterator[Services]:
+    """Build all services over the configured database.
 
-    create: it is there to place calls, so it also wants an account, and says so before it makes a database.
+    create: for commands that place calls. It requires an account before it makes a database.
     """
     from tracker.lifecycle.services import build_services
 
-    settings = configured()
+    settings = load_cli_settings()
     if create:
         settings.require_accounts()
-    with opened(settings, create=create) as database:
+    with open_database(settings, create=create) as database:
         yield build_services(database, settings.account_values())

@@ -25,3 +25,16 @@ def from_iso(text: object) -> datetime:
     except (ValueError, TypeError, OverflowError):
         pass
     raise ValueError("must be a time with a zone, for example 2026-01-31T09:00:00Z")
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration in its two largest units: 8 s, 1 min 15 s, 5 h 30 min, 3 d 2 h."""
+    rest = round(seconds)
+    if rest < 60:
+        return f"{rest} s"
+    parts: list[tuple[int, str]] = []
+    for size, name in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        if rest >= size or parts:
+            parts.append((rest // size, name))
+        rest %= size
+    return " ".join(f"{n} {name}" for n, name in parts[:2] if n)

@@ -1,0 +1,1 @@
+"""Commands that place calls and show them."""

@@ -1,0 +1,28 @@
+"""The database that `tracker db copy` copies to."""
+
+from __future__ import annotations
+
+from tracker.cli.context import LocatedStorageUnavailable
+from tracker.logs.redaction import mask_url_password
+from tracker.store.engine.database import Database
+from tracker.store.engine.error_hints import error_hint
+
+
+class Target(Database):
+    """The database of `--to`. Its errors name it instead of the configured database.
+
+    Raises ConfigurationError if the URL cannot be used, LocatedStorageUnavailable if the database cannot.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        #: its name for people: the absolute path of SQLite's file, or the URL with its password masked
+        self.place = str(self.path.absolute()) if self.path is not None else mask_url_password(url)
+
+    def unavailable(self, told: str, why: Exception) -> LocatedStorageUnavailable:
+        """Return the error with the target's name and what to do."""
+        todo = error_hint(why, self.path, setting="--to")
+        hint = f"; {todo}" if todo else ""
+        return LocatedStorageUnavailable(
+            f"The copy: {told[0].lower()}{told[1:]}. Target (--to): {self.place}{hint}"
+        )

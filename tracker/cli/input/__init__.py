@@ -1,0 +1,1 @@
+"""Reads the values that people type as options and arguments."""

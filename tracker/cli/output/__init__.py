@@ -1,0 +1,1 @@
+"""Writes calls, callbacks and progress for people, and JSON for programs."""
