@@ -1,5 +1,8 @@
-"""What a database must say, by the pure functions alone: `match` over every receipt and every submission, `derive` over
-what is joined, `fold` over the events. Nothing is gathered here and nothing is cached, so it is slow, and right."""
+"""Computes what a database must hold, by the pure functions alone, and compares it with what it does hold.
+
+`match` runs over every receipt and every submission, `derive_events` over all joined reports, `fold` over all events.
+Nothing is selected and nothing is cached, so this is slow and simple.
+"""
 
 from __future__ import annotations
 
@@ -24,167 +27,178 @@ from tracker.store.engine.database import Connection, Database
 from tracker.store.inbox import states as inbox
 from tracker.store.schema import tables as t
 
-#: of what one callback names, as the joiner weighs it
-_MOST_IDS = 20
-_SAID_BY_THE_PROVIDER = (EventSource.callback, EventSource.poll)
-_CACHED = (
+#: the ids of one callback that the joiner uses
+_MAX_IDS = 20
+_PROVIDER_SOURCES = (EventSource.callback, EventSource.poll)
+_CACHED_COLUMNS = (
     "status", "outcome", "reason", "settled", "disputed", "answered", "attempts", "duration_s", "started_at",
     "ended_at", "next_attempt_at", "cancel_requested", "recording_url", "dtmf", "charges",
 )  # fmt: skip
 
-Said = dict[Any, Any]
+#: id of a callback → (state, reason, matched_by, submission, repeat_of); (call, part) → its events or its caches
+State = dict[Any, Any]
 
 
-def says(database: Database, accounts: Mapping[str, Account]) -> tuple[Said, Said]:
-    """(what the database says, what it has to say): for each callback where it stands, for each call its events and
-    caches. A callback that nobody has read yet has to be read."""
-    return database.read(lambda c: _says(c, accounts))
+def find_differences(database: Database, accounts: Mapping[str, Account]) -> list[str]:
+    """Return a text for each difference between what the database holds and what it must hold."""
+    stored, expected = compare(database, accounts)
+    keys = sorted(stored.keys() | expected.keys(), key=str)
+    return [
+        f"{k}: is {stored.get(k)!r}, not {expected.get(k)!r}"
+        for k in keys
+        if stored.get(k) != expected.get(k)
+    ]
 
 
-def differences(database: Database, accounts: Mapping[str, Account]) -> list[str]:
-    """Where the database says something else than it has to, one text each."""
-    have, want = says(database, accounts)
-    keys = sorted(have.keys() | want.keys(), key=str)
-    return [f"{k}: is {have.get(k)!r}, not {want.get(k)!r}" for k in keys if have.get(k) != want.get(k)]
+def compare(database: Database, accounts: Mapping[str, Account]) -> tuple[State, State]:
+    """Return the stored and the expected state of all callbacks and calls. No callback may be pending any more."""
+    return database.read(lambda c: _compare(c, accounts))
 
 
-def _says(c: Connection, accounts: Mapping[str, Account]) -> tuple[Said, Said]:
-    have: Said = {}
-    want: Said = {}
-    receipts: list[Receipt] = []
-    column = t.callbacks.c
-    for row in c.execute(sa.select(t.callbacks).where(column.state != inbox.QUARANTINED)):
-        have[row.id] = (row.state, row.reason, row.matched_by, row.submission_id, row.repeat_of)
-        account = accounts[row.account]
-        said = _read(account, row)
-        if isinstance(said, UnreadableCallback):
-            want[row.id] = ("unreadable", said.reason, None, None, None)
-        elif isinstance(said, NotACall):
-            want[row.id] = ("ignored", said.reason, None, None, None)
+def _compare(c: Connection, accounts: Mapping[str, Account]) -> tuple[State, State]:
+    stored: State = {}
+    expected: State = {}
+    receipts: dict[str, Receipt] = {}
+    for row in c.execute(sa.select(t.callbacks).where(t.callbacks.c.state != inbox.QUARANTINED)):
+        stored[row.id] = (row.state, row.reason, row.matched_by, row.submission_id, row.repeat_of)
+        content = _parse(accounts[row.account], row)
+        if isinstance(content, UnreadableCallback):
+            expected[row.id] = ("unreadable", content.reason, None, None, None)
+        elif isinstance(content, NotACall):
+            expected[row.id] = ("ignored", content.reason, None, None, None)
         elif row.by_hand == "ignore":
-            want[row.id] = ("ignored", "operator", None, None, None)
+            expected[row.id] = ("ignored", "operator", None, None, None)
         else:
-            receipts.append(
-                Receipt(
-                    id=row.id, account=row.account, lane=row.lane, received_at=row.received_at, report=said,
-                    manual_submission=row.by_hand,
-                )
+            receipts[row.id] = Receipt(
+                id=row.id, account=row.account, lane=row.lane, received_at=row.received_at, report=content,
+                manual_submission=row.by_hand,
             )  # fmt: skip
 
     calls = list(c.scalars(sa.select(t.calls.c.id)))
     submissions = {s.id: s for s in records.submissions_of(c, calls)}
-    said_of: dict[str, list[JoinedReport]] = {id: [] for id in submissions}
-    polls = _polls(c, accounts, submissions)
-    for poll in polls:
+    reports_of = _match(receipts, _poll_receipts(c, accounts, submissions), submissions, expected)
+    derived_of: dict[str, list[DerivedEvents]] = {id: [] for id in calls}
+    submissions_of: dict[str, list[Submission]] = {id: [] for id in calls}
+    for s in submissions.values():
+        derived = derive_events(
+            call=s.call, submission=s.id, attempt=s.number, interval=s.interval, reports=reports_of[s.id]
+        )
+        derived_of[s.call].append(derived)
+        submissions_of[s.call].append(s)
+        for id, first in _callback_repeats(derived).items():
+            expected[id] = (*expected[id][:4], first)
+
+    cached_calls = {row.id: row._mapping for row in c.execute(sa.select(t.calls))}
+    reasons = {row.id: row.reason for row in c.execute(sa.select(t.submissions.c.id, t.submissions.c.reason))}
+    for call, stored_events in records.events_of(c, calls).items():
+        interval = submissions_of[call][0].interval
+        current = [e for e, is_withdrawn in stored_events if not is_withdrawn]
+        provider_events = [e for e in current if e.source in _PROVIDER_SOURCES]
+        own_events = [e for e in current if e.source not in _PROVIDER_SOURCES]
+        expected_events = [e for derived in derived_of[call] for e in derived.events]
+        stored[call, "events"] = {e.key: replace(e, id="", recorded_at=None) for e in provider_events}
+        expected[call, "events"] = {e.key: e for e in expected_events}
+        # the stored ids decide the order of events in the same place
+        timeline = fold(current, interval=interval)
+        stored[call, "cache"] = (
+            {name: cached_calls[call][name] for name in _CACHED_COLUMNS},
+            [(s.id, s.status, s.outcome, reasons[s.id]) for s in submissions_of[call]],
+        )
+        expected[call, "cache"] = _caches(timeline)
+        stored[call, "meaning"] = _caches(timeline)
+        expected[call, "meaning"] = _caches(fold([*own_events, *expected_events], interval=interval))
+    return stored, expected
+
+
+def _match(
+    receipts: Mapping[str, Receipt],
+    poll_receipts: list[Receipt],
+    submissions: Mapping[str, Submission],
+    expected: State,
+) -> dict[str, list[JoinedReport]]:
+    """Return the joined reports by submission. Add the verdict on each callback to `expected`."""
+    reports_of: dict[str, list[JoinedReport]] = {id: [] for id in submissions}
+    for poll in poll_receipts:
         assert poll.polled_submission is not None
-        said_of[poll.polled_submission].append(_evidence(poll, EventSource.poll, MatchedBy.submission_id))
-    came = {r.id: r for r in receipts}
-    for id, verdict in match([*receipts, *polls], [_submitted(s) for s in submissions.values()]).items():
-        if id not in came:
+        report = _joined_report(poll, EventSource.poll, MatchedBy.submission_id)
+        reports_of[poll.polled_submission].append(report)
+    facts = [_submission_facts(s) for s in submissions.values()]
+    for id, verdict in match([*receipts.values(), *poll_receipts], facts).items():
+        if id not in receipts:
             continue
         if isinstance(verdict, Join):
-            said_of[verdict.submission].append(_evidence(came[id], EventSource.callback, verdict.matched_by))
-            want[id] = ("joined", None, verdict.matched_by.value, verdict.submission, None)
+            report = _joined_report(receipts[id], EventSource.callback, verdict.matched_by)
+            reports_of[verdict.submission].append(report)
+            expected[id] = ("joined", None, verdict.matched_by.value, verdict.submission, None)
         else:
-            want[id] = ("ignored" if verdict.ignored else "orphaned", verdict.reason, None, None, None)
-
-    derived: dict[str, list[DerivedEvents]] = {id: [] for id in calls}
-    for s in submissions.values():
-        followed = derive_events(
-            call=s.call, submission=s.id, attempt=s.number, interval=s.interval, reports=said_of[s.id]
-        )
-        derived[s.call].append(followed)
-        for id, first in _repeats(followed).items():
-            want[id] = (*want[id][:4], first)
-    of_call: dict[str, list[Submission]] = {id: [] for id in calls}
-    for s in submissions.values():
-        of_call[s.call].append(s)
-    cached = {row.id: row._mapping for row in c.execute(sa.select(t.calls))}
-    reasons = {row.id: row.reason for row in c.execute(sa.select(t.submissions.c.id, t.submissions.c.reason))}
-    for call, stored in records.events_of(c, calls).items():
-        interval = of_call[call][0].interval
-        standing = [e for e, withdrawn in stored if not withdrawn]
-        own = [e for e in standing if e.source not in _SAID_BY_THE_PROVIDER]
-        followed_all = [e for d in derived[call] for e in d.events]
-        have[call, "events"] = {
-            e.key: replace(e, id="", recorded_at=None) for e in standing if e.source in _SAID_BY_THE_PROVIDER
-        }
-        want[call, "events"] = {e.key: e for e in followed_all}
-        # with the ids of what is stored, which decide where two events stand in the same place
-        told = fold(standing, interval=interval)
-        have[call, "cache"] = (
-            {name: cached[call][name] for name in _CACHED},
-            [(s.id, s.status, s.outcome, reasons[s.id]) for s in of_call[call]],
-        )
-        want[call, "cache"] = _caches(told)
-        have[call, "meaning"] = _caches(told)
-        want[call, "meaning"] = _caches(fold([*own, *followed_all], interval=interval))
-    return have, want
+            state = "ignored" if verdict.ignored else "orphaned"
+            expected[id] = (state, verdict.reason, None, None, None)
+    return reports_of
 
 
-def _read(account: Account, row: Any) -> CallReport | NotACall | UnreadableCallback:
-    incoming = CallbackRequest(
+def _parse(account: Account, row: Any) -> CallReport | NotACall | UnreadableCallback:
+    request = CallbackRequest(
         method=row.method,
         path=row.path,
         query=row.query,
         headers=inbox.unpack_headers(row.headers),
         body=row.body,
     )
-    said = get_provider(account.provider).parse_callback(account, incoming)
-    if isinstance(said, CallReport):
-        return replace(said, ids=said.ids[:_MOST_IDS], references=said.references[:_MOST_IDS])
-    return said
+    content = get_provider(account.provider).parse_callback(account, request)
+    if isinstance(content, CallReport):
+        return replace(content, ids=content.ids[:_MAX_IDS], references=content.references[:_MAX_IDS])
+    return content
 
 
-def _polls(
+def _poll_receipts(
     c: Connection, accounts: Mapping[str, Account], submissions: Mapping[str, Submission]
 ) -> list[Receipt]:
-    found = []
+    receipts = []
     for row in c.execute(sa.select(t.exchanges).where(t.exchanges.c.kind == "ask")):
         s = submissions[row.submission_id]
-        reply = HttpResponse(
+        response = HttpResponse(
             status=row.status,
             headers=inbox.unpack_headers(row.reply_headers or b""),
             body=row.reply_body or b"",
         )
         account = accounts[s.account]
-        poll = get_provider(account.provider).parse_status_response(account, s.submission_id or "", reply)
-        found += [
+        poll = get_provider(account.provider).parse_status_response(account, s.submission_id or "", response)
+        receipts += [
             Receipt(
-                id=f"{row.id}/{n}", account=s.account, lane=None, received_at=row.answered_at, report=said,
+                id=f"{row.id}/{n}", account=s.account, lane=None, received_at=row.answered_at, report=report,
                 polled_submission=s.id,
             )
-            for n, said in enumerate(poll.reports)
+            for n, report in enumerate(poll.reports)
         ]  # fmt: skip
-    return found
+    return receipts
 
 
-def _evidence(r: Receipt, source: EventSource, matched_by: MatchedBy) -> JoinedReport:
+def _joined_report(r: Receipt, source: EventSource, matched_by: MatchedBy) -> JoinedReport:
     return JoinedReport(
         id=r.id, source=source, received_at=r.received_at, report=r.report, matched_by=matched_by
     )
 
 
-def _submitted(s: Submission) -> SubmissionFacts:
+def _submission_facts(s: Submission) -> SubmissionFacts:
     return SubmissionFacts(
         id=s.id, call=s.call, account=s.account, to=s.to, bridge=s.bridge, flow_id=s.flow_id, interval=s.interval,
         lane=s.lane, provider_id=s.submission_id, requested_at=s.requested_at, refused=s.refused,
     )  # fmt: skip
 
 
-def _repeats(d: DerivedEvents) -> dict[str, str | None]:
-    """Which callback repeats which; where a poll said it first, the first callback stands for it."""
+def _callback_repeats(derived: DerivedEvents) -> dict[str, str | None]:
+    """Return which callback repeats which. If a poll was the first, its first callback takes its place."""
     groups: dict[str, list[str]] = {}
-    for id, of in d.repeat_of.items():
-        groups.setdefault(of or id, []).append(id)
+    for id, first in derived.repeat_of.items():
+        groups.setdefault(first or id, []).append(id)
     repeats: dict[str, str | None] = {}
     for first, ids in groups.items():
         callbacks = sorted(id for id in ids if id.startswith("cb_"))
-        stands = first if first.startswith("cb_") else next(iter(callbacks), None)
-        repeats |= {id: None if id == stands else stands for id in callbacks}
+        first_callback = first if first.startswith("cb_") else next(iter(callbacks), None)
+        repeats |= {id: None if id == first_callback else first_callback for id in callbacks}
     return repeats
 
 
-def _caches(told: Timeline) -> tuple[dict[str, Any], list[Any]]:
-    states = [(s.id, s.status, s.outcome, s.reason) for s in told.submissions]
-    return {name: getattr(told, name) for name in _CACHED}, states
+def _caches(timeline: Timeline) -> tuple[dict[str, Any], list[Any]]:
+    states = [(s.id, s.status, s.outcome, s.reason) for s in timeline.submissions]
+    return {name: getattr(timeline, name) for name in _CACHED_COLUMNS}, states

@@ -49,10 +49,11 @@ Imports point downwards only. `tests/test_layers.py` checks that::
     providers/      the wire formats, the only place that knows a provider
         │           (store/ and providers/ never import each other)
         │
+    logs/           the configuration of the log, and the masking of secrets
+        │
     domain/         the meaning, without I/O and without a clock:
                     call_reports → matching/ → event_derivation → events → timeline/, dial_gate
         │
-    logs/           the configuration of the log, and the masking of secrets
     clock.py        the clock that is passed in
     runtime.py      the tuning of the Python interpreter
     errors.py       every error that is raised on purpose

@@ -39,7 +39,7 @@ def reckon(
         broken = asyncio.run(_finish(house))
         broken += _callbacks(house, postman)
         broken += _calls(house, provider, exchange, postman, callers)
-        broken += oracle.differences(house.database, house.program.accounts)
+        broken += oracle.find_differences(house.database, house.program.accounts)
     broken += [f"a callback was answered {status}" for status in postman.surprises]
     broken += [f"a call was answered {what}" for what in callers.surprises]
     return broken

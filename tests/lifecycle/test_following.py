@@ -404,7 +404,7 @@ def test_what_moves_between_two_attempts_of_a_call_is_noticed(
     house.join()
     assert house.standing(moves).submission == second
     assert repeats(house, [moves, again]) == [said, None]
-    assert oracle.differences(house.database, house.program.accounts) == []
+    assert oracle.find_differences(house.database, house.program.accounts) == []
 
 
 @pytest.mark.parametrize("straightly", [True, False], ids=["straight", "weighed"])

@@ -28,5 +28,5 @@ def test_what_equals_an_ignored_callback_does_not_stay_where_that_one_was(
     house.program.operator.ignore(one)
     assert house.standing(same).state == "orphaned"
     assert house.timeline(call).status == "queued"
-    assert oracle.differences(house.database, house.program.accounts) == []
+    assert oracle.find_differences(house.database, house.program.accounts) == []
     house.close()

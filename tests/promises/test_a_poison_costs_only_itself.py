@@ -135,7 +135,7 @@ def holds(house: House, group: Sequence[NewCallback]) -> None:
         assert row.state != "pending"
         assert row.state == "joined" or row.reason
         assert not any(ours in (row.reason or "") for ours in MISTAKES)
-    assert oracle.differences(house.database, house.program.accounts) == []
+    assert oracle.find_differences(house.database, house.program.accounts) == []
 
 
 def test_whatever_is_in_one_of_them_the_others_come_through(house: House, calls: dict[str, str]) -> None:
@@ -294,7 +294,7 @@ def test_poison_on_the_wire(database_url: str, tmp_path: Path, provider: Recordi
         rows = house.database.read(lambda c: c.execute(sa.text("select state, reason from callbacks")).all())
         assert len(rows) == len(POISONS) + sum(status == 200 for status in statuses.values())
         assert not [row for row in rows if any(ours in (row.reason or "") for ours in MISTAKES)]
-        assert oracle.differences(house.database, house.program.accounts) == []
+        assert oracle.find_differences(house.database, house.program.accounts) == []
 
 
 def _exchange(url: str, poison: dict[str, Any]) -> bytes:

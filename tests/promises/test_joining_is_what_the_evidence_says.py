@@ -291,9 +291,9 @@ class Telling:
         self._time(31 * HOUR)
         self.house.program.joiner.look_again()
 
-    def says(self) -> tuple[oracle.Said, oracle.Said]:
+    def says(self) -> tuple[oracle.State, oracle.State]:
         """(what the database says, what it has to say)."""
-        return oracle.says(self.house.database, self.house.program.accounts)
+        return oracle.compare(self.house.database, self.house.program.accounts)
 
     def _submission(self, n: int) -> Any:
         return self.house.submissions(self.claims[n].submission.call)[0]
