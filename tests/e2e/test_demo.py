@@ -188,12 +188,12 @@ def test_callbacks_come_in_every_form(played: Played) -> None:
     assert {c["method"] for c in played.inbox} == {"GET", "PUT", "POST"}
 
 
-def test_the_ambiguous_calls_are_settled_by_asking(played: Played) -> None:
+def test_the_provider_is_asked_about_ambiguous_calls(played: Played) -> None:
     both = played.calls[-2:]
     assert len({each.plan.number for each in both}) == 1
-    polled = [e for each in both for e in each.events if e["source"] == "poll" and e["status"] == "busy"]
-    assert polled
-    assert played.summary["sending"]["settled_by_asking"] >= 1
+    assert [each.call["outcome"] for each in both] == ["busy", "busy"]
+    assert any(e["source"] == "poll" for each in both for e in each.events)
+    assert played.summary["sending"]["provider_asked"] >= 1
 
 
 def test_the_summary_counts_what_was_special(played: Played) -> None:

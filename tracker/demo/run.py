@@ -18,7 +18,7 @@ from typing import Any, Final
 import httpx
 import uvicorn
 
-from tracker.demo.scenario import BRIDGE, FORM_WEBHOOK, TIMEOUT_S, PlannedCall, simulator_options
+from tracker.demo.scenario import FORM_WEBHOOK, PlannedCall, simulator_options
 from tracker.errors import TrackerError
 from tracker.settings import Settings, load_settings
 from tracker.simulator.app import API_PREFIX, INSPECTION_PREFIX
@@ -27,10 +27,21 @@ from tracker.web.app import create_app
 
 Document = dict[str, Any]
 
-_ACCOUNT: Final = "simulated"
-_PATIENCE_S: Final = 90.0
-_PATIENCE_PER_CALL_S: Final = 0.5
-_REQUEST_TIMEOUT_S: Final = 15.0
+_CONFIGURATION: Final = """\
+# Of `tracker demo`: a simulated provider, no phone rings.
+[database]
+url = {database_url}
+[server]
+api_token = "{api_token}"
+[accounts.simulated]
+base_url = "{base_url}"
+access_token = "{access_token}"
+webhook_id = "{webhook_id}"
+webhook_secrets = ["{secret}"]
+bridge = "918068280000"
+calls_per_second = 20.0
+timeout_s = 2.0  # short, because one answer never comes
+"""
 #: seconds that requests under way have to end when a server stops
 _GRACE_S: Final = 5
 #: between two calls, so that a reader can see timelines grow
@@ -46,17 +57,13 @@ _PAGE: Final = 500
 class Demo:
     """A running tracker with a simulated provider. Several threads may share it."""
 
-    #: `http://127.0.0.1:PORT` of the tracker and of the simulator
-    url: str
-    provider_url: str
+    url: str  #: of the tracker: `http://127.0.0.1:PORT`
+    provider_url: str  #: of the simulator, likewise
     api_token: str
-    #: the `tracker.toml` of the demo, for commands in another terminal
-    configuration: Path
+    configuration: Path  #: the `tracker.toml` of the demo, for commands in another terminal
     client: httpx.Client
-    #: seconds that all calls together have to settle
-    patience_s: float
-    #: held by the thread that places the next call
-    turn: Lock = field(default_factory=Lock)
+    patience_s: float  #: that all calls together have to settle
+    turn: Lock = field(default_factory=Lock)  #: to place the next call
 
     def place(self, call: PlannedCall, key: str) -> tuple[str, bool]:
         """Place a call under an Idempotency-Key, a little after the call before.
@@ -144,41 +151,28 @@ def running_demo(calls: Sequence[PlannedCall]) -> Iterator[Demo]:
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="tracker-demo-"))).resolve()
         # bound before either server starts, because each of them must know the address of the other
         tracker, provider = (stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2))
-        url, provider_url = _url(tracker), _url(provider)
-        token, access_token, secret = token_hex(16), token_hex(8), token_hex(16)
-        options = simulator_options(
-            calls,
-            callback_url=f"{url}/callbacks/{_ACCOUNT}",
-            webhook_secret=secret,
-            access_token=access_token,
-        )
-        account = {
-            "base_url": f"{provider_url}{API_PREFIX}/",
-            "access_token": access_token,
-            "webhook_id": FORM_WEBHOOK,
-            "webhook_secrets": [secret],
-            "bridge": BRIDGE,
-            "calls_per_second": 20.0,
-            "timeout_s": TIMEOUT_S,
-        }
+        url, provider_url = (f"http://127.0.0.1:{each.getsockname()[1]}" for each in (tracker, provider))
+        api_token, access_token, secret = token_hex(16), token_hex(8), token_hex(16)
         configuration = directory / "tracker.toml"
-        _write_configuration(configuration, api_token=token, account=account)
+        configuration.touch(mode=0o600)
+        text = _CONFIGURATION.format(
+            database_url=json.dumps(f"sqlite:///{directory / 'tracker.db'}"), api_token=api_token, secret=secret,
+            base_url=f"{provider_url}{API_PREFIX}/", access_token=access_token, webhook_id=FORM_WEBHOOK,
+        )  # fmt: skip
+        configuration.write_text(text, encoding="utf-8")
         settings = load_settings({}, configuration)
         refuse_other_providers(settings, provider_url)
+        options = simulator_options(
+            calls, callback_url=f"{url}/callbacks/simulated", webhook_secret=secret, access_token=access_token
+        )
         stack.enter_context(_serving(create_simulator(options), provider))
         stack.enter_context(_serving(create_app(settings), tracker))
-        headers = {"Authorization": f"Bearer {token}"}
-        client = httpx.Client(
-            base_url=f"{url}/api/v1/", headers=headers, timeout=_REQUEST_TIMEOUT_S, trust_env=False
-        )
+        headers = {"Authorization": f"Bearer {api_token}"}
+        client = httpx.Client(base_url=f"{url}/api/v1/", headers=headers, timeout=15.0, trust_env=False)
         yield Demo(
-            url=url,
-            provider_url=provider_url,
-            api_token=token,
-            configuration=configuration,
-            client=stack.enter_context(client),
-            patience_s=_PATIENCE_S + _PATIENCE_PER_CALL_S * len(calls),
-        )
+            url=url, provider_url=provider_url, api_token=api_token, configuration=configuration,
+            client=stack.enter_context(client), patience_s=90.0 + 0.5 * len(calls),
+        )  # fmt: skip
 
 
 def refuse_other_providers(settings: Settings, provider_url: str) -> None:
@@ -189,24 +183,6 @@ def refuse_other_providers(settings: Settings, provider_url: str) -> None:
                 f"The demo calls only through its own simulator, but accounts.{name}.base_url is "
                 f"{account.base_url}. Place real calls with `tracker call`."
             )
-
-
-def _write_configuration(file: Path, *, api_token: str, account: dict[str, object]) -> None:
-    sections: dict[str, dict[str, object]] = {
-        "database": {"url": f"sqlite:///{file.parent / 'tracker.db'}"},
-        "server": {"api_token": api_token},
-        f"accounts.{_ACCOUNT}": account,
-    }
-    lines = ["# Of `tracker demo`: a simulated provider, no phone rings."]
-    for section, values in sections.items():
-        # JSON writes these texts, numbers and lists as TOML does.
-        lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
-    file.touch(mode=0o600)
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _url(listener: socket.socket) -> str:
-    return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 @contextmanager

@@ -13,11 +13,8 @@ from tracker.simulator.thundersms.vocabulary import CallbackStyle, Fault, Outcom
 #: the webhook that most calls name, and another one whose callbacks are JSON
 FORM_WEBHOOK: Final = "composed-form"
 JSON_WEBHOOK: Final = "composed-json"
-BRIDGE: Final = "918068280000"
 #: simulated seconds in one real second
 SPEED: Final = 40.0
-#: seconds that the provider has to answer; the fault `hang` needs a short time
-TIMEOUT_S: Final = 2.0
 _FIRST_NUMBER: Final = 918919525201
 
 

@@ -39,8 +39,8 @@ def summarize(
     joined = [callback for callback in callbacks if callback["call"] in by_id]
     posted = [callback["status_code"] for call in provider_calls for callback in call["callbacks"]]
 
-    def calls_with(wanted: Callable[[Document, Document], bool]) -> int:
-        return sum(any(wanted(call, event) for event in events) for call, events in calls)
+    def calls_with(is_wanted: Callable[[Document], bool]) -> int:
+        return sum(any(map(is_wanted, events)) for _, events in calls)
 
     return {
         "simulated": True,
@@ -54,15 +54,13 @@ def summarize(
             "by_state": _count(c["reason"] if c["state"] == "orphaned" else c["state"] for c in callbacks),
             "matched_by": _count(c["matched_by"] for c in joined),
             "remarks": _count(remark for c in joined for remark in callback_remarks(c, by_id[c["call"]])),
-            "in_another_zone": calls_with(lambda _, event: event["reason"] == "zone"),
+            "in_another_zone": calls_with(lambda event: event["reason"] == "zone"),
         },
         "sending": {
             "repeated_without_second_call": replayed,
             "sent_again_after_429": sum(s["trigger"] == "resend" for s in submissions),
-            "without_clear_answer": calls_with(lambda _, event: event["status"] == "unconfirmed"),
-            "settled_by_asking": calls_with(
-                lambda c, e: e["source"] == "poll" and e["status"] == c["outcome"]
-            ),
+            "without_clear_answer": calls_with(lambda event: event["status"] == "unconfirmed"),
+            "provider_asked": calls_with(lambda event: event["source"] == "poll"),
         },
         "provider": {
             "accepted": len(provider_calls),

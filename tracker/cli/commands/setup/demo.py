@@ -130,7 +130,7 @@ def _show_summary(summary: Document) -> None:
         "sending": f"{sending['repeated_without_second_call']} repeated without a second call, "
         f"{sending['sent_again_after_429']} sent again after a 429, "
         f"{sending['without_clear_answer']} without a clear answer, "
-        f"{sending['settled_by_asking']} settled by asking the provider",
+        f"{sending['provider_asked']} asked about at the provider",
         "provider": f"{provider['accepted']} calls accepted, {provider['callbacks_answered_200']} callbacks answered "
         f"200, {provider['callbacks_not_answered_200']} answered otherwise",
     }
