@@ -128,6 +128,25 @@ def test_calls_are_listed_by_filter(cli: Cli, placed: str) -> None:
     assert len(out.splitlines()) == 2
 
 
+def test_calls_to_reads_a_number_by_the_account_s_region(cli: Cli, provider: RecordingProvider) -> None:
+    cli.configure(provider.base_url, more='region = "GB"')
+    placed = cli.json("call", "020 7946 0018", "--flow", "24")
+    assert placed["to"] == "+442079460018"
+    for to in ("020 7946 0018", "+442079460018", "442079460018"):
+        assert [call["id"] for call in cli.json("calls", "--to", to)["data"]] == [placed["id"]]
+
+
+def test_calls_names_every_wrong_option_at_once(cli: Cli, placed: str) -> None:
+    result = cli("calls", "--status", "bussy", "--created-after", "2026-01-01", "--order", "to")
+    assert (result.exit_code, result.stdout) == (2, "")
+    for option in (
+        "--status: must be one of: ",
+        "--created-after: must be a time",
+        "--order: must be one of: ",
+    ):
+        assert option in result.stderr
+
+
 @pytest.mark.parametrize("command", [["calls"], ["inbox", "list"], ["inbox", "tail", "--once"]])
 def test_an_account_that_is_not_configured_is_said(cli: Cli, placed: str, command: list[str]) -> None:
     """It is no failure: an account that was configured once has left its calls here."""

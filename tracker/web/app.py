@@ -25,7 +25,7 @@ from tracker.store.engine.database import THREADS, Database
 from tracker.store.schema.upgrade import prepare
 from tracker.web import health
 from tracker.web.api import routes as api
-from tracker.web.api.params import Unparsable
+from tracker.web.api.params import MalformedBody
 from tracker.web.callbacks.endpoint import ROUTES, CallbackEndpoint, is_callback_path
 from tracker.web.callbacks.fast_path import FastPath
 from tracker.web.callbacks.intake import CallbackIntake
@@ -112,7 +112,7 @@ def create_app(
         routes=routes,
         lifespan=lifespan,
         middleware=[Middleware(AccessLog)],
-        exception_handlers={**problems.HANDLERS, Unparsable: _unparsable, BodyTooLarge: _too_large},
+        exception_handlers={**problems.HANDLERS, MalformedBody: _malformed_body, BodyTooLarge: _too_large},
     )
     app.router.redirect_slashes = False
     return app
@@ -173,7 +173,7 @@ def _path_of(url: str | None) -> str:
     return urlsplit(url).path.rstrip("/") if url else ""
 
 
-def _unparsable(_request: Request, error: Exception) -> Response:
+def _malformed_body(_request: Request, error: Exception) -> Response:
     return problems.problem(400, str(error))
 
 

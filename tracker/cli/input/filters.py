@@ -1,41 +1,36 @@
-"""Builds the filters of lists from options. Raises ValueError with a sentence that names the option."""
+"""Builds the filters of lists from options. Raises InvalidInput, which names every wrong option."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
-from tracker.cli.input.option_types import parse_moment, parse_option, parse_phone_number
-from tracker.domain.calls import OUTCOMES, CallStatus
-from tracker.domain.time_text import from_iso
-from tracker.store.inbox import states
+from tracker.cli.input.option_errors import name_options
+from tracker.cli.input.option_types import parse_moment
+from tracker.errors import InvalidInput
+from tracker.lifecycle.operations.list_parameters import ListParameters
+from tracker.settings import Settings
 from tracker.store.read.callbacks import CallbackFilter
 from tracker.store.read.calls import CallFilter
 
 
-def call_filter(options: Mapping[str, Any]) -> CallFilter:
-    """Build the filter of a list of calls from options by the names of its fields; None means not given."""
-    wanted: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    for name, allowed in (("status", frozenset(CallStatus)), ("outcome", OUTCOMES)):
-        if name in wanted:
-            wanted[name] = tuple(_one_of(name, word.strip(), allowed) for word in wanted[name].split(","))
-    if "to" in wanted:
-        wanted["to"] = (parse_option("--to", parse_phone_number, wanted["to"]),)
-    for name in ("created_after", "created_before", "updated_after"):
-        if name in wanted:
-            wanted[name] = parse_option(f"--{name.replace('_', '-')}", _parse_time, wanted[name])
-    built = CallFilter(**wanted)
-    if built.created_after and built.created_before and built.created_after > built.created_before:
-        raise ValueError("--created-after is later than --created-before, so that no call can fit")
-    return built
+def call_filter(options: Mapping[str, Any], settings: Settings) -> tuple[CallFilter, str]:
+    """Return the filter and the order of a list of calls.
+
+    options: by the names of the API's parameters; None means not given.
+    """
+    parameters = _list_parameters(options, settings)
+    found = parameters.call_filter(), parameters.order()
+    _require_valid(parameters)
+    return found
 
 
-def callback_filter(state: str | None, account: str | None, call: str | None) -> CallbackFilter:
-    """Build the filter of a list of callbacks."""
-    if state is not None and state not in states.STATES:
-        raise ValueError(f"--state: there is no {state!r}; there are {', '.join(states.STATES)}")
-    return CallbackFilter(state=state, account=account, call=call)
+def callback_filter(options: Mapping[str, Any], settings: Settings) -> CallbackFilter:
+    """Return the filter of a list of callbacks. options: as above."""
+    parameters = _list_parameters(options, settings)
+    found = parameters.callback_filter()
+    _require_valid(parameters)
+    return found
 
 
 def unknown_account_warning(account: str | None, configured: Iterable[str]) -> str | None:
@@ -49,12 +44,18 @@ def unknown_account_warning(account: str | None, configured: Iterable[str]) -> s
     return f"{account} is not configured; configured: {', '.join(names) or 'none'}."
 
 
-def _one_of(name: str, word: str, allowed: frozenset[CallStatus]) -> str:
-    words = [status.value for status in CallStatus if status in allowed]
-    if word not in words:
-        raise ValueError(f"--{name}: there is no {word!r}; there are {', '.join(words)}")
-    return word
+def _list_parameters(options: Mapping[str, Any], settings: Settings) -> ListParameters:
+    texts = {name: _as_text(value) for name, value in options.items() if value is not None}
+    regions = {account.region for account in settings.accounts.values()}
+    return ListParameters(texts, regions=regions, parse_time=parse_moment)
 
 
-def _parse_time(text: str) -> datetime:
-    return from_iso(parse_moment(text))
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _require_valid(parameters: ListParameters) -> None:
+    try:
+        parameters.require_valid()
+    except InvalidInput as error:
+        raise name_options(error) from None

@@ -20,11 +20,11 @@ def parse_option(option: str, parse: Callable[[str], T], text: str) -> T:
         raise ValueError(f"{option}: {error}") from None
 
 
-def parse_phone_number(text: str) -> str:
-    """Parse a phone number, and return it in E.164."""
+def parse_phone_number(text: str, region: str = "IN") -> str:
+    """Parse a phone number, and return it in E.164. region: decides how a number without a country code is read."""
     from tracker.domain.phone_numbers import parse_number
 
-    return parse_number(text, "IN")
+    return parse_number(text, region)
 
 
 def parse_bridge_number(text: str) -> str:
@@ -64,19 +64,19 @@ def parse_duration(text: str) -> float:
     return float(found[1]) * _SECONDS[found[2] or "s"]
 
 
-def parse_moment(text: str, now: datetime | None = None) -> str:
-    """Parse a time with a zone, or one relative to now (-2h, +10m), and return it as the API writes times.
+def parse_moment(text: str, now: datetime | None = None) -> datetime:
+    """Parse a time with a zone, or one relative to now (-2h, +10m).
 
     A relative time must have a unit, because +10 could mean minutes or hours.
     """
-    from tracker.domain.time_text import from_iso, iso
+    from tracker.domain.time_text import from_iso
 
     if text[:1] in ("+", "-") and text[1:2].isdigit() and text[-1].isalpha():
         distance = timedelta(seconds=parse_duration(text[1:]))
         at = (now or datetime.now(UTC)) + (distance if text[0] == "+" else -distance)
-        return iso(at.replace(microsecond=0))
+        return at.replace(microsecond=0)
     try:
-        return iso(from_iso(text))
+        return from_iso(text)
     except ValueError as error:
         raise ValueError(f"{error}, or -2h or +10m from now") from None
 

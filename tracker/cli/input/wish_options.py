@@ -11,6 +11,7 @@ from typing import Any, Final
 import typer
 
 from tracker.cli.input.option_types import parse_moment, parse_option, parse_pairs
+from tracker.domain.time_text import iso
 from tracker.domain.wish.call_wish import WISH_FIELDS, FieldKind, WishField
 
 _FIELDS: Final = tuple(field for field in WISH_FIELDS.values() if field.options)
@@ -78,5 +79,5 @@ def _read_value(field: WishField, value: Any) -> Any:
     if field.kind is FieldKind.mapping:
         return parse_pairs(OPTIONS[field.name], value or []) or None
     if field.kind is FieldKind.time and value:
-        return parse_option(OPTIONS[field.name], parse_moment, value)
+        return iso(parse_option(OPTIONS[field.name], parse_moment, value))
     return value

@@ -46,27 +46,22 @@ def calls(
     from tracker.cli.output.call_list import render_call_list
     from tracker.cli.output.json import print_json
     from tracker.cli.output.text import escape_control, print_text
-    from tracker.store.read.calls import ORDERS, list_calls
+    from tracker.store.read.calls import list_calls
 
     options = {
         "status": status, "outcome": outcome, "settled": True if settled else False if still_open else None,
         "answered": answered, "disputed": disputed, "account": account, "campaign": campaign, "to": to,
         "reference": reference, "submission_id": submission_id, "created_after": created_after,
-        "created_before": created_before, "updated_after": updated_after,
+        "created_before": created_before, "updated_after": updated_after, "order": order,
     }  # fmt: skip
     if settled and still_open:
         raise typer.BadParameter("--settled and --open exclude each other. Leave one out, or both for all.")
-    try:
-        wanted = call_filter(options)
-        if order not in ORDERS:
-            raise ValueError(f"--order: there is no {order!r}; there are {', '.join(ORDERS)}")
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
     settings = load_cli_settings()
+    query, order = call_filter(options, settings)
     if warning := unknown_account_warning(account, settings.accounts):
         typer.echo(escape_control(warning), err=True)
     with open_database(settings) as database:
-        page = database.read(lambda c: list_calls(c, wanted, order=order, limit=limit, cursor=cursor))
+        page = database.read(lambda c: list_calls(c, query, order=order, limit=limit, cursor=cursor))
     if json:
         print_json({"data": page.data, "next_cursor": page.next_cursor})
         return

@@ -32,15 +32,12 @@ def list_callbacks(
     from tracker.cli.output.text import escape_control, print_text
     from tracker.store.read import callbacks
 
-    try:
-        wanted = callback_filter(state, account, call)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
     settings = load_cli_settings()
+    query = callback_filter({"state": state, "account": account, "call": call}, settings)
     if warning := unknown_account_warning(account, settings.accounts):
         typer.echo(escape_control(warning), err=True)
     with open_database(settings) as database:
-        page = database.read(lambda c: callbacks.list_callbacks(c, wanted, limit=limit, cursor=cursor))
+        page = database.read(lambda c: callbacks.list_callbacks(c, query, limit=limit, cursor=cursor))
     if json:
         print_json({"data": page.data, "next_cursor": page.next_cursor})
     elif not page.data:

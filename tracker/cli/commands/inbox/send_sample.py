@@ -72,7 +72,9 @@ def send_sample(
         )
     chosen = _choose_account(settings, account)
     try:
-        number = parse_option("--to", parse_phone_number, to) if to else None
+        number = (
+            parse_option("--to", lambda text: parse_phone_number(text, chosen.region), to) if to else None
+        )
         caller = parse_option("--bridge", parse_bridge_number, bridge) if bridge else None
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
