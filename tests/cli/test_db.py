@@ -19,7 +19,7 @@ def configured(cli: Cli, database_url: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_upgrade_makes_the_schema_once(configured: Cli) -> None:
     assert configured.json("db", "upgrade") == {"before": None, "after": upgrade.head()}
     assert configured.json("db", "upgrade") == {"before": upgrade.head(), "after": upgrade.head()}
-    assert "nothing was to be done" in configured("db", "upgrade").stdout
+    assert "there was nothing to do" in configured("db", "upgrade").stdout
 
 
 def test_check_says_whether_it_fits(configured: Cli) -> None:

@@ -46,7 +46,7 @@ def test_it_does_what_it_said(used: Cli) -> None:
     assert done["rows"] == told["rows"]
     assert calls(used) == ["queued"]
     nothing = used("db", "prune", "--older-than", "52w", "--yes").stdout
-    assert nothing == f"Nothing is that old and over in {used.folder / 'tracker.db'}.\n"
+    assert nothing == f"Nothing in {used.folder / 'tracker.db'} is that old and settled.\n"
     assert used("db", "check").exit_code == 0
 
 
@@ -63,7 +63,7 @@ def test_at_a_terminal_it_asks(used: Cli, monkeypatch: pytest.MonkeyPatch, answe
     monkeypatch.setattr("tracker.cli.commands.db.prune.can_ask", lambda: True)
     refused = used("db", "prune", "--older-than", "400d", "--json", stdin=answer)
     assert (refused.exit_code, refused.stdout) == (2, ""), "what reads JSON answers no questions"
-    assert "--json does not ask" in refused.stderr
+    assert "`--json` asks nothing" in refused.stderr
     assert "--yes" in used("db", "prune", "--help").stdout.partition("--json")[2]
     done = used("db", "prune", "--older-than", "400d", stdin=answer)
     assert "Remove all this for good?" in done.stdout

@@ -1,4 +1,4 @@
-"""`tracker db backup`: a copy of the database, made while it is in use."""
+"""`tracker db backup`: copy the database while it is in use."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import typer
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="Where the copy is to be.", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="The backup to write.", metavar="FILE")],
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a file that is there, never a device or a pipe.")
+        bool, typer.Option("--force", help="Replace an existing file, but never a device or a pipe.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
-    """Copy an SQLite database into one file while the server runs; nobody has to wait for it.
+    """Back up an SQLite database into one file.
 
-    The copy is checked and flushed before it appears under its name, and can be read by you alone. With PostgreSQL use
-    pg_dump, or your provider's snapshots.
+    The server may run meanwhile, and nothing waits for the backup. The file is checked and flushed before it appears
+    under its name, and only you can read it. With PostgreSQL use pg_dump, or your provider's snapshots.
     """
     from tracker.cli.cleanup_on_signal import cleanup_on_signal
     from tracker.cli.context import database_error_context, load_cli_settings, warn_if_database_unnamed
@@ -33,37 +33,33 @@ def backup(
     settings = load_cli_settings()
     if not settings.is_sqlite:
         raise ConfigurationError(
-            "This database is PostgreSQL's, which has tools of its own for it: `pg_dump --format=custom --file=FILE`, "
-            "snapshots, point-in-time recovery. See docs/how-to/backup-and-restore.md."
+            "This database is PostgreSQL's. Use its own tools: `pg_dump --format=custom --file=FILE`, snapshots, or "
+            "point-in-time recovery. See docs/how-to/backup-and-restore.md."
         )
     warn_if_database_unnamed(settings)
     with database_error_context(settings):
         database = Database(settings.database_url)
         try:
-            # of whatever version: before an upgrade is when it is wanted most
+            # with any schema, because a backup is needed most before an upgrade
             if upgrade.current(database) is None:
                 raise NotFound(
-                    f"There is nothing to copy yet: {settings.database_place} is empty, or not there."
+                    f"There is nothing to copy yet: {settings.database_place} is empty, or does not exist."
                 )
             path = database.path
         finally:
             database.close()
     if path is None:
-        raise ConfigurationError("database.url is one of SQLite's own forms (file:…); name the file plainly.")
+        raise ConfigurationError("`database.url` is one of SQLite's own forms (file:…). Name a plain file.")
     with cleanup_on_signal("Nothing half done is left; run it again."):
-        found = back_up(path, file, force=force)
+        copy = back_up(path, file, force=force)
     if json:
-        document = {
-            "file": str(file.absolute()),
-            "bytes": found.size,
-            "schema": found.schema,
-            "rows": found.counts,
-        }
-        print_json(document)
+        print_json(
+            {"file": str(file.absolute()), "bytes": copy.size, "schema": copy.schema, "rows": copy.counts}
+        )
         return
-    rows = ", ".join(f"{n:,} {name}" for name, n in found.counts.items())
+    rows = ", ".join(f"{n:,} {name}" for name, n in copy.counts.items())
     place = escape_control(str(file.absolute()))
     source = escape_control(settings.database_place)
     typer.echo(
-        f"{place} is a copy of {source}: {format_size(found.size)}, schema {found.schema}, checked; {rows}."
+        f"{place} is a copy of {source}: {format_size(copy.size)}, schema {copy.schema}, checked; {rows}."
     )

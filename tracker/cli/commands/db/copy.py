@@ -1,4 +1,4 @@
-"""`tracker db copy`: everything into another database."""
+"""`tracker db copy`: copy everything into another database."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def copy(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what was copied as JSON.")] = False,
 ) -> None:
-    """Copy the configured database, with everything in it, into an empty one or into an earlier copy of it.
+    """Copy the configured database into another one.
 
-    It can be interrupted and run again: rows that are there and equal are only compared, changed ones are written, rows
-    that are gone are removed. At the end counts and checksums of every table are compared. The original is only read,
-    and the copy dials nobody before it is complete.
+    The other one is empty, or an earlier copy. The command may be interrupted and run again: equal rows are only
+    compared, changed ones are written, and rows that are gone are removed. At the end counts and checksums of every
+    table are compared. The original is only read, and no call is dialled from the copy before it is complete.
     """
     from tracker.cli.cleanup_on_signal import cleanup_on_signal
     from tracker.cli.commands.db.copy_target import Target

@@ -1,4 +1,4 @@
-"""`tracker db upgrade` and `tracker db check`: whether the database fits this version, and is sound."""
+"""`tracker db upgrade` and `tracker db check`: the schema and the health of the database."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import typer
 def upgrade(
     json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
-    """Make the schema, or bring it up to what this version needs.
+    """Create the schema, or upgrade it to what this version needs.
 
-    Keep a copy of the database. On PostgreSQL, processes of the version before may run on where the release notes say
-    so: callbacks are answered 503 for the seconds that it takes, and nothing is lost; then replace them one by one.
-    Otherwise, and on SQLite, stop them first.
+    Keep a backup of the database. On PostgreSQL, processes of the previous version may go on if the release notes say
+    so. Callbacks are then answered 503 for the seconds of the upgrade, and nothing is lost; replace the processes one
+    by one afterwards. Otherwise, and on SQLite, stop all processes first.
     """
     from tracker.cli.context import database_error_context, load_cli_settings, warn_if_database_unnamed
     from tracker.cli.output.json import print_json
@@ -29,20 +29,19 @@ def upgrade(
             before, after = schema.upgrade(database)
         finally:
             database.close()
+    place = settings.database_place
     if json:
         print_json({"before": before, "after": after})
     elif before == after:
-        typer.echo(f"{settings.database_place} has {schema.told(after)}; nothing was to be done.")
+        typer.echo(f"{place} has {schema.told(after)}; there was nothing to do.")
     else:
-        typer.echo(
-            f"{settings.database_place} has schema {after} now" + (f"; it had {before}." if before else ".")
-        )
+        typer.echo(f"{place} has schema {after} now" + (f"; it had {before}." if before else "."))
 
 
 def check(json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False) -> None:
-    """Say what is wrong with the database: damage, settings that lose data, a schema that does not fit.
+    """Check the database for damage, a wrong schema and unsafe settings.
 
-    Reads all of an SQLite file. Exit status 1 where something is wrong.
+    It reads all of an SQLite file. Exit status 1 if something is wrong.
     """
     from tracker.cli.context import database_error_context, load_cli_settings, warn_if_database_unnamed
     from tracker.cli.output.json import print_json
@@ -55,11 +54,12 @@ def check(json: Annotated[bool, typer.Option("--json", help="Print the result as
     with database_error_context(settings):
         database = Database(settings.database_url)
         try:
-            found = schema.check(database)
-            has = None if found else schema.current(database)
+            problems = schema.check(database)
+            revision = None if problems else schema.current(database)
         finally:
             database.close()
-    problems = [with_program_name(f"{problem} (database: {settings.database_place})") for problem in found]
+    place = settings.database_place
+    problems = [with_program_name(f"{problem} (database: {place})") for problem in problems]
     if json:
         print_json({"ok": not problems, "schema": schema.head(), "problems": problems})
     for problem in problems:
@@ -67,4 +67,4 @@ def check(json: Annotated[bool, typer.Option("--json", help="Print the result as
     if problems:
         raise typer.Exit(1)
     if not json:
-        typer.echo(f"{settings.database_place} is sound and has {schema.told(has)}.")
+        typer.echo(f"{place} is sound and has {schema.told(revision)}.")
