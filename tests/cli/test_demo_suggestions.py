@@ -1,4 +1,4 @@
-"""What the demo suggests at its end can be pasted into any shell."""
+"""The commands that the demo suggests at its end can be pasted into any shell."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ def lines(environ: dict[str, str]) -> list[str]:
     return list(suggestions(CONFIGURATION, "http://127.0.0.1:4", "a-token", environ))
 
 
-def test_every_command_names_the_program_and_the_configuration_and_can_be_given(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_suggested_commands_work_in_any_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tracker").touch(mode=0o755)
     monkeypatch.setattr(sys, "argv", ["./tracker", "demo"])
@@ -32,13 +30,13 @@ def test_every_command_names_the_program_and_the_configuration_and_can_be_given(
         assert problem_with(words, complete=True) is None
 
 
-def test_settings_of_the_reader_s_own_that_would_win_are_named() -> None:
-    foreign = {
+def test_overriding_variables_of_the_user_are_named() -> None:
+    variables = {
         "TRACKER_SERVER__PORT": "1",
         "TRACKER_CONFIG": "/x",
         "TRACKER_TEST_POSTGRES_URL": "y",
         "HOME": "/",
     }
-    assert [line for line in lines(foreign) if "TRACKER_SERVER__PORT" in line]
-    assert not [line for line in lines(foreign) if "TEST_POSTGRES" in line]
+    assert [line for line in lines(variables) if "TRACKER_SERVER__PORT" in line]
+    assert not [line for line in lines(variables) if "TEST_POSTGRES" in line]
     assert not [line for line in lines({"TRACKER_CONFIG": "/x"}) if "Unset" in line]

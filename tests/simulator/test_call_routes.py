@@ -18,6 +18,7 @@ PAYLOADS = Path(__file__).parent.parent / "payloads" / "thundersms"
 
 
 def documented(name: str) -> Any:
+    """Return the body of a sample from the provider's documents."""
     return json.loads(json.loads((PAYLOADS / f"{name}.json").read_text())["body"])
 
 

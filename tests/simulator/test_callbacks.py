@@ -21,6 +21,7 @@ OTHER = "918919520002"
 
 
 def bodies(callbacks: Iterable[httpx.Request]) -> list[dict[str, Any]]:
+    """Return the bodies of these callbacks, which are JSON."""
     return [json.loads(each.content) for each in callbacks]
 
 
@@ -71,14 +72,15 @@ def test_callback_times_are_those_of_the_dial(fault: tuple[Fault, ...], hours: t
 
 
 def test_unanswered_dial_has_no_duration_and_no_recording() -> None:
-    for word in (Outcome.BUSY, Outcome.NOANSWER, Outcome.CANCEL, Outcome.CONGESTION, Outcome.CHANUNAVAIL):
-        with simulated(callee_outcomes=(word,)) as provider:
+    for outcome in (Outcome.BUSY, Outcome.NOANSWER, Outcome.CANCEL, Outcome.CONGESTION, Outcome.CHANUNAVAIL):
+        with simulated(callee_outcomes=(outcome,)) as provider:
             provider.send()
             [body] = bodies(provider.wait_until_idle())
-            assert (body["status"], body["duration"], body["recording_url"]) == (word.value, "0", "")
+            assert (body["status"], body["duration"], body["recording_url"]) == (outcome.value, "0", "")
 
 
-async def _form(callback: httpx.Request) -> dict[str, str]:
+async def parse_form(callback: httpx.Request) -> dict[str, str]:
+    """Parse a form as an independent implementation does."""
     headers = [(name.lower(), value) for name, value in callback.headers.raw]
     done = iter([{"type": "http.request", "body": callback.content, "more_body": False}])
 
@@ -117,7 +119,7 @@ def test_composed_webhook_carries_the_id(
         case CallbackStyle.composed_form:
             found = dict(parse_qsl(callback.content.decode(), keep_blank_values=True))
         case CallbackStyle.composed_multipart:
-            found = asyncio.run(_form(callback))
+            found = asyncio.run(parse_form(callback))
         case _:
             found = json.loads(callback.content)
     assert found.keys() == DEFAULT_FIELDS.keys()

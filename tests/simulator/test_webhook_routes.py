@@ -23,6 +23,7 @@ def echo(request: httpx.Request) -> httpx.Response:
 
 
 def post(provider: Provider, path: str, body: dict[str, Any]) -> httpx2.Response:
+    """Send a POST request with the token, to a path below the webhook routes."""
     return provider.http.post(f"/api/v2/developer/{path}", json=body, headers=TOKEN)
 
 
