@@ -1,4 +1,4 @@
-"""A number and a secret are planted wherever a log entry can hold one, and looked for in all output."""
+"""Tests that logs hold no number and no secret, wherever in an entry they are planted."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ UNCONFIGURED = "unconfigured-token"
 
 
 class Terminal(io.StringIO):
+    """A stream that is a terminal."""
+
     def isatty(self) -> bool:
         return True
 
 
 @pytest.fixture(autouse=True)
-def logging_as_it_was() -> Iterator[None]:
+def _restore_logging() -> Iterator[None]:
+    """Restore all logging of the process after each test."""
     hooks = sys.excepthook, threading.excepthook
     names = ["", "uvicorn", "uvicorn.error", "uvicorn.access", "httpx", "httpcore", "asyncio"]
     before = [
@@ -48,7 +51,7 @@ def logging_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(params=["json", "console", "terminal"])
 def output(request: pytest.FixtureRequest) -> io.StringIO:
-    """Logging is set up in each way that it can be; what it wrote."""
+    """Set up logging in each format; return the stream that it writes to."""
     stream = Terminal() if request.param == "terminal" else io.StringIO()
     configure_logs(
         secrets=[SECRET],
@@ -61,29 +64,31 @@ def output(request: pytest.FixtureRequest) -> io.StringIO:
 
 @pytest.fixture
 def lines() -> Callable[[], list[dict[str, object]]]:
-    """Logging is set up as JSON; the entries so far."""
+    """Set up logging as JSON; return a function that returns the entries so far."""
     stream = io.StringIO()
     configure_logs(secrets=[SECRET], stream=stream)
     return lambda: [json.loads(line) for line in stream.getvalue().split("\n") if line]
 
 
-class Unprintable:
+class ThingWithSecrets:
+    """An object with a number and a secret in its repr."""
+
     def __repr__(self) -> str:
         return f"<thing of {NUMBER} with {SECRET}>"
 
 
 def fail(local: str) -> None:
-    password = local + SECRET  # what a traceback with local variables would show
+    password = local + SECRET  # a traceback with local variables would show it
     raise ValueError(f"cannot dial {NUMBER} with {SECRET} at {URL}{password[:0]}")
 
 
-def in_a_field() -> None:
+def plant_in_a_field() -> None:
     structlog.get_logger().info(
-        "call.placed", to=NUMBER, bare=int(NUMBER[1:]), key=SECRET, thing=Unprintable()
+        "call.placed", to=NUMBER, bare=int(NUMBER[1:]), key=SECRET, thing=ThingWithSecrets()
     )
 
 
-def in_nested_fields() -> None:
+def plant_in_nested_fields() -> None:
     body = json.dumps({"to": int(NUMBER[1:]), "secret": SECRET})
     fields = {
         "numbers": [NUMBER, {NUMBER: SECRET}],
@@ -94,16 +99,16 @@ def in_nested_fields() -> None:
     structlog.get_logger().warning("callback.stored", **fields, body=body, url=URL)
 
 
-def in_context() -> None:
+def plant_in_context() -> None:
     with structlog.contextvars.bound_contextvars(to=NUMBER, authorization=f"Bearer {UNCONFIGURED}"):
         structlog.get_logger().bind(secret=SECRET).error("call.refused")
 
 
-def in_the_message() -> None:
+def plant_in_the_message() -> None:
     structlog.get_logger().info(f"dialled {NUMBER} with {SECRET} at {URL}")
 
 
-def in_an_exception() -> None:
+def plant_in_an_exception() -> None:
     try:
         fail("local ")
     except ValueError as error:
@@ -114,14 +119,14 @@ def in_an_exception() -> None:
             logging.getLogger("somebody").exception("sending to %s failed", NUMBER)
 
 
-def in_a_record_of_the_standard_library() -> None:
+def plant_in_a_record_of_the_standard_library() -> None:
     logging.getLogger("somebody").warning(
         "dialled %s with %s at %s", NUMBER, SECRET, URL, extra={"to": NUMBER}
     )
     logging.getLogger("somebody").debug(f"dialled {NUMBER} with {SECRET}", stack_info=True)
 
 
-def in_records_of_uvicorn() -> None:
+def plant_in_records_of_uvicorn() -> None:
     logging.getLogger("uvicorn.access").info(
         '%s - "%s %s HTTP/%s" %d', "127.0.0.1:5", "GET", f"/numbers/{NUMBER}?token={SECRET}", "1.1", 200
     )
@@ -132,7 +137,7 @@ def in_records_of_uvicorn() -> None:
     )
 
 
-def in_records_of_httpx() -> None:
+def plant_in_records_of_httpx() -> None:
     logging.getLogger("httpx").info('HTTP Request: %s %s "%s %d %s"', "POST", URL, "HTTP/1.1", 200, "OK")
     logging.getLogger("httpcore.http11").debug(
         "send_request_headers.started request=%r", [(b"Authorization", f"Bearer {SECRET}".encode())]
@@ -142,43 +147,43 @@ def in_records_of_httpx() -> None:
     )
 
 
-def in_a_warning() -> None:
+def plant_in_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         logging.captureWarnings(True)
         warnings.warn(f"{NUMBER} {SECRET}", stacklevel=1)
 
 
-def in_what_nobody_caught() -> None:
+def plant_in_an_uncaught_exception() -> None:
     try:
         fail("local ")
     except ValueError as error:
         sys.excepthook(type(error), error, error.__traceback__)
 
 
-def in_what_nobody_caught_in_a_thread() -> None:
+def plant_in_an_uncaught_exception_of_a_thread() -> None:
     thread = threading.Thread(target=fail, args=("local ",))
     thread.start()
     thread.join()
 
 
-PLANTED = [
-    in_a_field,
-    in_nested_fields,
-    in_context,
-    in_the_message,
-    in_an_exception,
-    in_a_record_of_the_standard_library,
-    in_records_of_uvicorn,
-    in_records_of_httpx,
-    in_a_warning,
-    in_what_nobody_caught,
-    in_what_nobody_caught_in_a_thread,
+PLANTERS = [
+    plant_in_a_field,
+    plant_in_nested_fields,
+    plant_in_context,
+    plant_in_the_message,
+    plant_in_an_exception,
+    plant_in_a_record_of_the_standard_library,
+    plant_in_records_of_uvicorn,
+    plant_in_records_of_httpx,
+    plant_in_a_warning,
+    plant_in_an_uncaught_exception,
+    plant_in_an_uncaught_exception_of_a_thread,
 ]
 
 
-@pytest.mark.parametrize("plant", PLANTED)
-def test_no_output_shows_a_number_or_a_secret(
+@pytest.mark.parametrize("plant", PLANTERS)
+def test_log_output_holds_no_number_and_no_secret(
     plant: Callable[[], None], output: io.StringIO, capfd: pytest.CaptureFixture[str]
 ) -> None:
     plant()
@@ -192,8 +197,8 @@ def test_no_output_shows_a_number_or_a_secret(
     assert "***" in everything
 
 
-@pytest.mark.parametrize("plant", PLANTED[:8])
-def test_what_is_json_stays_json(
+@pytest.mark.parametrize("plant", PLANTERS[:8])
+def test_json_log_holds_one_document_per_line(
     plant: Callable[[], None], lines: Callable[[], list[dict[str, object]]]
 ) -> None:
     plant()
@@ -202,7 +207,7 @@ def test_what_is_json_stays_json(
     assert lines()
 
 
-def test_an_entry_is_one_line_with_its_fields(lines: Callable[[], list[dict[str, object]]]) -> None:
+def test_log_entry_is_one_line_with_its_fields(lines: Callable[[], list[dict[str, object]]]) -> None:
     structlog.get_logger().info(
         "callback.stored", callback="cb_01jd8r7q6b3k5v9x2m4n6p8s0t", size=312, to=NUMBER, ok=None
     )
@@ -221,7 +226,7 @@ def test_an_entry_is_one_line_with_its_fields(lines: Callable[[], list[dict[str,
     }
 
 
-def test_entries_of_libraries_have_the_same_form(lines: Callable[[], list[dict[str, object]]]) -> None:
+def test_library_entry_has_the_same_form(lines: Callable[[], list[dict[str, object]]]) -> None:
     logging.getLogger("uvicorn.error").info("Started server process [%d]", 7)
 
     (entry,) = lines()
@@ -233,7 +238,7 @@ def test_entries_of_libraries_have_the_same_form(lines: Callable[[], list[dict[s
     }
 
 
-def test_what_a_library_says_of_its_own_making_is_no_entry(
+def test_library_start_up_message_is_not_logged(
     lines: Callable[[], list[dict[str, object]]],
 ) -> None:
     for name in ("alembic.runtime.migration", "alembic.runtime.plugins", "httpx"):
@@ -241,7 +246,7 @@ def test_what_a_library_says_of_its_own_making_is_no_entry(
     assert lines() == []
 
 
-def test_an_exception_is_told_without_local_variables(lines: Callable[[], list[dict[str, object]]]) -> None:
+def test_logged_exception_has_no_local_variables(lines: Callable[[], list[dict[str, object]]]) -> None:
     try:
         fail("a local variable")
     except ValueError:
@@ -254,7 +259,7 @@ def test_an_exception_is_told_without_local_variables(lines: Callable[[], list[d
     assert "a local variable" not in text
 
 
-def test_requests_are_not_logged_by_the_libraries(lines: Callable[[], list[dict[str, object]]]) -> None:
+def test_library_request_lines_are_not_logged(lines: Callable[[], list[dict[str, object]]]) -> None:
     logging.getLogger("uvicorn.access").error("127.0.0.1 GET /")
     logging.getLogger("httpx").info("HTTP Request: GET /")
     logging.getLogger("httpcore.connection").info("connect_tcp.started")
@@ -262,14 +267,14 @@ def test_requests_are_not_logged_by_the_libraries(lines: Callable[[], list[dict[
     assert lines() == []
 
 
-def test_below_the_level_nothing_is_written(lines: Callable[[], list[dict[str, object]]]) -> None:
+def test_log_drops_entries_below_its_level(lines: Callable[[], list[dict[str, object]]]) -> None:
     structlog.get_logger().debug("call.placed")
     logging.getLogger("somebody").debug("call placed")
 
     assert lines() == []
 
 
-def test_setting_up_twice_writes_once_and_to_the_new_stream() -> None:
+def test_second_configuration_replaces_the_first() -> None:
     first, second = io.StringIO(), io.StringIO()
     log = structlog.get_logger()
     configure_logs(secrets=[], stream=first)
@@ -289,11 +294,11 @@ def test_setting_up_twice_writes_once_and_to_the_new_stream() -> None:
         {"number": 2**70},
         {"keys": {(1, 2): 3, None: 4}},
         {"bytes": b"\xff\xfe"},
-        {"thing": Unprintable()},
+        {"thing": ThingWithSecrets()},
         {"line": "a\nb\u2028c"},
     ],
 )
-def test_no_value_keeps_an_entry_from_being_written(
+def test_log_writes_entries_with_unusual_values(
     fields: dict[str, object], lines: Callable[[], list[dict[str, object]]]
 ) -> None:
     around: list[object] = []
@@ -304,7 +309,7 @@ def test_no_value_keeps_an_entry_from_being_written(
     assert [line["event"] for line in lines()] == ["callback.stored", "callback.stored"]
 
 
-def test_a_terminal_is_for_people() -> None:
+def test_terminal_log_is_colored() -> None:
     stream = Terminal()
     configure_logs(secrets=[], stream=stream)
     structlog.get_logger().info("call.placed", to=NUMBER)
@@ -313,20 +318,20 @@ def test_a_terminal_is_for_people() -> None:
     assert "+91********24" in stream.getvalue()
 
 
-def test_an_unknown_level_is_refused() -> None:
+def test_unknown_log_level_is_refused() -> None:
     with pytest.raises(KeyError):
         configure_logs(secrets=[], level="loud")
 
 
 def run(program: str) -> subprocess.CompletedProcess[str]:
-    """A process of its own: what it writes is what a service manager would keep."""
+    """Run a program with logging set up in a process of its own; return its output."""
     setup = f"import logging; from tracker.logs import configure_logs; configure_logs(secrets=[{SECRET!r}])"
     return subprocess.run(
         [sys.executable, "-c", f"{setup}\n{program}"], capture_output=True, text=True, check=False
     )
 
 
-def test_a_process_that_crashes_shows_no_number_either() -> None:
+def test_crash_is_logged_without_number_and_secret() -> None:
     done = run(f"raise SystemError('cannot dial {NUMBER}: ' + {SECRET!r})")
 
     assert done.returncode == 1
@@ -336,23 +341,23 @@ def test_a_process_that_crashes_shows_no_number_either() -> None:
     assert "hunter2" not in done.stdout + done.stderr
 
 
-def test_an_entry_that_cannot_be_written_is_told_without_its_arguments() -> None:
-    """The standard library would print message and arguments as they are; in pytest, its own handler raises."""
+def test_unwritable_entry_is_reported_without_arguments() -> None:
+    """Needs a process of its own, because pytest's log handler raises instead."""
     done = run(f"logging.getLogger('somebody').error('%d calls to %s', {NUMBER!r}, {SECRET!r})")
 
     assert done.returncode == 0
-    assert done.stderr.startswith("cannot log an entry of somebody (<string>:2): ")
+    assert done.stderr.startswith("Cannot log an entry of somebody (<string>:2): ")
     assert NUMBER[4:] not in done.stdout + done.stderr
     assert "hunter2" not in done.stdout + done.stderr
 
 
-def test_the_access_log_of_uvicorn_costs_nothing() -> None:
-    """uvicorn asks hasHandlers() before it makes a line for a request."""
+def test_uvicorn_access_log_is_off() -> None:
+    """uvicorn calls hasHandlers() before it formats the line of a request."""
     assert run("print(logging.getLogger('uvicorn.access').hasHandlers())").stdout == "False\n"
 
 
-def test_a_log_that_cannot_be_written_stops_no_work() -> None:
-    """Its disk is full, or whoever read it is gone."""
+def test_log_on_a_full_disk_stops_no_work() -> None:
+    """The disk is full, or the reader of the pipe is gone."""
 
     class Full(io.StringIO):
         def write(self, text: str) -> int:
