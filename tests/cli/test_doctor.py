@@ -115,7 +115,7 @@ def test_a_path_that_is_not_the_api_is_not_to_be_tried_again_later(cli: Cli, bas
     configure(cli, base_url.replace("/v2/", "/v9/"), None)
     state, message = checks(cli, code=1)["provider thundersms"]
     assert state == "fail"
-    for words in ("/v9/ answered", "404", "check base_url"):
+    for words in ("/v9/ did not answer", "404", "Check base_url"):
         assert words in message
     assert "later" not in message
 

@@ -1,4 +1,4 @@
-"""What is certain after an exchange, against servers that misbehave in every way that a local socket can."""
+"""Tests the certainty after an exchange, against servers that fail in every way that a local socket can."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import pytest
 from tracker.providers.base import ExchangeFailure, HttpRequest, HttpResponse
 from tracker.providers.transport import exchange
 
-TOKEN = "token-that-nobody-may-see"
+TOKEN = "token-that-must-stay-secret"
 ENOUGH_S = 30.0
 SHORT_S = 1.0
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def outgoing(url: str, body: bytes = b'{"to": "918919525224"}', **headers: str) -> HttpRequest:
+def make_request(url: str, body: bytes = b'{"to": "918919525224"}', **headers: str) -> HttpRequest:
     return HttpRequest(
         method="POST", url=url, headers={"Authorization": f"Bearer {TOKEN}", **headers}, body=body
     )
 
 
 class Server:
-    """A TCP server on 127.0.0.1 that does with a connection what it is told, and keeps what it received."""
+    """A TCP server on 127.0.0.1 that lets a peer handle each connection, and keeps the received bytes."""
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
@@ -64,7 +64,7 @@ class Server:
 
 
 def peer(answer: bytes, *, then: str = "close", read: bool = True) -> Peer:
-    """Reads a request, writes these bytes, and then closes, resets, or stays silent."""
+    """Make a peer that reads a request, writes these bytes, and then closes, resets or stays silent."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if read:
@@ -75,7 +75,7 @@ def peer(answer: bytes, *, then: str = "close", read: bool = True) -> Peer:
             await reader.read()  # until the other side gives up
             await reader.read()
         elif then == "reset":
-            await asyncio.sleep(0.05)  # what was written before has to arrive first
+            await asyncio.sleep(0.05)  # the bytes written before must arrive first
             sock = writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
@@ -86,7 +86,7 @@ def peer(answer: bytes, *, then: str = "close", read: bool = True) -> Peer:
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
-def run(
+def run_exchange(
     serving: Peer,
     *,
     timeout_s: float = ENOUGH_S,
@@ -94,18 +94,18 @@ def run(
     via_proxy_to: str | None = None,
     scheme: str = "http",
     body: bytes = b"{}",
-    max_body: int = 1024 * 1024,
+    max_body_bytes: int = 1024 * 1024,
 ) -> tuple[HttpResponse | ExchangeFailure, Server]:
     async def scenario() -> tuple[HttpResponse | ExchangeFailure, Server]:
         async with Server(serving) as server:
             url = via_proxy_to or server.url.replace("http", scheme, 1)
             proxy = f"http://user:pass-word@127.0.0.1:{server.port}" if via_proxy_to else None
             result = await exchange(
-                outgoing(url, body),
+                make_request(url, body),
                 timeout_s=timeout_s,
                 before_write=before_write,
                 proxy=proxy,
-                max_body=max_body,
+                max_body_bytes=max_body_bytes,
             )
             return result, server
 
@@ -116,55 +116,55 @@ def run(
     return result, server
 
 
-def failure(result: HttpResponse | ExchangeFailure) -> ExchangeFailure:
+def require_failure(result: HttpResponse | ExchangeFailure) -> ExchangeFailure:
     assert isinstance(result, ExchangeFailure)
     return result
 
 
-def reply(result: HttpResponse | ExchangeFailure) -> HttpResponse:
+def require_response(result: HttpResponse | ExchangeFailure) -> HttpResponse:
     assert isinstance(result, HttpResponse)
     return result
 
 
-# An answer
+# Responses
 
 
-def test_an_answer_comes_with_status_headers_and_body() -> None:
-    result, server = run(peer(OK))
-    assert reply(result).status == 200
-    assert reply(result).body == b"{}"
-    assert reply(result).body_error is None
-    assert reply(result).header("content-TYPE") == "application/json"
+def test_response_has_status_headers_and_body() -> None:
+    result, server = run_exchange(peer(OK))
+    assert require_response(result).status == 200
+    assert require_response(result).body == b"{}"
+    assert require_response(result).body_error is None
+    assert require_response(result).header("content-TYPE") == "application/json"
     assert server.received.startswith(b"POST /api/v2/outgoing/send HTTP/1.1\r\n")
     assert f"Authorization: Bearer {TOKEN}".encode() in server.received
     assert server.received.endswith(b"\r\n\r\n{}")
 
 
-def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
+def test_redirect_is_not_followed() -> None:
     answer = b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n"
-    result, server = run(peer(answer))
-    assert reply(result).status == 302
+    result, server = run_exchange(peer(answer))
+    assert require_response(result).status == 302
     assert server.connections == 1
 
 
-def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_in_the_environment_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    result, _ = run(peer(OK))
-    assert reply(result).status == 200
+    result, _ = run_exchange(peer(OK))
+    assert require_response(result).status == 200
 
 
-def test_every_exchange_has_a_connection_of_its_own() -> None:
+def test_each_exchange_opens_a_connection() -> None:
     async def scenario() -> int:
         async with Server(peer(OK)) as server:
             for _ in range(3):
-                assert isinstance(await exchange(outgoing(server.url), timeout_s=ENOUGH_S), HttpResponse)
+                assert isinstance(await exchange(make_request(server.url), timeout_s=ENOUGH_S), HttpResponse)
             return server.connections
 
     assert asyncio.run(scenario()) == 3
 
 
-# A status, but a broken body: the status is not lost
+# Responses with a broken body: the status is kept
 
 
 @pytest.mark.parametrize(
@@ -184,20 +184,22 @@ def test_every_exchange_has_a_connection_of_its_own() -> None:
         ),
     ],
 )
-def test_a_broken_body_keeps_its_status(serving: Peer) -> None:
-    result, _ = run(serving)
-    assert reply(result).status == 201
-    assert reply(result).body_error
+def test_response_with_broken_body_keeps_its_status(serving: Peer) -> None:
+    result, _ = run_exchange(serving)
+    assert require_response(result).status == 201
+    assert require_response(result).body_error
 
 
-def test_a_body_that_stops_arriving_keeps_its_status() -> None:
-    result, _ = run(peer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", then="silence"), timeout_s=SHORT_S)
-    assert reply(result).status == 200
-    assert reply(result).body == b"{"
-    assert reply(result).body_error == "no complete answer within 1 s"
+def test_response_with_stalled_body_keeps_its_status() -> None:
+    result, _ = run_exchange(
+        peer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", then="silence"), timeout_s=SHORT_S
+    )
+    assert require_response(result).status == 200
+    assert require_response(result).body == b"{"
+    assert require_response(result).body_error == "no complete response within 1 s"
 
 
-def test_a_body_that_drips_is_bounded_by_the_whole_time() -> None:
+def test_timeout_bounds_a_slow_body() -> None:
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
@@ -206,22 +208,24 @@ def test_a_body_that_drips_is_bounded_by_the_whole_time() -> None:
             await writer.drain()
             await asyncio.sleep(0.02)
 
-    result, _ = run(drip, timeout_s=SHORT_S)
-    assert reply(result).body_error == "no complete answer within 1 s"
+    result, _ = run_exchange(drip, timeout_s=SHORT_S)
+    assert require_response(result).body_error == "no complete response within 1 s"
 
 
-def test_a_body_that_is_too_large_is_cut() -> None:
-    result, _ = run(peer(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 5000), max_body=1000)
-    assert reply(result).body == b"x" * 1000
-    assert reply(result).body_error == "the body is larger than 1000 bytes"
+def test_body_over_the_limit_is_cut() -> None:
+    result, _ = run_exchange(peer(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 5000), max_body_bytes=1000)
+    assert require_response(result).body == b"x" * 1000
+    assert require_response(result).body_error == "the body is larger than 1000 bytes"
 
 
-def test_a_body_of_exactly_the_limit_is_whole() -> None:
-    result, _ = run(peer(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000), max_body=1000)
-    assert reply(result).body_error is None
+def test_body_of_exactly_the_limit_is_complete() -> None:
+    result, _ = run_exchange(
+        peer(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000), max_body_bytes=1000
+    )
+    assert require_response(result).body_error is None
 
 
-# No answer after the request was written: unclear
+# No response after the request was written: unclear
 
 
 @pytest.mark.parametrize(
@@ -234,34 +238,34 @@ def test_a_body_of_exactly_the_limit_is_whole() -> None:
         pytest.param(peer(b"SSH-2.0-OpenSSH_9.2\r\n"), id="garbage"),
     ],
 )
-def test_no_answer_after_the_request_is_unclear(serving: Peer) -> None:
-    result, _ = run(serving)
-    assert not failure(result).never_left
+def test_failure_after_the_request_is_unclear(serving: Peer) -> None:
+    result, _ = run_exchange(serving)
+    assert not require_failure(result).never_left
 
 
 def test_silence_after_the_request_is_unclear() -> None:
-    result, server = run(peer(b"", then="silence"), timeout_s=SHORT_S)
-    assert failure(result) == ExchangeFailure(
-        never_left=False, message="TimeoutError: no complete answer within 1 s"
+    result, server = run_exchange(peer(b"", then="silence"), timeout_s=SHORT_S)
+    assert require_failure(result) == ExchangeFailure(
+        never_left=False, message="TimeoutError: no complete response within 1 s"
     )
     assert server.received
 
 
-def test_a_request_that_is_not_read_is_unclear() -> None:
+def test_partly_written_request_is_unclear() -> None:
     async def never_read() -> HttpResponse | ExchangeFailure:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
-            return await exchange(outgoing(url, b"x" * 30_000_000), timeout_s=SHORT_S)
+            return await exchange(make_request(url, b"x" * 30_000_000), timeout_s=SHORT_S)
 
-    assert not failure(asyncio.run(never_read())).never_left
-
-
-def test_an_answer_that_quotes_the_token_does_not_show_it() -> None:
-    result, _ = run(peer(f"HTTP/9.9 Bearer {TOKEN}\r\n\r\n".encode()))
-    assert TOKEN not in failure(result).message
+    assert not require_failure(asyncio.run(never_read())).never_left
 
 
-# The request never left
+def test_failure_message_masks_a_quoted_token() -> None:
+    result, _ = run_exchange(peer(f"HTTP/9.9 Bearer {TOKEN}\r\n\r\n".encode()))
+    assert TOKEN not in require_failure(result).message
+
+
+# Requests that never left
 
 
 def _closed_port() -> int:
@@ -270,15 +274,17 @@ def _closed_port() -> int:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_refused_connection_never_left(scheme: str) -> None:
-    result = asyncio.run(exchange(outgoing(f"{scheme}://127.0.0.1:{_closed_port()}/"), timeout_s=ENOUGH_S))
-    assert failure(result).never_left
-    assert failure(result).message.startswith("ConnectError")
+def test_refused_connection_never_left(scheme: str) -> None:
+    result = asyncio.run(
+        exchange(make_request(f"{scheme}://127.0.0.1:{_closed_port()}/"), timeout_s=ENOUGH_S)
+    )
+    assert require_failure(result).never_left
+    assert require_failure(result).message.startswith("ConnectError")
 
 
-def test_a_name_that_does_not_resolve_never_left() -> None:
-    result = asyncio.run(exchange(outgoing("http://nowhere.invalid/"), timeout_s=ENOUGH_S))
-    assert failure(result).never_left
+def test_unresolvable_name_never_left() -> None:
+    result = asyncio.run(exchange(make_request("http://nowhere.invalid/"), timeout_s=ENOUGH_S))
+    assert require_failure(result).never_left
 
 
 @pytest.mark.parametrize(
@@ -288,15 +294,15 @@ def test_a_name_that_does_not_resolve_never_left() -> None:
         pytest.param(peer(OK, read=False), id="no TLS"),
     ],
 )
-def test_a_failed_tls_handshake_never_left(serving: Peer) -> None:
-    result, server = run(serving, scheme="https")
-    assert failure(result).never_left
+def test_failed_tls_handshake_never_left(serving: Peer) -> None:
+    result, server = run_exchange(serving, scheme="https")
+    assert require_failure(result).never_left
     assert TOKEN.encode() not in server.received
 
 
-def test_a_silent_tls_handshake_never_left() -> None:
-    result, server = run(peer(b"", then="silence", read=False), scheme="https", timeout_s=SHORT_S)
-    assert failure(result) == ExchangeFailure(
+def test_silent_tls_handshake_never_left() -> None:
+    result, server = run_exchange(peer(b"", then="silence", read=False), scheme="https", timeout_s=SHORT_S)
+    assert require_failure(result) == ExchangeFailure(
         never_left=True, message="TimeoutError: no connection within 1 s"
     )
     assert TOKEN.encode() not in server.received
@@ -315,12 +321,12 @@ def test_a_silent_tls_handshake_never_left() -> None:
         "http://exa\x00mple/",
     ],
 )
-def test_an_address_that_cannot_be_used_never_left(url: str) -> None:
-    assert failure(asyncio.run(exchange(outgoing(url), timeout_s=ENOUGH_S))).never_left
+def test_unusable_address_never_left(url: str) -> None:
+    assert require_failure(asyncio.run(exchange(make_request(url), timeout_s=ENOUGH_S))).never_left
 
 
 @pytest.mark.parametrize("bad", ["line\r\nbreak", "schlüssel", "\ud800", "nul\x00"])
-def test_a_header_that_cannot_be_sent_never_left_and_is_not_shown(bad: str) -> None:
+def test_unsendable_header_never_left_and_is_not_quoted(bad: str) -> None:
     async def scenario() -> tuple[HttpResponse | ExchangeFailure, bytes]:
         async with Server(peer(OK)) as server:
             request = HttpRequest(
@@ -329,8 +335,8 @@ def test_a_header_that_cannot_be_sent_never_left_and_is_not_shown(bad: str) -> N
             return await exchange(request, timeout_s=ENOUGH_S), bytes(server.received)
 
     result, received = asyncio.run(scenario())
-    assert failure(result).never_left
-    assert TOKEN not in failure(result).message
+    assert require_failure(result).never_left
+    assert TOKEN not in require_failure(result).message
     assert received == b""
 
 
@@ -344,35 +350,37 @@ def test_a_header_that_cannot_be_sent_never_left_and_is_not_shown(bad: str) -> N
         pytest.param(peer(b"HTTP/1.1 200 OK\r\n\r\n"), ENOUGH_S, id="closes the tunnel before TLS stands"),
     ],
 )
-def test_a_proxy_without_a_tunnel_never_saw_the_request(serving: Peer, timeout_s: float) -> None:
-    result, server = run(serving, via_proxy_to="https://provider.invalid/outgoing/send", timeout_s=timeout_s)
-    assert failure(result).never_left
+def test_failed_tunnel_never_left(serving: Peer, timeout_s: float) -> None:
+    result, server = run_exchange(
+        serving, via_proxy_to="https://provider.invalid/outgoing/send", timeout_s=timeout_s
+    )
+    assert require_failure(result).never_left
     assert server.received.startswith(b"CONNECT provider.invalid:443")
     assert TOKEN.encode() not in server.received
 
 
-def test_a_plain_address_through_a_proxy_gives_the_proxys_answer() -> None:
-    result, server = run(
+def test_http_request_through_a_proxy_gets_its_response() -> None:
+    result, server = run_exchange(
         peer(b"HTTP/1.1 502 Bad\r\n\r\n"), via_proxy_to="http://provider.invalid/outgoing/send"
     )
-    assert reply(result).status == 502
+    assert require_response(result).status == 502
     assert server.received.startswith(b"POST http://provider.invalid/outgoing/send")
 
 
 @pytest.mark.parametrize(
     "proxy", ["gopher://127.0.0.1:1", "http://user:pass-word@127.0.0.1:port", "socks5://x:1"]
 )
-def test_a_proxy_that_cannot_be_used_never_left(proxy: str) -> None:
-    result = asyncio.run(exchange(outgoing("http://127.0.0.1:1/"), timeout_s=ENOUGH_S, proxy=proxy))
-    assert failure(result).never_left
-    assert "pass-word" not in failure(result).message
+def test_unusable_proxy_never_left(proxy: str) -> None:
+    result = asyncio.run(exchange(make_request("http://127.0.0.1:1/"), timeout_s=ENOUGH_S, proxy=proxy))
+    assert require_failure(result).never_left
+    assert "pass-word" not in require_failure(result).message
 
 
-# The lease, looked at in the moment before the request is written
+# The lease, checked immediately before the request is written
 
 
-def test_a_lease_that_is_over_lets_no_byte_leave() -> None:
-    asked_after_connecting: list[bool] = []
+def test_expired_lease_lets_no_byte_leave() -> None:
+    checks: list[bool] = []
 
     async def scenario() -> tuple[HttpResponse | ExchangeFailure, Server]:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -381,44 +389,44 @@ def test_a_lease_that_is_over_lets_no_byte_leave() -> None:
         async with Server(serve) as server:
             seen_end: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
-            def lease_over() -> bool:
-                asked_after_connecting.append(True)
+            def lease_is_over() -> bool:
+                checks.append(True)
                 return False
 
-            result = await exchange(outgoing(server.url), timeout_s=ENOUGH_S, before_write=lease_over)
+            result = await exchange(make_request(server.url), timeout_s=ENOUGH_S, before_write=lease_is_over)
             assert await seen_end == b""  # the server saw the connection end, and nothing before
             return result, server
 
     result, server = asyncio.run(scenario())
-    assert failure(result).never_left
+    assert require_failure(result).never_left
     assert server.connections == 1
     assert server.received == b""
-    assert asked_after_connecting == [True]
+    assert checks == [True]
 
 
-def test_a_lease_that_holds_lets_the_request_leave() -> None:
-    asked: list[bool] = []
+def test_valid_lease_lets_the_request_leave() -> None:
+    checks: list[bool] = []
 
-    def holds() -> bool:
-        asked.append(True)
+    def lease_is_valid() -> bool:
+        checks.append(True)
         return True
 
-    result, server = run(peer(OK), before_write=holds)
-    assert reply(result).status == 200
-    assert asked == [True]
+    result, server = run_exchange(peer(OK), before_write=lease_is_valid)
+    assert require_response(result).status == 200
+    assert checks == [True]
     assert server.received
 
 
-def test_the_lease_is_not_asked_for_a_tunnel_but_for_the_request() -> None:
-    asked: list[bool] = []
+def test_lease_is_not_checked_for_a_tunnel() -> None:
+    checks: list[bool] = []
 
-    def holds() -> bool:
-        asked.append(True)
+    def lease_is_valid() -> bool:
+        checks.append(True)
         return True
 
-    run(
+    run_exchange(
         peer(b"HTTP/1.1 407 No\r\n\r\n"),
         via_proxy_to="https://provider.invalid/outgoing/send",
-        before_write=holds,
+        before_write=lease_is_valid,
     )
-    assert asked == []
+    assert checks == []

@@ -1,1 +1,1 @@
-"""The only place that knows a wire format: one file per provider, both directions."""
+"""Translates between tracker and the wire formats of providers; no other package knows one."""

@@ -1,6 +1,6 @@
-"""What every provider can do. One file per provider knows its wire format, both directions.
+"""Defines the interface of a provider, and the HTTP requests and responses that it builds and parses.
 
-A provider builds requests and reads replies; it sends nothing by itself (`transport` does) and stores nothing.
+A provider neither sends nor stores anything: `transport` sends, and `lifecycle` stores.
 """
 
 from __future__ import annotations
@@ -36,31 +36,33 @@ class HttpRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class HttpResponse:
-    """The provider's answer as it came. `body` may be cut short: then `body_error` says how."""
+    """The provider's response as it came."""
 
     status: int
     headers: Headers
     body: bytes
+    #: the reason why `body` is incomplete; None if it is complete
     body_error: str | None = None
 
     def header(self, name: str) -> str | None:
-        """The first header of that name (any case), decoded as latin-1."""
+        """Return the first header of that name (in any case), decoded as latin-1."""
         wanted = name.lower().encode()
         return next((v.decode("latin-1") for k, v in self.headers if k.lower() == wanted), None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExchangeFailure:
-    """No reply. `never_left` is true only where no byte of the request can have reached the provider."""
+    """A request to the provider that got no response."""
 
+    #: True only if no byte of the request can have reached the provider
     never_left: bool
-    #: the class of what went wrong and its text, without secrets
+    #: the class of the error and its text, without secrets
     message: str
 
 
 @value
 class CallbackRequest:
-    """A callback as it was stored."""
+    """A request of the provider to our webhook, as it was stored."""
 
     method: str
     path: bytes
@@ -70,48 +72,54 @@ class CallbackRequest:
 
 
 class Provider(Protocol):
-    """One provider's wire format."""
+    """The wire format of one provider, in both directions."""
 
-    def submit_request(self, account: Account, dial: SubmitCommand) -> HttpRequest:
-        """The request that submits this dial."""
+    def submit_request(self, account: Account, command: SubmitCommand) -> HttpRequest:
+        """Build the request that submits a call."""
         ...
 
-    def redacted_request(self, account: Account, dial: SubmitCommand) -> HttpRequest:
-        """The same request as evidence: without credentials, secret variables replaced by `***`."""
+    def redacted_request(self, account: Account, command: SubmitCommand) -> HttpRequest:
+        """Build the same request as evidence, with credentials, secrets and secret variables masked."""
         ...
 
     def parse_submit_response(self, account: Account, result: HttpResponse | ExchangeFailure) -> SubmitResult:
-        """What came back from a submission. Never raises."""
+        """Return the meaning of the result for the submission. Never raises."""
         ...
 
     def status_request(self, account: Account, submission_id: str) -> HttpRequest:
-        """The request that asks what became of a submission."""
+        """Build the request for the status of a submission. `submission_id` is the provider's id."""
         ...
 
     def parse_status_response(
-        self, account: Account, submission_id: str, reply: HttpResponse
+        self, account: Account, submission_id: str, response: HttpResponse
     ) -> StatusResult:
-        """What the provider says of it; raises ProviderError where the reply is no answer to the question."""
+        """Return the call records of the submission.
+
+        Raises ProviderRefused if the credentials are refused, and ProviderError if the response holds no answer.
+        """
         ...
 
     def credentials_request(self, account: Account) -> HttpRequest:
-        """The request that checks the credentials."""
+        """Build a request that only succeeds with valid credentials, and changes nothing."""
         ...
 
-    def parse_credentials_response(self, account: Account, reply: HttpResponse) -> str:
-        """One sentence about whose credentials these are; raises ProviderRefused or ProviderError."""
+    def parse_credentials_response(self, account: Account, response: HttpResponse) -> str:
+        """Return a sentence about the owner of the credentials.
+
+        Raises ProviderRefused if the credentials are refused, and ProviderError if the response holds no answer.
+        """
         ...
 
-    def presented_secrets(self, incoming_headers: Headers) -> tuple[bytes, ...]:
-        """What the headers of a callback present as its secret; none, one or several."""
+    def presented_secrets(self, headers: Headers) -> tuple[bytes, ...]:
+        """Return the secrets that the headers of a callback present."""
         ...
 
-    def parse_webhook_challenge(self, incoming: CallbackRequest) -> WebhookChallenge | None:
-        """The webhook's verification, where this request is one. Never raises."""
+    def parse_webhook_challenge(self, request: CallbackRequest) -> WebhookChallenge | None:
+        """Return the challenge if the request verifies the webhook, otherwise None. Never raises."""
         ...
 
     def parse_callback(
-        self, account: Account, incoming: CallbackRequest
+        self, account: Account, request: CallbackRequest
     ) -> CallReport | NotACall | UnreadableCallback:
-        """What a callback says. Never raises."""
+        """Return the contents of a callback. Never raises."""
         ...

@@ -1,4 +1,4 @@
-"""The providers by the names that the configuration uses."""
+"""Lists the providers by the names that the configuration uses."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ PROVIDERS: dict[str, Provider] = {"thundersms": ThunderSMS()}
 
 
 def get_provider(name: str) -> Provider:
-    """The provider of that name. Raises ConfigurationError, which names those that there are."""
+    """Return the provider of that name. Raises ConfigurationError if there is none."""
     try:
         return PROVIDERS[name]
     except KeyError:
         raise ConfigurationError(
-            f"there is no provider {name!r}; an account's provider is one of: {', '.join(sorted(PROVIDERS))}"
+            f"There is no provider {name!r}. Set `provider` of the account to one of: {', '.join(sorted(PROVIDERS))}."
         ) from None

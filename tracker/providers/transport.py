@@ -1,11 +1,12 @@
-"""One request to a provider, over a connection of its own, and what is certain about it afterwards.
+"""Sends one request to a provider over a connection of its own, and reports whether it can have arrived.
 
-The question that decides whether a phone may ring twice: can a byte of this request have reached the provider?
-It is answered by watching the connection, not by the class of the exception. Until the moment before the
-request's first byte is written nothing has left, whatever went wrong. Through a proxy, the `CONNECT` of a tunnel
-is not the request, so a proxy that refuses, closes or stays silent there is *never left* too. Where an http://
-address goes through a proxy there is no tunnel: the proxy has the request as soon as it is written, and its own
-502 looks like an answer of the provider (and is read as one: unclear).
+One question decides whether a phone may ring twice: can a byte of this request have reached the provider? The answer
+is read from the connection and not from the class of the exception. Before the first byte of the request is written
+nothing has left, whatever goes wrong.
+
+Through a proxy, the `CONNECT` of a tunnel is not the request. So a request never left if the proxy refuses, closes or
+stays silent there. An http:// address has no tunnel: the proxy has the request as soon as it is written. A 502 of the
+proxy then looks like a response of the provider and is read as one (unclear).
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
 from tracker.logs.redaction import SecretMasker
 from tracker.providers.base import ExchangeFailure, HttpRequest, HttpResponse
 
-MAX_BODY_BYTES = 1024 * 1024
+MAX_BODY_BYTES: Final = 1024 * 1024
 
-#: Beside its own exceptions: UnicodeError (a ValueError) for hosts and headers, RuntimeError for a closed client,
-#: ExceptionGroup for a port beyond 65535, ImportError for a kind of proxy whose library is not installed.
-_HTTPX_ERRORS = (
+#: httpx raises more than its own classes: UnicodeError (a ValueError) for hosts and headers, RuntimeError for a closed
+#: client, ExceptionGroup for a port beyond 65535, ImportError if the library for a kind of proxy is not installed.
+_HTTPX_ERRORS: Final = (
     httpx.HTTPError,
     httpx.InvalidURL,
     ValueError,
@@ -35,12 +36,17 @@ _HTTPX_ERRORS = (
     ExceptionGroup,
 )
 
-#: Their texts quote what could not be sent: a header, an address, a character of the token.
-_ERRORS_QUOTING_INPUT = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError)
+#: Their texts quote the input that could not be sent: a header, an address, a character of the token.
+_ERRORS_QUOTING_INPUT: Final = (
+    httpx.LocalProtocolError,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+    ValueError,
+)
 
 
 class _LeaseExpired(Exception):
-    """`before_write` said no."""
+    """`before_write` returned False."""
 
 
 async def exchange(
@@ -49,149 +55,155 @@ async def exchange(
     timeout_s: float,
     proxy: str | None = None,
     before_write: Callable[[], bool] | None = None,
-    max_body: int = MAX_BODY_BYTES,
+    max_body_bytes: int = MAX_BODY_BYTES,
 ) -> HttpResponse | ExchangeFailure:
-    """Send one request and take its answer; `timeout_s` bounds the whole, from connecting to the last byte.
+    """Send one request and return its response. Raises nothing that the network or the address can cause.
 
-    `before_write` is called in the moment before the first byte of the request is written; when it returns
-    False, nothing is written and the result is an ExchangeFailure that never left. Redirects are not followed, no proxy
-    is taken from the environment. A reply whose body is cut short, is larger than `max_body` bytes, or does not
-    decode keeps its status and says so in `body_error`. Raises nothing that the network or the address can cause.
+    `timeout_s` bounds the whole exchange, from connecting to the last byte. `before_write` is called immediately before
+    the first byte of the request is written. If it returns False, nothing is written and the failure never left.
+    Redirects are not followed, and no proxy is taken from the environment. A response keeps its status, and has a
+    `body_error`, if its body breaks off, is larger than `max_body_bytes`, or does not decode.
     """
-    progress = _ConnectionWatch(before_write)
-    reply = _PartialResponse(max_body)
+    watch = _ConnectionWatch(before_write)
+    received = _PartialResponse(max_body_bytes)
     tls = await asyncio.to_thread(_tls_context)
     try:
         async with asyncio.timeout(timeout_s):
             async with _build_client(proxy, tls) as client:
-                sent = client.stream(
+                stream = client.stream(
                     request.method,
                     request.url,
                     headers=_complete_headers(request.headers),
                     content=request.body,
-                    extensions={"trace": progress.trace},
+                    extensions={"trace": watch.trace},
                 )
-                async with sent as response:
-                    await reply.take(response)
+                async with stream as response:
+                    await received.read_from(response)
     except _LeaseExpired:
         return ExchangeFailure(never_left=True, message="the lease was over before the request was written")
     except TimeoutError:
-        where = "connection" if not progress.writing else "complete answer"
-        return reply.with_body_error(f"no {where} within {timeout_s:g} s") or ExchangeFailure(
-            never_left=progress.never_left(None), message=f"TimeoutError: no {where} within {timeout_s:g} s"
+        missing = "complete response" if watch.has_begun_writing else "connection"
+        message = f"no {missing} within {timeout_s:g} s"
+        return received.with_body_error(message) or ExchangeFailure(
+            never_left=watch.has_never_left(None), message=f"TimeoutError: {message}"
         )
-    except _HTTPX_ERRORS as exc:
-        message = _describe_error(exc, request, proxy)
-        return reply.with_body_error(message) or ExchangeFailure(
-            never_left=progress.never_left(exc), message=message
+    except _HTTPX_ERRORS as error:
+        message = _describe_error(error, request, proxy)
+        return received.with_body_error(message) or ExchangeFailure(
+            never_left=watch.has_never_left(error), message=message
         )
     finally:
-        await progress.close()
-    return reply.whole()
+        await watch.close()
+    return received.to_response()
 
 
 class _ConnectionWatch:
-    """How far the request has come, told by httpcore's trace events."""
+    """A watch on the progress of a request, fed by httpcore's trace events."""
 
     def __init__(self, before_write: Callable[[], bool] | None) -> None:
         self._before_write = before_write
-        self.writing = False
-        self._headers_left = False
+        self.has_begun_writing = False
+        self._has_written_headers = False
         self._connection: Any = None
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Note one event. Raises _LeaseExpired if the request must not be written any more."""
         name = event.partition(".")[2]
         if name == "connect_tcp.complete":
             self._connection = info["return_value"]
         elif name == "send_request_headers.started" and info["request"].method != b"CONNECT":
             if self._before_write is not None and not self._before_write():
                 raise _LeaseExpired
-            self.writing = True
-        elif name == "send_request_headers.complete" and self.writing:
-            self._headers_left = True
+            self.has_begun_writing = True
+        elif name == "send_request_headers.complete" and self.has_begun_writing:
+            self._has_written_headers = True
 
     async def close(self) -> None:
-        """httpcore forgets to close a connection whose TLS handshake is cancelled; closing twice is harmless."""
+        """Close the connection, because httpcore leaves it open if its TLS handshake is cancelled."""
         if self._connection is not None:
             await self._connection.aclose()
 
-    def never_left(self, exc: Exception | None) -> bool:
+    def has_never_left(self, error: Exception | None) -> bool:
+        """Return whether no byte of the request can have been written before this error."""
         # h11 refuses a malformed request inside the step that would have written it.
-        return not self.writing or (isinstance(exc, httpx.LocalProtocolError) and not self._headers_left)
+        return not self.has_begun_writing or (
+            isinstance(error, httpx.LocalProtocolError) and not self._has_written_headers
+        )
 
 
 class _PartialResponse:
-    """The reply while it arrives: the status is kept whatever happens to the body."""
+    """A response while it arrives. It keeps the status whatever happens to the body."""
 
-    def __init__(self, max_body: int) -> None:
-        self._max_body = max_body
+    def __init__(self, max_body_bytes: int) -> None:
+        self._max_body_bytes = max_body_bytes
         self._status: int | None = None
         self._headers: tuple[tuple[bytes, bytes], ...] = ()
         self._body = bytearray()
-        self._complete = False
-        self._broken: str | None = None
+        self._is_complete = False
+        self._body_error: str | None = None
 
-    async def take(self, response: httpx.Response) -> None:
+    async def read_from(self, response: httpx.Response) -> None:
         self._status = response.status_code
         self._headers = tuple(response.headers.raw)
         async for chunk in response.aiter_bytes():
-            room = self._max_body - len(self._body)
+            room = self._max_body_bytes - len(self._body)
             self._body += chunk[:room]
             if len(chunk) > room:
-                self._broken = f"the body is larger than {self._max_body} bytes"
+                self._body_error = f"the body is larger than {self._max_body_bytes} bytes"
                 break
-        self._complete = True
+        self._is_complete = True
 
-    def whole(self) -> HttpResponse:
+    def to_response(self) -> HttpResponse:
         assert self._status is not None
         return HttpResponse(
-            status=self._status, headers=self._headers, body=bytes(self._body), body_error=self._broken
+            status=self._status, headers=self._headers, body=bytes(self._body), body_error=self._body_error
         )
 
     def with_body_error(self, message: str) -> HttpResponse | None:
-        """The reply with what came of it; None where not even the status came."""
+        """Return the response with this error of its body, or None if not even the status has come."""
         if self._status is None:
             return None
-        if not self._complete:
-            self._broken = message
-        return self.whole()
+        if not self._is_complete:
+            self._body_error = message
+        return self.to_response()
 
 
 def _build_client(proxy: str | None, tls: ssl.SSLContext) -> httpx.AsyncClient:
-    over_tls = proxy is not None and proxy.lower().startswith("https:")
+    is_tls_proxy = proxy is not None and proxy.lower().startswith("https:")
     return httpx.AsyncClient(
         verify=tls,
-        proxy=httpx.Proxy(proxy, ssl_context=tls if over_tls else None) if proxy else None,
+        proxy=httpx.Proxy(proxy, ssl_context=tls if is_tls_proxy else None) if proxy else None,
         trust_env=False,
         follow_redirects=False,
-        timeout=None,  # noqa: S113 - the whole exchange has one limit of its own
+        timeout=None,  # noqa: S113 - `exchange` bounds the whole exchange
     )
 
 
 @cache
 def _tls_context() -> ssl.SSLContext:
-    """Built once, at the first request: reading the certificate authorities takes some 60 ms."""
+    """Return the TLS context, built at the first request: reading the certificate authorities takes some 60 ms."""
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _complete_headers(given: Mapping[str, str]) -> dict[str, str]:
-    # Uncompressed, for a small body may unfold to a huge one before its size can be looked at.
-    return {"Accept-Encoding": "identity", "Connection": "close", **given}
+def _complete_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    # Uncompressed, because a small body can unpack to a huge one before its size can be checked.
+    return {"Accept-Encoding": "identity", "Connection": "close", **headers}
 
 
-def _describe_error(exc: Exception, request: HttpRequest, proxy: str | None) -> str:
-    """The class of what went wrong and, where it cannot hold a secret, its text."""
-    kind = type(exc).__name__
-    if isinstance(exc, _ERRORS_QUOTING_INPUT):
-        return f"{kind}: the address, the proxy or a header cannot be used as it is configured"
-    text = SecretMasker(_secrets_of(request, proxy)).mask_text(str(exc))
-    return f"{kind}: {text}"[:300] if text else kind
+def _describe_error(error: Exception, request: HttpRequest, proxy: str | None) -> str:
+    """Return the class of the error and, unless it can quote a secret, its text."""
+    name = type(error).__name__
+    if isinstance(error, _ERRORS_QUOTING_INPUT):
+        return f"{name}: the address, the proxy or a header cannot be used as it is configured"
+    text = SecretMasker(_secrets_of(request, proxy)).mask_text(str(error))
+    return f"{name}: {text}"[:300] if text else name
 
 
 def _secrets_of(request: HttpRequest, proxy: str | None) -> list[str]:
-    values = [v for k, v in request.headers.items() if k.lower() == "authorization"]
-    found = [*values, *(v.partition(" ")[2] for v in values)]
+    """Return the credentials in the request's headers and in the URL of the proxy."""
+    headers = [v for k, v in request.headers.items() if k.lower() == "authorization"]
+    secrets = [*headers, *(v.partition(" ")[2] for v in headers)]
     if proxy and "@" in proxy:
-        found.append(proxy.rpartition("@")[0].rpartition("/")[2])
-        found.append(found[-1].partition(":")[2])
-    return [s for s in found if s]
+        user_and_password = proxy.rpartition("@")[0].rpartition("/")[2]
+        secrets += [user_and_password, user_and_password.partition(":")[2]]
+    return secrets

@@ -1,15 +1,15 @@
-"""ThunderSMS (a label of the MobTexting platform): its wire format, both directions.
+"""Translates to and from ThunderSMS, a label of the MobTexting platform.
 
 ::
 
-    sending.py     our requests
-    replies.py     what all of its replies have in common
-    answers.py     its answer to a submission
-    asking.py      its answer to a question
-    callbacks.py   its requests to our webhook
-    records.py     one call record, pushed or asked for
-    words.py       its status words and ours
-    values.py      single values: texts, times, durations
+    requests.py          our requests
+    api_response.py      the parts that all of its responses share
+    submit_response.py   its response to a submission
+    status_api.py        its responses to a poll and to a check of the credentials
+    callback.py          its requests to our webhook
+    call_report.py       one call record, pushed or polled
+    statuses.py          its status words and ours
+    scalars.py           single values: texts, ids, times, durations
 
 Documents: https://portal.thundersms.com/docs/v2
 """
@@ -37,13 +37,13 @@ log = structlog.get_logger(__name__)
 
 
 class ThunderSMS:
-    """The provider's two directions; what each method takes and gives is said in `base.Provider`."""
+    """The ThunderSMS provider. `base.Provider` documents the methods."""
 
-    def submit_request(self, account: Account, dial: SubmitCommand) -> HttpRequest:
-        return requests.submit_request(account, dial)
+    def submit_request(self, account: Account, command: SubmitCommand) -> HttpRequest:
+        return requests.submit_request(account, command)
 
-    def redacted_request(self, account: Account, dial: SubmitCommand) -> HttpRequest:
-        return requests.redacted_request(account, dial)
+    def redacted_request(self, account: Account, command: SubmitCommand) -> HttpRequest:
+        return requests.redacted_request(account, command)
 
     def parse_submit_response(self, account: Account, result: HttpResponse | ExchangeFailure) -> SubmitResult:
         return submit_response.parse_submit_response(account, result)
@@ -52,29 +52,29 @@ class ThunderSMS:
         return requests.status_request(account, submission_id)
 
     def parse_status_response(
-        self, account: Account, submission_id: str, reply: HttpResponse
+        self, account: Account, submission_id: str, response: HttpResponse
     ) -> StatusResult:
-        return status_api.parse_status_response(account, submission_id, reply)
+        return status_api.parse_status_response(account, submission_id, response)
 
     def credentials_request(self, account: Account) -> HttpRequest:
         return requests.credentials_request(account)
 
-    def parse_credentials_response(self, account: Account, reply: HttpResponse) -> str:
-        return status_api.parse_credentials_response(account, reply)
+    def parse_credentials_response(self, account: Account, response: HttpResponse) -> str:
+        return status_api.parse_credentials_response(account, response)
 
-    def presented_secrets(self, incoming_headers: Headers) -> tuple[bytes, ...]:
-        return callback.presented_secrets(incoming_headers)
+    def presented_secrets(self, headers: Headers) -> tuple[bytes, ...]:
+        return callback.presented_secrets(headers)
 
-    def parse_webhook_challenge(self, incoming: CallbackRequest) -> WebhookChallenge | None:
-        return callback.parse_webhook_challenge(incoming)
+    def parse_webhook_challenge(self, request: CallbackRequest) -> WebhookChallenge | None:
+        return callback.parse_webhook_challenge(request)
 
     def parse_callback(
-        self, account: Account, incoming: CallbackRequest
+        self, account: Account, request: CallbackRequest
     ) -> CallReport | NotACall | UnreadableCallback:
         try:
-            return callback.parse_callback(account, incoming)
-        except Exception as exc:
-            # A mistake of ours must not stop the joiner for all the callbacks behind this one. It is seen in the
-            # log and in the inbox, and the callback can be read again once it is mended.
-            log.exception("callback.read_failed", account=account.name)
-            return UnreadableCallback(reason=f"internal error: {type(exc).__name__}")
+            return callback.parse_callback(account, request)
+        except Exception as error:
+            # A bug here must not stop the joiner for all later callbacks. The log and the inbox show it, and the
+            # callback can be parsed again once the bug is fixed.
+            log.exception("callback.parse_failed", account=account.name)
+            return UnreadableCallback(reason=f"internal error: {type(error).__name__}")

@@ -1,4 +1,4 @@
-"""What a request to the webhook says: a call record, something else, or nothing that can be read.
+"""Parses requests of ThunderSMS to our webhook: a call record, another message, or a challenge.
 
 Forms: https://portal.thundersms.com/docs/v2/reach/webhook (default push and composed webhook),
 https://portal.thundersms.com/docs/v2/event (envelope), https://portal.thundersms.com/docs/help/verify-webhook.
@@ -7,7 +7,7 @@ https://portal.thundersms.com/docs/v2/event (envelope), https://portal.thundersm
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import CallReport, NotACall, UnreadableCallback, WebhookChallenge
@@ -18,42 +18,44 @@ from tracker.providers.thundersms import scalars
 from tracker.providers.thundersms.call_report import STATUS_NAMES, parse_call_report
 from tracker.providers.thundersms.statuses import SHARED_STATUSES, SMS_ONLY_STATUSES, normalize_status
 
-_MAX_CHALLENGE_LENGTH = 1000
-_CHALLENGE_FIELDS = frozenset({"challenge", "validationkey", "token"})
-_UNSUBSCRIPTION_FIELDS = frozenset({"id", "receiver", "type", "value"})
+#: characters
+_MAX_CHALLENGE_LENGTH: Final = 1000
+_CHALLENGE_FIELDS: Final = frozenset({"challenge", "validationkey", "token"})
+_UNSUBSCRIPTION_FIELDS: Final = frozenset({"id", "receiver", "type", "value"})
 
-_VOICE_CHANNELS = frozenset({"voice", "outgoing", "obd", "ivr", "c2c"})
-_OTHER_CHANNELS = frozenset({"whatsapp", "email", "rcs", "viber", "telegram", "messenger", "push"})
+_VOICE_CHANNELS: Final = frozenset({"voice", "outgoing", "obd", "ivr", "c2c"})
+_OTHER_CHANNELS: Final = frozenset({"whatsapp", "email", "rcs", "viber", "telegram", "messenger", "push"})
 
-#: a text message has none of these
-_CALL_FIELDS = (
+#: no text message has one of these
+_CALL_FIELDS: Final = (
     *("startat", "start", "startedat", "endat", "end", "endedat", "duration", "bridge", "flowid", "ivrid"),
     *("recordingurl", "callid", "dtmf", "hangupby", "billing"),
 )
-#: a call has none of these
-_SMS_FIELDS = (
+#: no call has one of these
+_SMS_FIELDS: Final = (
     *("sender", "senderid", "sms", "text", "message", "msg", "msgid", "messageid", "dlr", "parts", "units"),
     *("segments", "errorcode", "deliveredat", "sentat", "templateid", "entityid"),
 )
 
 
 def presented_secrets(headers: Headers) -> tuple[bytes, ...]:
-    """The bearer secrets of all `Authorization` headers."""
-    found = []
+    """Return the bearer secrets of all `Authorization` headers."""
+    secrets = []
     for name, value in headers:
-        if len(name) == 13 and name.lower() == b"authorization":  # thousands a second: the length first
+        # The length first, because this runs for each header of thousands of callbacks a second.
+        if len(name) == 13 and name.lower() == b"authorization":
             scheme, _, secret = value.strip().partition(b" ")
             if scheme.lower() == b"bearer" and (secret := secret.strip()):
-                found.append(secret)
-    return tuple(found)
+                secrets.append(secret)
+    return tuple(secrets)
 
 
-def parse_webhook_challenge(incoming: CallbackRequest) -> WebhookChallenge | None:
-    """The verification of a webhook, where this request is one: it has a `challenge`, in its body or its query."""
-    if b"challenge" not in incoming.body and b"challenge" not in incoming.query:
+def parse_webhook_challenge(request: CallbackRequest) -> WebhookChallenge | None:
+    """Return the challenge if the request verifies the webhook: its body or its query has a `challenge`."""
+    if b"challenge" not in request.body and b"challenge" not in request.query:
         return None
     try:
-        body, query = _parse_request_body(incoming) or {}, parse_query(incoming.query)
+        body, query = _parse_request_body(request) or {}, parse_query(request.query)
     except PayloadError:
         return None
     challenge = _parse_challenge_text(body.get("challenge")) or _parse_challenge_text(query.get("challenge"))
@@ -68,14 +70,14 @@ def parse_webhook_challenge(incoming: CallbackRequest) -> WebhookChallenge | Non
     )
 
 
-def parse_callback(account: Account, incoming: CallbackRequest) -> CallReport | NotACall | UnreadableCallback:
-    """What this callback says; the record in it if it is about a call."""
+def parse_callback(account: Account, request: CallbackRequest) -> CallReport | NotACall | UnreadableCallback:
+    """Return the call record in the callback, or why there is none."""
     try:
-        body, query = _parse_request_body(incoming), parse_query(incoming.query)
-    except PayloadError as exc:
-        return UnreadableCallback(reason=str(exc))
+        body, query = _parse_request_body(request), parse_query(request.query)
+    except PayloadError as error:
+        return UnreadableCallback(reason=str(error))
     if not body and not query:
-        return UnreadableCallback(reason="holds no fields: empty")
+        return UnreadableCallback(reason="the callback is empty")
     if _is_challenge(query if body is None else body):
         return NotACall(reason="handshake")
     fields = FieldLookup(_field_layers(body, query))
@@ -86,15 +88,15 @@ def parse_callback(account: Account, incoming: CallbackRequest) -> CallReport | 
     )
 
 
-def _parse_request_body(incoming: CallbackRequest) -> Fields | None:
-    for name, value in incoming.headers:
+def _parse_request_body(request: CallbackRequest) -> Fields | None:
+    for name, value in request.headers:
         if len(name) == 12 and name.lower() == b"content-type":
-            return parse_body(incoming.body, value.decode("latin-1"))
-    return parse_body(incoming.body, None)
+            return parse_body(request.body, value.decode("latin-1"))
+    return parse_body(request.body, None)
 
 
 def _field_layers(body: Fields | None, query: Fields) -> list[Mapping[str, Any]]:
-    """The body before the query; of an envelope, the payload before what is written on the envelope."""
+    """Return the body before the query. Of an envelope, return the payload before the envelope's own fields."""
     body = body or {}
     payload = body.get("payload")
     if "event" in body and isinstance(payload, dict):
@@ -107,15 +109,14 @@ def _is_challenge(fields: Fields) -> bool:
 
 
 def _detect_other_message(fields: FieldLookup) -> NotACall | None:
-    event = (fields.first(("event",), scalars.parse_word) or "").lower()
-    channel = (
-        event.partition(":")[0]
-        if ":" in event
-        else (fields.first(("channel",), scalars.parse_word) or "").lower()
-    )
-    status = fields.first(STATUS_NAMES, scalars.parse_word)
-    word = normalize_status(status) if status else ""
-    if event.endswith("unsubscription") or (not word and fields.names >= _UNSUBSCRIPTION_FIELDS):
+    """Return the kind of a message that is not about a call: an unsubscription, or one of another channel."""
+    event = (fields.first_value(("event",), scalars.parse_word) or "").lower()
+    channel, has_channel, _ = event.partition(":")
+    if not has_channel:
+        channel = (fields.first_value(("channel",), scalars.parse_word) or "").lower()
+    word = fields.first_value(STATUS_NAMES, scalars.parse_word)
+    status = normalize_status(word) if word else ""
+    if event.endswith("unsubscription") or (not status and fields.names >= _UNSUBSCRIPTION_FIELDS):
         return NotACall(reason="unsubscription")
     if channel == "sms":
         return NotACall(reason="sms-report")
@@ -123,15 +124,15 @@ def _detect_other_message(fields: FieldLookup) -> NotACall | None:
         return NotACall(reason="other-channel")
     if (
         channel in _VOICE_CHANNELS
-        or (word not in SMS_ONLY_STATUSES and word not in SHARED_STATUSES)
+        or (status not in SMS_ONLY_STATUSES and status not in SHARED_STATUSES)
         or not fields.names.isdisjoint(_CALL_FIELDS)
     ):
         return None
-    if word in SMS_ONLY_STATUSES or not fields.names.isdisjoint(_SMS_FIELDS):
+    if status in SMS_ONLY_STATUSES or not fields.names.isdisjoint(_SMS_FIELDS):
         return NotACall(reason="sms-report")
     return None
 
 
 def _parse_challenge_text(value: Any) -> str | None:
-    found = scalars.parse_text(value)
-    return found if found and len(found) <= _MAX_CHALLENGE_LENGTH else None
+    text = scalars.parse_text(value)
+    return text if text and len(text) <= _MAX_CHALLENGE_LENGTH else None

@@ -1,4 +1,4 @@
-"""Single values as ThunderSMS writes them: texts, times, durations, amounts. What is missing or absurd is None."""
+"""Parses single values of ThunderSMS: texts, ids, times, durations, amounts. Missing and absurd values are None."""
 
 from __future__ import annotations
 
@@ -7,36 +7,37 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-MAX_ID_LENGTH = 200
-MAX_WORD_LENGTH = 100
-MAX_URL_LENGTH = 2000
+#: characters
+MAX_ID_LENGTH: Final = 200
+MAX_WORD_LENGTH: Final = 100
+MAX_URL_LENGTH: Final = 2000
 
-_UNFILLED_TEMPLATE = re.compile(r"@?\{{1,2}[^{}]*\}{1,2}")
-#: what a text column of a database does not take
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_SECONDS = re.compile(r"[0-9]{1,8}(?:\.[0-9]{1,9})?", re.ASCII)
-_AMOUNT = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,18})?", re.ASCII)
-_CLOCK = re.compile(r"(?:([0-9]{1,3}):)?([0-9]{1,2}):([0-9]{2})", re.ASCII)
-_UNIX_TIME = re.compile(r"[0-9]{10}|[0-9]{13}", re.ASCII)
-_DATE_AND_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}.{0,30}", re.ASCII)
+_UNFILLED_TEMPLATE: Final = re.compile(r"@?\{{1,2}[^{}]*\}{1,2}")
+#: characters that a text column of a database refuses
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_SECONDS: Final = re.compile(r"[0-9]{1,8}(?:\.[0-9]{1,9})?", re.ASCII)
+_AMOUNT: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,18})?", re.ASCII)
+_CLOCK: Final = re.compile(r"(?:([0-9]{1,3}):)?([0-9]{1,2}):([0-9]{2})", re.ASCII)
+_UNIX_TIME: Final = re.compile(r"[0-9]{10}|[0-9]{13}", re.ASCII)
+_DATE_AND_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}.{0,30}", re.ASCII)
 
-#: Before it lies what a zero or a missing time becomes in many a library (1970); after it nothing of use.
-_PLAUSIBLE_YEARS = range(2000, 2100)
-_MAX_DURATION_S = 7 * 24 * 3600
+#: many libraries turn a zero or a missing time into one of 1970
+_PLAUSIBLE_YEARS: Final = range(2000, 2100)
+_MAX_DURATION_S: Final = 7 * 24 * 3600
 
 
 def replace_unstorable(text: str) -> str:
-    """The text with NUL and lone surrogates replaced by U+FFFD."""
+    """Return the text with NUL and lone surrogates replaced by U+FFFD."""
     if text.isascii() and "\x00" not in text:
         return text
     return _UNSTORABLE.sub("\ufffd", text)
 
 
 def parse_text(value: Any) -> str | None:
-    """A text or a number as text; None where it is missing, empty or a template that was not filled."""
+    """Return a text or a number as text, or None if it is missing, empty or an unfilled template."""
     if isinstance(value, str):
         stripped = value.strip()
         if not stripped or (stripped[-1] == "}" and _UNFILLED_TEMPLATE.fullmatch(stripped)):
@@ -52,69 +53,68 @@ def parse_text(value: Any) -> str | None:
 
 
 def parse_id(value: Any) -> str | None:
-    """An id as text. One of more than 200 characters is none: cut short it would be another."""
-    found = parse_text(value)
-    return found if found and len(found) <= MAX_ID_LENGTH else None
+    """Return an id as text, or None if it has more than 200 characters: cut short it would be another id."""
+    text = parse_text(value)
+    return text if text and len(text) <= MAX_ID_LENGTH else None
 
 
 def parse_word(value: Any) -> str | None:
-    """A short text, cut at 100 characters."""
-    found = parse_text(value)
-    return found[:MAX_WORD_LENGTH] if found else None
+    """Return a short text, cut at 100 characters."""
+    text = parse_text(value)
+    return text[:MAX_WORD_LENGTH] if text else None
 
 
 def parse_url(value: Any) -> str | None:
-    """An http(s) address of at most 2000 characters."""
-    found = parse_text(value)
-    if not found or len(found) > MAX_URL_LENGTH or not found.lower().startswith(("http://", "https://")):
+    """Return an http(s) URL of at most 2000 characters, otherwise None."""
+    text = parse_text(value)
+    if not text or len(text) > MAX_URL_LENGTH or not text.lower().startswith(("http://", "https://")):
         return None
-    return found
+    return text
 
 
 def parse_amount(value: Any) -> str | None:
-    """A sum as the provider wrote it, such as "0.5000"; None where it is no number."""
-    found = None if isinstance(value, bool) else parse_text(value)
-    return found if found and _AMOUNT.fullmatch(found) else None
+    """Return a sum of money as the provider wrote it, such as "0.5000", or None if it is no number."""
+    text = None if isinstance(value, bool) else parse_text(value)
+    return text if text and _AMOUNT.fullmatch(text) else None
 
 
 def parse_duration_s(value: Any) -> int | None:
-    """Seconds, from seconds or HH:MM:SS. Negative, unreadable, and longer than a week is missing."""
-    found = None if isinstance(value, bool) else parse_text(value)
-    if not found:
+    """Return seconds, from seconds or HH:MM:SS; None if negative, unreadable or longer than a week."""
+    text = None if isinstance(value, bool) else parse_text(value)
+    if not text:
         return None
-    if _SECONDS.fullmatch(found):
-        seconds = int(float(found))
-    elif clock := _CLOCK.fullmatch(found):
-        hours, minutes, rest = (int(part or 0) for part in clock.groups())
-        seconds = hours * 3600 + minutes * 60 + rest
+    if _SECONDS.fullmatch(text):
+        duration_s = int(float(text))
+    elif match := _CLOCK.fullmatch(text):
+        hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        duration_s = hours * 3600 + minutes * 60 + seconds
     else:
         return None
-    return seconds if seconds <= _MAX_DURATION_S else None
+    return duration_s if duration_s <= _MAX_DURATION_S else None
 
 
 def parse_timestamp(value: Any, zone: ZoneInfo) -> tuple[str | None, datetime | None]:
-    """A time as it was sent, and as UTC; what names no zone is read in `zone`.
+    """Return a time as it was sent, and in UTC. A time without a zone is read in `zone`.
 
-    Zero dates and impossible ones are missing: (None, None). A text in a form that we do not know is kept as sent,
-    without a time.
+    Zero and impossible times are missing: (None, None). A text in an unknown form is returned without a time.
     """
-    found = parse_word(value)
-    return _parse_timestamp(found, zone) if found else (None, None)
+    text = parse_word(value)
+    return _parse_timestamp(text, zone) if text else (None, None)
 
 
-@lru_cache(maxsize=4096)  # where they come by the thousand, many name the same second
-def _parse_timestamp(found: str, zone: ZoneInfo) -> tuple[str | None, datetime | None]:
-    if found.startswith("0000-00-00") or not found.strip("0"):
+@lru_cache(maxsize=4096)  # among thousands of callbacks many have the same second
+def _parse_timestamp(text: str, zone: ZoneInfo) -> tuple[str | None, datetime | None]:
+    if text.startswith("0000-00-00") or not text.strip("0"):
         return None, None
     try:
-        if _DATE_AND_TIME.fullmatch(found):
-            at = datetime.fromisoformat(found)
-        elif _UNIX_TIME.fullmatch(found):
-            at = datetime.fromtimestamp(int(found) / (1000 if len(found) == 13 else 1), UTC)
+        if _DATE_AND_TIME.fullmatch(text):
+            at = datetime.fromisoformat(text)
+        elif _UNIX_TIME.fullmatch(text):
+            at = datetime.fromtimestamp(int(text) / (1000 if len(text) == 13 else 1), UTC)
         else:
-            return found, None
+            return text, None
     except ValueError:
         return None, None
     if at.year not in _PLAUSIBLE_YEARS:
         return None, None
-    return found, (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
+    return text, (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)

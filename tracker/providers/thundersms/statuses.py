@@ -1,18 +1,19 @@
-"""ThunderSMS's words for what became of a call, and ours.
+"""Translates ThunderSMS's status words into ours.
 
-Statuses: https://portal.thundersms.com/docs/v2/voice (the list), https://portal.thundersms.com/docs/v2/reach/status
-(where they are asked for). Upper case and one word there; other cases, spaces, `-` and `_` occur in the field.
+Words: https://portal.thundersms.com/docs/v2/voice (the list) and https://portal.thundersms.com/docs/v2/reach/status
+(the status API). There they are single words in upper case. Other cases, blanks, `-` and `_` occur in the field.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Final
 
 from tracker.domain.calls import CallStatus, Reason
 
-#: normalised word: our status, and the reason where the word gives one
-STATUSES: dict[str, tuple[CallStatus, Reason | None]] = {
+#: normalized word → our status, and our reason if the word implies one
+STATUSES: Final[dict[str, tuple[CallStatus, Reason | None]]] = {
     "queued": (CallStatus.queued, None),
     "answer": (CallStatus.completed, None),
     "completed": (CallStatus.completed, None),
@@ -25,8 +26,8 @@ STATUSES: dict[str, tuple[CallStatus, Reason | None]] = {
     "chanunavail": (CallStatus.failed, Reason.channel_unavailable),
 }
 
-#: Delivery reports of text messages may come to the same address. No call is ever one of these.
-SMS_ONLY_STATUSES = frozenset(
+#: statuses of text messages, whose delivery reports may come to the same address; no call has one of these
+SMS_ONLY_STATUSES: Final = frozenset(
     {
         "delivrd",
         "delivered",
@@ -40,20 +41,20 @@ SMS_ONLY_STATUSES = frozenset(
     }
 )
 
-#: These could also be a status of a call that we do not know yet; with a text message's other fields they are not.
-SHARED_STATUSES = frozenset(
+#: statuses of text messages that could also be a call's status unknown to us; other fields decide
+SHARED_STATUSES: Final = frozenset(
     {"sent", "submitted", "expired", "rejected", "failed", "deleted", "unknown", "accepted"}
 )
 
-_SEPARATORS = re.compile(r"[\s_-]+")
+_SEPARATORS: Final = re.compile(r"[\s_-]+")
 
 
-@lru_cache(maxsize=1024)  # there are a dozen; what strangers send is bounded
+@lru_cache(maxsize=1024)  # a dozen words occur; the limit bounds the memory that strangers can fill
 def normalize_status(word: str) -> str:
-    """A word without case, spaces, `-` and `_`."""
+    """Return a word in lower case without blanks, `-` and `_`."""
     return _SEPARATORS.sub("", word).lower()
 
 
 def translate_status(word: str | None) -> tuple[CallStatus | None, Reason | None]:
-    """Our status and reason for the provider's word; (None, None) where we do not know it."""
+    """Return our status and reason for the provider's word, or (None, None) if the word is missing or unknown."""
     return STATUSES.get(normalize_status(word), (None, None)) if word else (None, None)

@@ -1,16 +1,16 @@
-"""What ThunderSMS answered to a submission.
+"""Classifies the response of ThunderSMS to a submission: accepted, refused, or unclear.
 
-Two generations: https://portal.thundersms.com/docs/v2/reach/call, and the same page before 2024. The order in which
-an answer is read decides whether somebody may be called twice, so it stands here in one piece.
+Two generations: https://portal.thundersms.com/docs/v2/reach/call, and the same page before 2024. The order of the
+checks decides whether somebody may be called twice, so all of it is in this module.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Final
 
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import SubmitResult, SubmitResultKind
@@ -27,138 +27,121 @@ from tracker.providers.thundersms.api_response import (
     refusal_reason,
 )
 
-_ID_NAMES = ("id", "callId", "call_id")
-_MAX_RETRY_AFTER_S = 24 * 3600.0
+_ID_NAMES: Final = ("id", "callId", "call_id")
+_MAX_RETRY_AFTER_S: Final = 24 * 3600.0
 
 
 def parse_submit_response(account: Account, result: HttpResponse | ExchangeFailure) -> SubmitResult:
-    """What the answer means for the submission. `unclear` is all that says neither yes nor no."""
+    """Return the meaning of the result for the submission: `unclear` unless it is a clear yes or no."""
     if isinstance(result, ExchangeFailure):
         kind = SubmitResultKind.never_left if result.never_left else SubmitResultKind.unclear
         reason = Reason.provider_unreachable if result.never_left else Reason.no_clear_answer
         return SubmitResult(kind=kind, reason=reason, message=result.message[:MAX_MESSAGE_LENGTH])
 
-    document = parse_api_response(result)
-    status = result.status
-    if document and document.success and (row := _find_row_with_id(document)):
-        return _accepted_result(account, document, *row)
-    if status == 429:
-        return _result(
-            SubmitResultKind.rate_limited,
-            account,
-            result,
-            document,
-            reason=Reason.rate_limited,
-            retry_after_s=_parse_retry_after_s(result),
-        )
-    if status == 408 or status >= 500:
-        return _result(SubmitResultKind.unclear, account, result, document, reason=Reason.no_clear_answer)
-    if 400 <= status < 500:
-        return _result(
-            SubmitResultKind.refused, account, result, document, reason=refusal_reason(status, document)
-        )
-    if 300 <= status < 400:
-        return _redirect_result(account, result, document)
-    if result.body_error:
-        return _result(SubmitResultKind.unclear, account, result, document, reason=Reason.no_clear_answer)
-    if document is None and is_web_page(result):
-        return _result(SubmitResultKind.refused, account, result, document, reason=Reason.bad_credentials)
-    if document and document.word is not None and not document.success:
-        return _result(
-            SubmitResultKind.refused, account, result, document, reason=refusal_reason(status, document)
-        )
-    if document and document.success and document.has_empty_data:
-        return _result(
-            SubmitResultKind.refused, account, result, document, reason=refusal_reason(status, document)
-        )
-    return _result(SubmitResultKind.unclear, account, result, document, reason=Reason.no_clear_answer)
+    parsed = parse_api_response(result)
+    if parsed and parsed.is_success and (accepted := _find_id(parsed)):
+        return _accepted_result(account, parsed, *accepted)
+    if 300 <= result.status < 400:
+        return _redirect_result(account, result, parsed)
+    kind, reason = _classify(result, parsed)
+    return SubmitResult(
+        kind=kind,
+        reason=reason,
+        message=error_message(account, result, parsed),
+        provider_status=parsed.provider_status if parsed else None,
+        retry_after_s=_parse_retry_after_s(result) if kind is SubmitResultKind.rate_limited else None,
+    )
 
 
-def _find_row_with_id(document: ApiResponse) -> tuple[str, dict[str, Any]] | None:
-    """The first id that the answer gives, with the fields that stand beside it."""
+def _classify(response: HttpResponse, parsed: ApiResponse | None) -> tuple[SubmitResultKind, Reason]:
+    """Return the meaning of a response that is neither a success with an id nor a redirect."""
+    unclear = SubmitResultKind.unclear, Reason.no_clear_answer
+    if response.status == 429:
+        return SubmitResultKind.rate_limited, Reason.rate_limited
+    if response.status == 408 or response.status >= 500:
+        return unclear
+    refused = SubmitResultKind.refused, refusal_reason(response.status, parsed)
+    if 400 <= response.status < 500:
+        return refused
+    if response.body_error:
+        return unclear
+    if parsed is None:
+        if is_web_page(response):
+            return SubmitResultKind.refused, Reason.bad_credentials
+        return unclear
+    if parsed.is_success:
+        return refused if parsed.has_empty_data else unclear
+    return unclear if parsed.provider_status is None else refused
 
-    def places() -> Iterator[dict[str, Any]]:
-        yield from (dict(row) for row in document.rows)
-        yield dict(document.fields)
 
-    for place in places():
+def _find_id(parsed: ApiResponse) -> tuple[str, Mapping[str, Any]] | None:
+    """Return the first id in the response and the object that it belongs to."""
+    for holder in (*parsed.rows, parsed.fields):
         for name in _ID_NAMES:
-            if (found := scalars.parse_id(place.get(name))) is not None:
-                return found, place
+            if (id := scalars.parse_id(holder.get(name))) is not None:
+                return id, holder
     return None
 
 
 def _accepted_result(
-    account: Account, document: ApiResponse, submission_id: str, row: dict[str, Any]
+    account: Account, parsed: ApiResponse, submission_id: str, row: Mapping[str, Any]
 ) -> SubmitResult:
-    accepted_raw, at = scalars.parse_timestamp(
+    accepted_raw, accepted_at = scalars.parse_timestamp(
         row.get("submitted_at") or row.get("created_at"), account.answer_time_zone
     )
     charges = scalars.parse_amount(row.get("charges"))
-    message = scalars.parse_text(document.fields.get("message"))
+    message = scalars.parse_text(parsed.fields.get("message"))
     return SubmitResult(
         kind=SubmitResultKind.accepted,
         submission_id=submission_id,
         message=masker_of(account.secrets).mask_text(message)[:MAX_MESSAGE_LENGTH] if message else None,
-        provider_status=scalars.parse_word(row.get("status")) or document.word,
+        provider_status=scalars.parse_word(row.get("status")) or parsed.provider_status,
         charges=charges if charges is not None else scalars.parse_amount(row.get("credits")),
-        accepted_at=at,
+        accepted_at=accepted_at,
         accepted_raw=accepted_raw,
     )
 
 
-def _result(
-    kind: SubmitResultKind,
-    account: Account,
-    reply: HttpResponse,
-    document: ApiResponse | None,
-    *,
-    reason: Reason,
-    retry_after_s: float | None = None,
-) -> SubmitResult:
-    return SubmitResult(
-        kind=kind,
-        reason=reason,
-        message=error_message(account, reply, document),
-        provider_status=document.word if document else None,
-        retry_after_s=retry_after_s,
-    )
-
-
-def _redirect_result(account: Account, reply: HttpResponse, document: ApiResponse | None) -> SubmitResult:
-    """A redirect is not followed. To a login page the provider sends who shows it a bad token."""
-    location = scalars.replace_unstorable((reply.header("location") or "").partition("?")[0])
+def _redirect_result(account: Account, response: HttpResponse, parsed: ApiResponse | None) -> SubmitResult:
+    """Return a refusal. Redirects are not followed; one to the login page means that the token is wrong."""
+    location = scalars.replace_unstorable((response.header("location") or "").partition("?")[0])
     target = masker_of(account.secrets).mask_text(location)[:200]
-    reason = Reason.bad_credentials if "login" in target.lower() else Reason.refused
-    message = f"HTTP {reply.status}: redirected to {target or 'nowhere'}; check the account's base_url and access_token"
     return SubmitResult(
         kind=SubmitResultKind.refused,
-        reason=reason,
-        message=message,
-        provider_status=document.word if document else None,
+        reason=Reason.bad_credentials if "login" in target.lower() else Reason.refused,
+        message=(
+            f"HTTP {response.status}: redirected to {target or 'nowhere'}. "
+            "Check the account's base_url and access_token."
+        ),
+        provider_status=parsed.provider_status if parsed else None,
     )
 
 
-def _parse_retry_after_s(reply: HttpResponse) -> float | None:
-    """Seconds from now, of `Retry-After: 120` or of a date; the date is compared with the provider's own clock."""
-    text = (reply.header("retry-after") or "").strip()
+def _parse_retry_after_s(response: HttpResponse) -> float | None:
+    """Return the seconds of `Retry-After`, at most a day; None if it is missing or unreadable.
+
+    A date in it is compared with the response's `Date`, the provider's own clock, and without that with ours.
+    """
+    text = (response.header("retry-after") or "").strip()
     try:
-        wait = float(text)
+        wait_s = float(text)
     except ValueError:
         try:
-            wait = (
-                _parse_http_date(text) - _parse_http_date(reply.header("date") or "", datetime.now(UTC))
-            ).total_seconds()
+            until = _parse_http_date(text)
         except ValueError:
             return None
-    return min(max(wait, 0.0), _MAX_RETRY_AFTER_S) if math.isfinite(wait) else None
+        try:
+            now = _parse_http_date(response.header("date") or "")
+        except ValueError:
+            now = datetime.now(UTC)
+        wait_s = (until - now).total_seconds()
+    return min(max(wait_s, 0.0), _MAX_RETRY_AFTER_S) if math.isfinite(wait_s) else None
 
 
-def _parse_http_date(text: str, otherwise: datetime | None = None) -> datetime:
+def _parse_http_date(text: str) -> datetime:
+    """Return the date of a header; raises ValueError if there is none in the text."""
     try:
         at = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        if otherwise is None:
-            raise ValueError("no date") from None
-        return otherwise
+    except OverflowError as error:
+        raise ValueError("no date") from error
     return at if at.tzinfo else at.replace(tzinfo=UTC)

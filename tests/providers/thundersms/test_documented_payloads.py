@@ -1,4 +1,4 @@
-"""Every documented payload, in as it came, and what we make of it."""
+"""Tests that every documented payload is parsed, or built, as expected."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from tests.providers.thundersms import (
+from tests.providers.thundersms.factories import (
     PAYLOADS,
-    account,
-    dial,
-    incoming_payload,
-    payload,
+    load_callback,
+    load_payload,
+    load_response,
+    make_account,
+    make_command,
     payload_names,
     provider,
-    reply_payload,
 )
 from tracker.domain.accounts import VariablesEncoding
 from tracker.domain.call_reports import (
@@ -34,7 +34,7 @@ def at(hour: int, minute: int, second: int, *, day: int = 9, month: int = 4, yea
     return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
 
 
-PUSHED: dict[str, Any] = {
+PUSHED_FIELDS: dict[str, Any] = {
     "message_id": "1234-1333-00004",
     "to": "+918867130003",
     "bridge": "918068280001",
@@ -42,8 +42,8 @@ PUSHED: dict[str, Any] = {
     "started_raw": "2021-04-09 16:27:39",
     "started_at": at(10, 57, 39),
 }
-ANSWERED = CallReport(
-    **PUSHED,
+PUSHED_REPORT = CallReport(
+    **PUSHED_FIELDS,
     provider_status="ANSWER",
     status=CallStatus.completed,
     ended_raw="2021-04-09 16:27:55",
@@ -51,7 +51,7 @@ ANSWERED = CallReport(
     duration_s=23,
     recording_url="https://youraudiofilelocation/",
 )
-COMPOSED = CallReport(
+COMPOSED_REPORT = CallReport(
     ids=("8456bf26-1b6e-4ac1-adb9-2768258f71d0",),
     to="+917619360003",
     provider_status="ANSWER",
@@ -59,10 +59,10 @@ COMPOSED = CallReport(
 )
 
 CALLBACKS: dict[str, CallReport | NotACall | UnreadableCallback] = {
-    "obd_default_push_answer": ANSWERED,
-    "obd_default_push_with_bearer_secret": ANSWERED,
+    "obd_default_push_answer": PUSHED_REPORT,
+    "obd_default_push_with_bearer_secret": PUSHED_REPORT,
     "obd_default_push_busy": CallReport(
-        **PUSHED,
+        **PUSHED_FIELDS,
         provider_status="BUSY",
         status=CallStatus.busy,
         ended_raw="2021-04-09 16:27:41",
@@ -70,7 +70,7 @@ CALLBACKS: dict[str, CallReport | NotACall | UnreadableCallback] = {
         duration_s=0,
     ),
     "obd_default_push_noanswer": CallReport(
-        **PUSHED,
+        **PUSHED_FIELDS,
         provider_status="NOANSWER",
         status=CallStatus.no_answer,
         ended_raw="2021-04-09 16:28:10",
@@ -78,7 +78,7 @@ CALLBACKS: dict[str, CallReport | NotACall | UnreadableCallback] = {
         duration_s=0,
     ),
     "obd_default_push_cancel": CallReport(
-        **PUSHED,
+        **PUSHED_FIELDS,
         provider_status="CANCEL",
         status=CallStatus.canceled,
         reason=Reason.caller_hung_up,
@@ -87,7 +87,7 @@ CALLBACKS: dict[str, CallReport | NotACall | UnreadableCallback] = {
         duration_s=0,
     ),
     "obd_default_push_docs_verbatim_invalid_json": UnreadableCallback(
-        reason="is no JSON, and nothing that can be mended"
+        reason="the body is no JSON and cannot be repaired"
     ),
     "c2c_default_push_completed": CallReport(
         to="+918867130003",
@@ -102,9 +102,13 @@ CALLBACKS: dict[str, CallReport | NotACall | UnreadableCallback] = {
         recording_url="https://youraudiofilelocation/",
         click_to_call=True,
     ),
-    "composed_get_query": COMPOSED,
+    "composed_get_query": COMPOSED_REPORT,
     "composed_post_json": CallReport(
-        ids=COMPOSED.ids, to=COMPOSED.to, provider_status="ANSWER", status=CallStatus.completed, duration_s=3
+        ids=COMPOSED_REPORT.ids,
+        to=COMPOSED_REPORT.to,
+        provider_status="ANSWER",
+        status=CallStatus.completed,
+        duration_s=3,
     ),
     "legacy_get_callback": CallReport(
         provider_status="ANSWER",
@@ -117,7 +121,7 @@ CALLBACKS: dict[str, CallReport | NotACall | UnreadableCallback] = {
     ),
 }
 
-ANSWERS: dict[str, SubmitResult] = {
+SUBMIT_RESPONSES: dict[str, SubmitResult] = {
     "api_send_response_old": SubmitResult(
         kind=SubmitResultKind.accepted,
         submission_id="70fa87e0-9df9-4327-bc80-a561c48703d8:1",
@@ -173,7 +177,7 @@ ANSWERS: dict[str, SubmitResult] = {
     ),
 }
 
-POLLS: dict[str, tuple[str, StatusResult]] = {
+STATUS_RESPONSES: dict[str, tuple[str, StatusResult]] = {
     "api_callstatus_old": (
         "047D8CFC-77d1-4f6c-bfb5-e81f1a1343a7",
         StatusResult(
@@ -215,7 +219,7 @@ POLLS: dict[str, tuple[str, StatusResult]] = {
     ),
 }
 
-SENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+SUBMIT_REQUESTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "request_seed_1": ({}, {"audio": "39888925-718e-43bb-a8b1-d4a3ab12cd34", "name": "obd_api_call"}),
     "request_seed_2": ({}, {"flow_id": "23", "name": "obd_api_call"}),
     "request_seed_3": ({}, {"flow_id": "24", "variables": {"Name": "YourName", "otp": "123456"}}),
@@ -241,40 +245,46 @@ SENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def test_no_payload_is_left_out() -> None:
-    known = {*CALLBACKS, *ANSWERS, *POLLS, *SENT, *payload_names("verification")}
+def test_every_documented_payload_is_tested() -> None:
+    known = {
+        *CALLBACKS,
+        *SUBMIT_RESPONSES,
+        *STATUS_RESPONSES,
+        *SUBMIT_REQUESTS,
+        *payload_names("verification"),
+    }
     assert known == {path.stem for path in PAYLOADS.glob("*.json")}
 
 
 @pytest.mark.parametrize("name", CALLBACKS)
-def test_a_callback_is_read(name: str) -> None:
-    assert provider.parse_callback(account(), incoming_payload(name)) == CALLBACKS[name]
+def test_documented_callback_is_parsed(name: str) -> None:
+    assert provider.parse_callback(make_account(), load_callback(name)) == CALLBACKS[name]
 
 
-@pytest.mark.parametrize("name", [n for n in CALLBACKS if "status" in payload(n).get("expect", {})])
-def test_a_callback_says_what_is_expected(name: str) -> None:
-    read = CALLBACKS[name]
-    assert isinstance(read, CallReport)
-    assert read.status == payload(name)["expect"]["status"]
-    assert read.reason == payload(name)["expect"].get("reason")
+@pytest.mark.parametrize("name", [n for n in CALLBACKS if "status" in load_payload(n).get("expect", {})])
+def test_documented_callback_has_the_expected_status(name: str) -> None:
+    report = CALLBACKS[name]
+    assert isinstance(report, CallReport)
+    assert report.status == load_payload(name)["expect"]["status"]
+    assert report.reason == load_payload(name)["expect"].get("reason")
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-def test_an_answer_is_read(name: str) -> None:
-    assert provider.parse_submit_response(account(), reply_payload(name)) == ANSWERS[name]
+@pytest.mark.parametrize("name", SUBMIT_RESPONSES)
+def test_documented_submit_response_is_parsed(name: str) -> None:
+    assert provider.parse_submit_response(make_account(), load_response(name)) == SUBMIT_RESPONSES[name]
 
 
-@pytest.mark.parametrize("name", POLLS)
-def test_the_answer_to_a_poll_is_read(name: str) -> None:
-    asked, poll = POLLS[name]
-    assert provider.parse_status_response(account(), asked, reply_payload(name)) == poll
+@pytest.mark.parametrize("name", STATUS_RESPONSES)
+def test_documented_status_response_is_parsed(name: str) -> None:
+    submission_id, expected = STATUS_RESPONSES[name]
+    assert provider.parse_status_response(make_account(), submission_id, load_response(name)) == expected
 
 
-@pytest.mark.parametrize("name", SENT)
-def test_a_dial_is_sent_as_documented(name: str) -> None:
-    settings, wish = SENT[name]
-    documented = payload(name)
-    request = provider.submit_request(account(access_token="TOKEN", **settings), dial(**wish))
+@pytest.mark.parametrize("name", SUBMIT_REQUESTS)
+def test_submit_request_is_built_as_documented(name: str) -> None:
+    settings, wish = SUBMIT_REQUESTS[name]
+    documented = load_payload(name)
+    request = provider.submit_request(make_account(access_token="TOKEN", **settings), make_command(**wish))
     assert request.url == "https://portal.thundersms.com/api/v2/outgoing/send"
     assert request.method == "POST"
     assert request.headers["Content-Type"] == documented["content_type"]
@@ -287,20 +297,20 @@ def test_a_dial_is_sent_as_documented(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", payload_names("verification"))
-def test_a_handshake_is_read_from_the_documents_own_sample(name: str) -> None:
-    found = provider.parse_webhook_challenge(incoming_payload(name))
-    assert found is not None
-    assert found.challenge == "a234qwe"
-    assert found.validation_key == "9012XXXX"
-    assert found.tokens == ("9012XX", "9012XXXX")
-    assert provider.presented_secrets(incoming_payload(name).headers) == (b"1233XXX",)
+def test_documented_challenge_is_parsed(name: str) -> None:
+    challenge = provider.parse_webhook_challenge(load_callback(name))
+    assert challenge is not None
+    assert challenge.challenge == "a234qwe"
+    assert challenge.validation_key == "9012XXXX"
+    assert challenge.tokens == ("9012XX", "9012XXXX")
+    assert provider.presented_secrets(load_callback(name).headers) == (b"1233XXX",)
 
 
 @pytest.mark.parametrize("name", payload_names("verification"))
-def test_a_handshake_is_no_call(name: str) -> None:
-    assert provider.parse_callback(account(), incoming_payload(name)) == NotACall(reason="handshake")
+def test_documented_challenge_is_not_a_call(name: str) -> None:
+    assert provider.parse_callback(make_account(), load_callback(name)) == NotACall(reason="handshake")
 
 
 @pytest.mark.parametrize("name", payload_names("callback"))
-def test_a_callback_is_no_handshake(name: str) -> None:
-    assert provider.parse_webhook_challenge(incoming_payload(name)) is None
+def test_documented_callback_is_no_challenge(name: str) -> None:
+    assert provider.parse_webhook_challenge(load_callback(name)) is None

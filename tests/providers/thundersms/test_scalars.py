@@ -1,4 +1,4 @@
-"""Single values: what they are, and when they are missing."""
+"""Tests the parsing of single values, and which of them count as missing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INDIA = ZoneInfo("Asia/Kolkata")
         ("604800", 604800),
     ],
 )
-def test_a_duration_is_seconds(value: Any, seconds: int) -> None:
+def test_duration_is_in_seconds(value: Any, seconds: int) -> None:
     assert scalars.parse_duration_s(value) == seconds
 
 
@@ -51,7 +51,7 @@ def test_a_duration_is_seconds(value: Any, seconds: int) -> None:
         {},
     ],
 )
-def test_a_duration_that_is_negative_or_unreadable_is_missing(value: Any) -> None:
+def test_negative_or_unreadable_duration_is_missing(value: Any) -> None:
     assert scalars.parse_duration_s(value) is None
 
 
@@ -70,9 +70,9 @@ def test_a_duration_that_is_negative_or_unreadable_is_missing(value: Any) -> Non
         ("2000-01-01 00:00:00", "1999-12-31T18:30:00+00:00"),
     ],
 )
-def test_a_time_is_utc_and_its_text_is_kept(value: Any, utc: str) -> None:
-    as_sent, at = scalars.parse_timestamp(value, INDIA)
-    assert as_sent == str(value)
+def test_timestamp_is_utc_beside_its_text(value: Any, utc: str) -> None:
+    raw, at = scalars.parse_timestamp(value, INDIA)
+    assert raw == str(value)
     assert at is not None
     assert at.isoformat() == utc
 
@@ -98,42 +98,42 @@ def test_a_time_is_utc_and_its_text_is_kept(value: Any, utc: str) -> None:
         [],
     ],
 )
-def test_a_zero_or_impossible_time_is_missing(value: Any) -> None:
+def test_zero_or_impossible_timestamp_is_missing(value: Any) -> None:
     assert scalars.parse_timestamp(value, INDIA) == (None, None)
 
 
 @pytest.mark.parametrize("value", ["09/04/2021 16:27:39", "yesterday", "2021-04-09", "-5"])
-def test_a_time_in_an_unknown_form_is_kept_as_sent(value: str) -> None:
+def test_timestamp_in_unknown_form_keeps_its_text(value: str) -> None:
     assert scalars.parse_timestamp(value, INDIA) == (value, None)
 
 
 @pytest.mark.parametrize(
     ("value", "amount"), [("0.5000", "0.5000"), (1, "1"), (0.5, "0.5"), (1e-05, "0.00001"), ("-1.5", "-1.5")]
 )
-def test_an_amount_is_kept_as_it_was_written(value: Any, amount: str) -> None:
+def test_amount_is_kept_as_written(value: Any, amount: str) -> None:
     assert scalars.parse_amount(value) == amount
 
 
 @pytest.mark.parametrize(
     "value", [None, "", "free", "1e5", "1_000", "NaN", True, float("nan"), "٣", "9" * 41, []]
 )
-def test_what_is_no_amount_is_missing(value: Any) -> None:
+def test_text_that_is_no_amount_is_missing(value: Any) -> None:
     assert scalars.parse_amount(value) is None
 
 
 @pytest.mark.parametrize(
     "value", ["", "  ", "{{id}}", "@{{id}}", "{id}", "{{ flow.name }}", None, [], {}, float("nan")]
 )
-def test_an_unfilled_template_is_missing(value: Any) -> None:
+def test_unfilled_template_is_missing(value: Any) -> None:
     assert scalars.parse_text(value) is None
 
 
 @pytest.mark.parametrize("value", ["{{id}}-1", "a}", "{", "}", "{{a}} {{b}}"])
-def test_what_only_holds_a_template_is_a_text(value: str) -> None:
+def test_text_around_a_template_is_kept(value: str) -> None:
     assert scalars.parse_text(value) == value
 
 
-def test_texts_are_cut_or_missing_where_they_are_too_long() -> None:
+def test_long_texts_are_cut_or_missing() -> None:
     assert scalars.parse_word("x" * 200) == "x" * 100
     assert scalars.parse_id("x" * 201) is None
     assert scalars.parse_url("https://x/" + "y" * 1990) == "https://x/" + "y" * 1990

@@ -1,4 +1,4 @@
-"""How an answer to a submission is read, in its order: the first line that fits decides."""
+"""Tests the classification of responses to a submission, in its order: the first check that fits decides."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.providers.thundersms import account, provider, reply
+from tests.providers.thundersms.factories import make_account, make_response, provider
 from tracker.domain.call_reports import SubmitResult, SubmitResultKind
 from tracker.domain.calls import Reason
 from tracker.providers.base import ExchangeFailure, HttpResponse
@@ -19,8 +19,8 @@ ERROR = '{"status": "ERROR", "message": "Something is wrong"}'
 LOGIN = "<!DOCTYPE html>\n<html><head><title>Login</title></head></html>"
 
 
-def read(result: HttpResponse | ExchangeFailure) -> SubmitResult:
-    return provider.parse_submit_response(account(), result)
+def parse(result: HttpResponse | ExchangeFailure) -> SubmitResult:
+    return provider.parse_submit_response(make_account(), result)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 302, 400, 401, 408, 422, 429, 500, 503])
@@ -36,19 +36,19 @@ def read(result: HttpResponse | ExchangeFailure) -> SubmitResult:
         '\ufeff{"status": 200, "data": [{"id": "abc:1"},],}',
     ],
 )
-def test_success_with_an_id_is_accepted_whatever_the_code(body: str, status: int) -> None:
-    answer = read(reply(body, status))
-    assert (answer.kind, answer.submission_id, answer.reason) == (SubmitResultKind.accepted, "abc:1", None)
+def test_success_with_id_is_accepted_with_any_http_status(body: str, status: int) -> None:
+    result = parse(make_response(body, status))
+    assert (result.kind, result.submission_id, result.reason) == (SubmitResultKind.accepted, "abc:1", None)
 
 
-def test_success_with_an_id_is_accepted_even_if_the_connection_broke_after_it() -> None:
-    assert read(reply(GOOD, 200, body_error="ReadError")).kind is SubmitResultKind.accepted
+def test_success_with_id_is_accepted_when_the_body_breaks_off() -> None:
+    assert parse(make_response(GOOD, 200, body_error="ReadError")).kind is SubmitResultKind.accepted
 
 
-def test_an_id_that_is_a_number_is_text() -> None:
-    assert read(reply('{"status": 200, "data": [{"id": 12345678901234567890123}]}')).submission_id == (
-        "12345678901234567890123"
-    )
+def test_numeric_id_becomes_text() -> None:
+    assert parse(
+        make_response('{"status": 200, "data": [{"id": 12345678901234567890123}]}')
+    ).submission_id == ("12345678901234567890123")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_an_id_that_is_a_number_is_text() -> None:
         (429, "", SubmitResultKind.rate_limited),
         (429, ERROR, SubmitResultKind.rate_limited),
         (429, LOGIN, SubmitResultKind.rate_limited),
-        # unclear, also with an error body: it may have failed after the call was placed
+        # unclear, also with an error in the body, because the call may have been placed before the error
         (408, "", SubmitResultKind.unclear),
         (408, ERROR, SubmitResultKind.unclear),
         (500, ERROR, SubmitResultKind.unclear),
@@ -80,7 +80,7 @@ def test_an_id_that_is_a_number_is_text() -> None:
         (200, '{"status": 200, "data": []}', SubmitResultKind.refused),
         (200, '{"status": "OK", "data": {}}', SubmitResultKind.refused),
         (200, '{"status": "OK", "data": null}', SubmitResultKind.refused),
-        # all else is unclear
+        # everything else is unclear
         (200, "", SubmitResultKind.unclear),
         (204, "", SubmitResultKind.unclear),
         (200, "OK", SubmitResultKind.unclear),
@@ -97,12 +97,14 @@ def test_an_id_that_is_a_number_is_text() -> None:
         (200, "<?xml version='1.0'?><ok/>", SubmitResultKind.unclear),
     ],
 )
-def test_the_order_of_reading(status: int, body: str, kind: SubmitResultKind) -> None:
-    answer = read(reply(body, status))
-    assert answer.kind is kind
-    assert answer.submission_id is None
-    assert answer.reason is not None
-    assert answer.message
+def test_response_without_success_and_id_is_classified(
+    status: int, body: str, kind: SubmitResultKind
+) -> None:
+    result = parse(make_response(body, status))
+    assert result.kind is kind
+    assert result.submission_id is None
+    assert result.reason is not None
+    assert result.message
 
 
 @pytest.mark.parametrize(
@@ -119,19 +121,21 @@ def test_the_order_of_reading(status: int, body: str, kind: SubmitResultKind) ->
     ],
 )
 @pytest.mark.parametrize("body", [b"", b'{"status": "ERR', b"<html", b"\xff\xfe"])
-def test_a_broken_body_leaves_the_status_to_decide(body: bytes, status: int, kind: SubmitResultKind) -> None:
-    answer = read(reply(body, status, body_error="RemoteProtocolError: closed"))
-    assert answer.kind is kind
+def test_http_status_decides_when_the_body_breaks_off(
+    body: bytes, status: int, kind: SubmitResultKind
+) -> None:
+    result = parse(make_response(body, status, body_error="RemoteProtocolError: closed"))
+    assert result.kind is kind
 
 
-def test_no_reply_is_never_left_or_unclear() -> None:
-    left = read(ExchangeFailure(never_left=False, message="ReadTimeout"))
+def test_failure_is_never_left_or_unclear() -> None:
+    left = parse(ExchangeFailure(never_left=False, message="ReadTimeout"))
     assert (left.kind, left.reason, left.message) == (
         SubmitResultKind.unclear,
         Reason.no_clear_answer,
         "ReadTimeout",
     )
-    never = read(ExchangeFailure(never_left=True, message="ConnectError"))
+    never = parse(ExchangeFailure(never_left=True, message="ConnectError"))
     assert (never.kind, never.reason) == (SubmitResultKind.never_left, Reason.provider_unreachable)
 
 
@@ -169,29 +173,31 @@ def test_no_reply_is_never_left_or_unclear() -> None:
         (200, '{"status": 200, "message": "0 numbers accepted for delivery.", "data": []}', Reason.refused),
     ],
 )
-def test_a_refusal_has_a_reason_in_our_words(status: int, body: str, reason: Reason) -> None:
-    answer = read(reply(body, status))
-    assert (answer.kind, answer.reason) == (SubmitResultKind.refused, reason)
+def test_refusal_has_a_reason(status: int, body: str, reason: Reason) -> None:
+    result = parse(make_response(body, status))
+    assert (result.kind, result.reason) == (SubmitResultKind.refused, reason)
 
 
-def test_a_redirect_says_where_to_but_not_with_what() -> None:
-    answer = read(reply(status=302, location="https://portal.example/login?token=secret-token"))
-    assert answer.reason is Reason.bad_credentials
-    assert "https://portal.example/login;" in (answer.message or "")
-    assert read(reply(status=301, location="https://portal.example/api/v2/")).reason is Reason.refused
-    assert read(reply(status=301)).kind is SubmitResultKind.refused
+def test_redirect_message_names_the_target_without_query() -> None:
+    result = parse(make_response(status=302, location="https://portal.example/login?token=secret-token"))
+    assert result.reason is Reason.bad_credentials
+    assert "https://portal.example/login. Check " in (result.message or "")
+    assert (
+        parse(make_response(status=301, location="https://portal.example/api/v2/")).reason is Reason.refused
+    )
+    assert parse(make_response(status=301)).kind is SubmitResultKind.refused
 
 
-def test_the_message_has_the_providers_words_and_every_wrong_field() -> None:
+def test_message_holds_provider_text_and_every_wrong_field() -> None:
     body = (
         '{"status": "ERROR", "message": "Invalid.", "errors": {"to": ["too short", "x"], "audio": "unknown"}}'
     )
-    assert read(reply(body, 422)).message == "HTTP 422; Invalid.; to: too short; audio: unknown"
+    assert parse(make_response(body, 422)).message == "HTTP 422; Invalid.; to: too short; audio: unknown"
 
 
-def test_the_message_is_short_safe_and_without_secrets() -> None:
-    message = read(
-        reply(r'{"status": "ERROR", "message": "secret-token \ud800\u0000' + "x" * 900 + '"}')
+def test_message_is_short_storable_and_masked() -> None:
+    message = parse(
+        make_response(r'{"status": "ERROR", "message": "secret-token \ud800\u0000' + "x" * 900 + '"}')
     ).message
     assert message is not None
     assert len(message) == 500
@@ -215,18 +221,18 @@ def test_the_message_is_short_safe_and_without_secrets() -> None:
         ("Wed, 21 Oct 2026 07:27:00 GMT", 0.0),
     ],
 )
-def test_retry_after_is_seconds_from_now(text: str, seconds: float | None) -> None:
-    answer = read(reply(status=429, Retry_After=text, Date="Wed, 21 Oct 2026 07:28:00 GMT"))
-    assert answer.retry_after_s == seconds
+def test_retry_after_is_in_seconds(text: str, seconds: float | None) -> None:
+    result = parse(make_response(status=429, Retry_After=text, Date="Wed, 21 Oct 2026 07:28:00 GMT"))
+    assert result.retry_after_s == seconds
 
 
-def test_retry_after_is_compared_with_our_clock_where_the_reply_has_no_date() -> None:
+def test_retry_after_uses_our_clock_when_there_is_no_date() -> None:
     in_the_past = datetime(2020, 1, 1, tzinfo=UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
-    assert read(reply(status=429, Retry_After=in_the_past)).retry_after_s == 0.0
+    assert parse(make_response(status=429, Retry_After=in_the_past)).retry_after_s == 0.0
 
 
 @pytest.mark.parametrize(
-    ("row", "as_sent", "at"),
+    ("row", "raw", "at"),
     [
         (
             '"submitted_at": "2019-08-16 15:09:51"',
@@ -242,9 +248,9 @@ def test_retry_after_is_compared_with_our_clock_where_the_reply_has_no_date() ->
         ('"submitted_at": []', None, None),
     ],
 )
-def test_the_time_of_acceptance(row: str, as_sent: str | None, at: datetime | None) -> None:
-    answer = read(reply('{"status": 200, "data": [{"id": "a", ' + row + "}]}"))
-    assert (answer.accepted_raw, answer.accepted_at) == (as_sent, at)
+def test_acceptance_time_is_parsed(row: str, raw: str | None, at: datetime | None) -> None:
+    result = parse(make_response('{"status": 200, "data": [{"id": "a", ' + row + "}]}"))
+    assert (result.accepted_raw, result.accepted_at) == (raw, at)
 
 
 @given(
@@ -255,13 +261,13 @@ def test_the_time_of_acceptance(row: str, as_sent: str | None, at: datetime | No
     body_error=st.none() | st.text(max_size=20),
     retry_after=st.text(max_size=30).map(lambda t: t.encode("utf-8", "replace")),
 )
-def test_anything_at_all_gives_an_answer(
+def test_any_bytes_are_classified_and_never_accepted(
     body: bytes, status: int, body_error: str | None, retry_after: bytes
 ) -> None:
     headers = ((b"retry-after", retry_after), (b"date", retry_after), (b"location", retry_after))
-    answer = read(HttpResponse(status=status, headers=headers, body=body, body_error=body_error))
-    assert answer.kind is not SubmitResultKind.accepted
-    assert answer.message
+    result = parse(HttpResponse(status=status, headers=headers, body=body, body_error=body_error))
+    assert result.kind is not SubmitResultKind.accepted
+    assert result.message
 
 
 json_values = st.recursive(
@@ -284,11 +290,11 @@ json_values = st.recursive(
 
 
 @given(fields=st.dictionaries(st.sampled_from(["status", "data", "message", "errors", "code"]), json_values))
-def test_any_json_gives_an_answer_and_only_success_with_an_id_is_accepted(fields: dict[str, object]) -> None:
-    answer = read(reply(json.dumps(fields)))
-    if answer.kind is SubmitResultKind.accepted:
+def test_any_json_is_accepted_only_with_success_and_id(fields: dict[str, object]) -> None:
+    result = parse(make_response(json.dumps(fields)))
+    if result.kind is SubmitResultKind.accepted:
         assert str(fields["status"]).strip().upper() in ("200", "OK")
-        assert answer.submission_id
+        assert result.submission_id
     else:
-        assert answer.submission_id is None
-        assert len(answer.message or "") <= 500
+        assert result.submission_id is None
+        assert len(result.message or "") <= 500

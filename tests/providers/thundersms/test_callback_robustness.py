@@ -1,7 +1,7 @@
-"""Whatever is sent to the webhook is read, is not a call, or is unreadable: it never stops the reader.
+"""Tests that any request to the webhook is parsed, or refused with a reason, without an exception.
 
-And what is read can be stored: no text of it has a NUL or a lone surrogate, none is longer than its column, numbers
-fit, times have a zone. An internal error is turned into Unreadable as well, so it is looked for by its reason.
+Every parsed value can be stored: no text has a NUL or a lone surrogate or is longer than its column, numbers fit, times
+have a zone. `parse_callback` turns an internal error into an UnreadableCallback, so the tests look for its reason.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import CapturedCall, CapturingLogger
 
-from tests.providers.thundersms import account, incoming, payload, payload_names, provider
+from tests.providers.thundersms.factories import (
+    load_payload,
+    make_account,
+    make_callback,
+    payload_names,
+    provider,
+)
 from tracker.domain.call_reports import CallReport, NotACall, UnreadableCallback
 from tracker.providers import thundersms
 from tracker.providers.base import CallbackRequest
@@ -107,22 +113,22 @@ key_names = st.sampled_from(
 configured = st.dictionaries(key_names, st.sampled_from(KEYS) | any_text, max_size=4)
 
 
-def check(request: CallbackRequest, keys: dict[str, str] | None = None) -> None:
-    used = account(callback_keys=keys or {})
-    found = provider.parse_callback(used, request)
+def assert_handled(request: CallbackRequest, keys: dict[str, str] | None = None) -> None:
+    account = make_account(callback_keys=keys or {})
+    parsed = provider.parse_callback(account, request)
     provider.parse_webhook_challenge(request)
     provider.presented_secrets(request.headers)
-    if isinstance(found, CallReport):
-        check_reading(found)
+    if isinstance(parsed, CallReport):
+        assert_storable(parsed)
     else:
-        assert isinstance(found, NotACall | UnreadableCallback)
-        assert found.reason
-        assert "internal" not in found.reason
+        assert isinstance(parsed, NotACall | UnreadableCallback)
+        assert parsed.reason
+        assert "internal" not in parsed.reason
 
 
-def check_reading(found: CallReport) -> None:
-    for field in fields(found):
-        value = getattr(found, field.name)
+def assert_storable(report: CallReport) -> None:
+    for field in fields(report):
+        value = getattr(report, field.name)
         for text in value if isinstance(value, tuple) else (value,):
             if isinstance(text, str):
                 text.encode()  # raises for a lone surrogate
@@ -130,56 +136,58 @@ def check_reading(found: CallReport) -> None:
                 assert 0 < len(text) <= 2000
             if isinstance(text, datetime):
                 assert text.utcoffset() is not None
-    assert all(len(i) <= 200 for i in (*found.ids, found.message_id or "", found.flow_id or ""))
-    assert len(found.provider_status or "") <= 100
-    assert found.duration_s is None or 0 <= found.duration_s < 2**31
+    assert all(len(i) <= 200 for i in (*report.ids, report.message_id or "", report.flow_id or ""))
+    assert len(report.provider_status or "") <= 100
+    assert report.duration_s is None or 0 <= report.duration_s < 2**31
 
 
-@given(body=st.binary(max_size=300), query=st.binary(max_size=100), kind=st.binary(max_size=60))
-def test_arbitrary_bytes(body: bytes, query: bytes, kind: bytes) -> None:
-    check(
-        CallbackRequest(method="POST", path=b"/", query=query, headers=((b"content-type", kind),), body=body)
+@given(body=st.binary(max_size=300), query=st.binary(max_size=100), content_type=st.binary(max_size=60))
+def test_any_bytes_are_handled(body: bytes, query: bytes, content_type: bytes) -> None:
+    assert_handled(
+        CallbackRequest(
+            method="POST", path=b"/", query=query, headers=((b"content-type", content_type),), body=body
+        )
     )
 
 
-@given(fields=any_fields, kind=content_types, keys=configured)
-def test_arbitrary_json_objects(fields: dict[str, Any], kind: str, keys: dict[str, str]) -> None:
-    check(incoming(json.dumps(fields), content_type=kind), keys)
+@given(fields=any_fields, content_type=content_types, keys=configured)
+def test_any_json_object_is_handled(fields: dict[str, Any], content_type: str, keys: dict[str, str]) -> None:
+    assert_handled(make_callback(json.dumps(fields), content_type=content_type), keys)
 
 
 @given(value=any_json)
-def test_arbitrary_json(value: Any) -> None:
-    check(incoming(json.dumps(value)))
+def test_any_json_is_handled(value: Any) -> None:
+    assert_handled(make_callback(json.dumps(value)))
 
 
 @given(
     body=st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES), max_size=10),
     query=st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES), max_size=5),
-    kind=content_types,
+    content_type=content_types,
     keys=configured,
 )
-def test_arbitrary_mixes_of_known_fields(
-    body: dict[str, str], query: dict[str, str], kind: str, keys: dict[str, str]
+def test_any_mix_of_known_fields_is_handled(
+    body: dict[str, str], query: dict[str, str], content_type: str, keys: dict[str, str]
 ) -> None:
-    check(incoming(json.dumps(body), query=urlencode(query), content_type=kind), keys)
-    check(incoming(urlencode(body), query=urlencode(query), content_type=kind), keys)
+    assert_handled(make_callback(json.dumps(body), query=urlencode(query), content_type=content_type), keys)
+    assert_handled(make_callback(urlencode(body), query=urlencode(query), content_type=content_type), keys)
 
 
 @given(data=st.data())
-def test_documented_bodies_with_some_bytes_changed(data: st.DataObject) -> None:
+def test_documented_body_with_changed_bytes_is_handled(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(payload_names("callback")))
-    body = bytearray(payload(name)["body"].encode() or b"{}")
+    body = bytearray(load_payload(name)["body"].encode() or b"{}")
     for _ in range(data.draw(st.integers(1, 4))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-    check(incoming(bytes(body), query=payload(name)["query"]))
+    assert_handled(make_callback(bytes(body), query=load_payload(name)["query"]))
 
 
 @given(parts=st.lists(st.binary(max_size=40), max_size=5), end=st.sampled_from([b"--XX--", b"--XX", b""]))
-def test_arbitrary_multipart(parts: list[bytes], end: bytes) -> None:
+def test_any_multipart_body_is_handled(parts: list[bytes], end: bytes) -> None:
     head = b'--XX\r\nContent-Disposition: form-data; name="id"\r\n\r\n'
     body = b"".join(head + part + b"\r\n" for part in parts) + end
-    check(incoming(body, content_type="multipart/form-data; boundary=XX"))
-    check(incoming(body, content_type=""))
+    assert_handled(make_callback(body, content_type="multipart/form-data; boundary=XX"))
+    assert_handled(make_callback(body, content_type=""))
 
 
 @pytest.mark.parametrize(
@@ -200,18 +208,18 @@ def test_arbitrary_multipart(parts: list[bytes], end: bytes) -> None:
     ],
     ids=lambda body: body[:12].decode() + "…",
 )
-def test_bodies_made_to_be_slow_or_deep(body: bytes) -> None:
-    check(incoming(body))
+def test_hostile_body_is_handled_quickly(body: bytes) -> None:
+    assert_handled(make_callback(body))
 
 
-def test_a_mistake_of_ours_is_seen_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def mistake(*_: object) -> None:
-        raise KeyError("a mistake of ours")
+def test_internal_error_is_logged_and_makes_it_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("a bug")
 
-    monkeypatch.setattr(callback, "parse_callback", mistake)
+    monkeypatch.setattr(callback, "parse_callback", fail)
     log = CapturingLogger()
     monkeypatch.setattr(thundersms, "log", log)
-    assert provider.parse_callback(account(), incoming({})) == UnreadableCallback(
+    assert provider.parse_callback(make_account(), make_callback({})) == UnreadableCallback(
         reason="internal error: KeyError"
     )
-    assert log.calls == [CapturedCall("exception", ("callback.read_failed",), {"account": "thundersms"})]
+    assert log.calls == [CapturedCall("exception", ("callback.parse_failed",), {"account": "thundersms"})]

@@ -1,4 +1,4 @@
-"""Callbacks in every form that they may take, and what must not be taken for one."""
+"""Tests the parsing of callbacks in every form, and of other messages to the webhook."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.providers.thundersms import SUBMISSION, incoming, provider, read, reading
+from tests.providers.thundersms.factories import (
+    SUBMISSION,
+    make_callback,
+    parse_callback,
+    parse_report,
+    provider,
+)
 from tracker.domain.call_reports import NotACall, UnreadableCallback, WebhookChallenge
 from tracker.domain.calls import CallStatus, Reason
 
@@ -22,7 +28,7 @@ MULTIPART = (
     '--XX\r\nContent-Disposition: form-data; name="status"\r\n\r\nBUSY\r\n--XX--\r\n'
 )
 
-# The forms
+# Forms
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "GET"])
@@ -67,19 +73,19 @@ MULTIPART = (
         ),
     ],
 )
-def test_one_record_in_every_form(body: Any, query: str, content_type: str, method: str) -> None:
-    found = reading(body, query=query, content_type=content_type, method=method)
-    assert found.ids[0] == ID
-    assert found.to == "+917619360003"
-    assert found.status is CallStatus.busy
+def test_call_report_is_parsed_in_every_form(body: Any, query: str, content_type: str, method: str) -> None:
+    report = parse_report(body, query=query, content_type=content_type, method=method)
+    assert report.ids[0] == ID
+    assert report.to == "+917619360003"
+    assert report.status is CallStatus.busy
 
 
-def test_the_body_goes_before_the_query_which_fills_what_is_missing() -> None:
-    found = reading(
+def test_query_only_fills_fields_missing_in_the_body() -> None:
+    report = parse_report(
         {"status": "BUSY", "duration": "", "mid": "@{{mid}}"},
         query="status=ANSWER&duration=7&mid=m&flow_id=24",
     )
-    assert (found.provider_status, found.duration_s, found.message_id, found.flow_id) == (
+    assert (report.provider_status, report.duration_s, report.message_id, report.flow_id) == (
         "BUSY",
         7,
         "m",
@@ -87,24 +93,24 @@ def test_the_body_goes_before_the_query_which_fills_what_is_missing() -> None:
     )
 
 
-def test_a_literal_key_goes_before_a_path() -> None:
+def test_top_level_key_wins_over_a_nested_one() -> None:
     body = {
         "outgoing": {"id": "nested", "status": "queued"},
         "a.status": "CANCEL",
         "message_status": "BUSY",
         "id": ID,
     }
-    found = reading(body)
-    assert found.provider_status == "BUSY"
-    assert found.ids == (ID, "nested")
+    report = parse_report(body)
+    assert report.provider_status == "BUSY"
+    assert report.ids == (ID, "nested")
 
 
-def test_a_list_of_several_names_nothing() -> None:
-    found = reading({"status": "BUSY", "calls": [{"id": "one"}, {"id": "two"}]})
-    assert found.ids == ()
+def test_fields_in_a_list_of_several_are_ignored() -> None:
+    report = parse_report({"status": "BUSY", "calls": [{"id": "one"}, {"id": "two"}]})
+    assert report.ids == ()
 
 
-# Mending, and what cannot be mended
+# Repairs of JSON
 
 
 @pytest.mark.parametrize(
@@ -122,15 +128,17 @@ def test_a_list_of_several_names_nothing() -> None:
         '  \r\n{"id": "x", "status": "BUSY"}\n',
     ],
 )
-def test_what_can_be_mended_is_mended(body: str) -> None:
-    found = reading(body)
-    assert (found.ids, found.status) == (("x",), CallStatus.busy)
-    assert (found.duration_s, found.message_id, found.to, found.started_raw, found.flow_id) == (None,) * 5
+def test_common_json_errors_are_repaired(body: str) -> None:
+    report = parse_report(body)
+    assert (report.ids, report.status) == (("x",), CallStatus.busy)
+    assert (report.duration_s, report.message_id, report.to, report.started_raw, report.flow_id) == (
+        None,
+    ) * 5
 
 
-def test_nothing_is_mended_inside_a_text() -> None:
+def test_text_in_json_is_not_repaired() -> None:
     mid = "a,} b,] {{x}} :,"
-    assert reading('{"status": "BUSY", "mid": "%s", "custom": "q\\", }",}' % mid).message_id == mid  # noqa: UP031
+    assert parse_report('{"status": "BUSY", "mid": "%s", "custom": "q\\", }",}' % mid).message_id == mid  # noqa: UP031
 
 
 @pytest.mark.parametrize(
@@ -154,7 +162,7 @@ def test_nothing_is_mended_inside_a_text() -> None:
         (MULTIPART[:-12], ""),
         ("&".join(f"k{i}=1" for i in range(2001)), ""),
         ('{"id": "x"', f"id={ID}"),
-        # no fields at all
+        # no fields
         ("", ""),
         ("  \n", ""),
         ("\ufeff", ""),
@@ -171,33 +179,33 @@ def test_nothing_is_mended_inside_a_text() -> None:
     ],
 )
 @pytest.mark.parametrize("content_type", ["application/json", ""])
-def test_what_does_not_parse_or_has_no_fields_is_unreadable(
-    body: str | bytes, query: str, content_type: str
-) -> None:
-    found = read(body, query=query, content_type=content_type)
-    assert isinstance(found, UnreadableCallback)
-    assert found.reason
-    assert "internal" not in found.reason
+def test_callback_without_fields_is_unreadable(body: str | bytes, query: str, content_type: str) -> None:
+    report = parse_callback(body, query=query, content_type=content_type)
+    assert isinstance(report, UnreadableCallback)
+    assert report.reason
+    assert "internal" not in report.reason
 
 
 @pytest.mark.parametrize(
     ("body", "query"), [({"colour": "red"}, ""), ("colour=red", ""), ("", "colour"), ("{}", "a=b")]
 )
-def test_what_has_fields_is_a_reading_that_matches_nothing(body: Any, query: str) -> None:
-    found = reading(body, query=query)
-    assert (found.ids, found.to, found.provider_status) == ((), None, None)
+def test_unknown_fields_give_an_empty_report(body: Any, query: str) -> None:
+    report = parse_report(body, query=query)
+    assert (report.ids, report.to, report.provider_status) == ((), None, None)
 
 
 # Values
 
 
-def test_integers_beyond_64_bits_stay_text() -> None:
-    found = reading('{"id": 123456789012345678901234567890, "mid": 18446744073709551615, "status": "BUSY"}')
-    assert found.ids == ("123456789012345678901234567890",)
-    assert found.message_id == "18446744073709551615"
+def test_integers_beyond_64_bits_become_text() -> None:
+    report = parse_report(
+        '{"id": 123456789012345678901234567890, "mid": 18446744073709551615, "status": "BUSY"}'
+    )
+    assert report.ids == ("123456789012345678901234567890",)
+    assert report.message_id == "18446744073709551615"
 
 
-def test_the_ids_are_in_the_order_of_their_sureness_and_each_once() -> None:
+def test_ids_are_unique_and_surest_first() -> None:
     body = {
         "custom": "c",
         "foreign_id": "f",
@@ -209,11 +217,20 @@ def test_the_ids_are_in_the_order_of_their_sureness_and_each_once() -> None:
         "cid": ID,
         "customid": "",
     }
-    assert reading(body, query=f"id={ID}").ids == (ID, "camel", "snake", "outgoing", "parent", "s", "f", "c")
+    assert parse_report(body, query=f"id={ID}").ids == (
+        ID,
+        "camel",
+        "snake",
+        "outgoing",
+        "parent",
+        "s",
+        "f",
+        "c",
+    )
 
 
-def test_an_id_of_more_than_200_characters_is_none() -> None:
-    assert reading({"id": "x" * 201, "call_id": "y" * 200, "status": "BUSY"}).ids == ("y" * 200,)
+def test_id_of_more_than_200_characters_is_ignored() -> None:
+    assert parse_report({"id": "x" * 201, "call_id": "y" * 200, "status": "BUSY"}).ids == ("y" * 200,)
 
 
 @pytest.mark.parametrize(
@@ -226,20 +243,20 @@ def test_an_id_of_more_than_200_characters_is_none() -> None:
         f"x={SUBMISSION}",
     ],
 )
-def test_our_own_reference_is_found_anywhere_and_is_no_id_of_theirs(body: Any) -> None:
-    found = reading(body)
-    assert found.references == (SUBMISSION,)
-    assert found.ids == ()
+def test_own_reference_is_found_anywhere_and_is_no_provider_id(body: Any) -> None:
+    report = parse_report(body)
+    assert report.references == (SUBMISSION,)
+    assert report.ids == ()
 
 
 @pytest.mark.parametrize(
     "text", [SUBMISSION + "x", "x" + SUBMISSION, SUBMISSION[:-1], "sub_", "call_" + SUBMISSION[4:]]
 )
-def test_what_only_looks_like_our_reference_is_none(text: str) -> None:
-    assert reading({"custom": text}).references == ()
+def test_text_like_a_reference_is_no_reference(text: str) -> None:
+    assert parse_report({"custom": text}).references == ()
 
 
-def test_the_accounts_own_names_go_first() -> None:
+def test_configured_keys_win_over_known_names() -> None:
     keys = {
         "id": "unit.uuid",
         "submission": "ours.to",
@@ -271,61 +288,65 @@ def test_the_accounts_own_names_go_first() -> None:
         "status": "BUSY",
         "mid": "other",
     }
-    found = reading(body, account={"callback_keys": keys})
-    assert found.ids == ("right", "wrong", "campaign-7", "later")
-    assert (found.to, found.bridge, found.flow_id, found.message_id) == ("+917619360003", "140", "9", "m")
-    assert (found.provider_status, found.reason, found.duration_s) == ("MISSED", Reason.agent_no_answer, 16)
-    assert found.started_at == datetime(2021, 4, 9, 10, 57, 39, tzinfo=UTC)
-    assert found.ended_at == datetime(2021, 4, 9, 10, 57, 55, tzinfo=UTC)
-    assert found.recording_url == "http://x/y"
+    report = parse_report(body, account={"callback_keys": keys})
+    assert report.ids == ("right", "wrong", "campaign-7", "later")
+    assert (report.to, report.bridge, report.flow_id, report.message_id) == ("+917619360003", "140", "9", "m")
+    assert (report.provider_status, report.reason, report.duration_s) == (
+        "MISSED",
+        Reason.agent_no_answer,
+        16,
+    )
+    assert report.started_at == datetime(2021, 4, 9, 10, 57, 39, tzinfo=UTC)
+    assert report.ended_at == datetime(2021, 4, 9, 10, 57, 55, tzinfo=UTC)
+    assert report.recording_url == "http://x/y"
 
 
-def test_the_accounts_own_names_are_found_in_an_envelope_and_a_query() -> None:
+def test_configured_keys_are_found_in_envelope_and_query() -> None:
     keys = {"id": "ref", "status": "state"}
     body = {"event": "voice:message:out", "payload": {"ref": "x"}}
-    found = reading(body, query="state=BUSY", account={"callback_keys": keys})
-    assert (found.ids, found.provider_status) == (("x",), "BUSY")
+    report = parse_report(body, query="state=BUSY", account={"callback_keys": keys})
+    assert (report.ids, report.provider_status) == (("x",), "BUSY")
 
 
-def test_without_the_accounts_own_names_the_default_push_is_read() -> None:
-    found = reading(RECORD, account={"callback_keys": {"id": "ref", "status": "state"}})
-    assert (found.ids, found.provider_status) == ((ID,), "BUSY")
+def test_known_names_are_used_when_configured_keys_are_missing() -> None:
+    report = parse_report(RECORD, account={"callback_keys": {"id": "ref", "status": "state"}})
+    assert (report.ids, report.provider_status) == ((ID,), "BUSY")
 
 
-def test_times_are_read_in_the_accounts_zone() -> None:
-    found = reading({"start_at": "2021-04-09 16:27:39"}, account={"time_zone": ZoneInfo("UTC")})
-    assert found.started_at == datetime(2021, 4, 9, 16, 27, 39, tzinfo=UTC)
-    assert found.started_raw == "2021-04-09 16:27:39"
+def test_time_is_read_in_the_zone_of_the_account() -> None:
+    report = parse_report({"start_at": "2021-04-09 16:27:39"}, account={"time_zone": ZoneInfo("UTC")})
+    assert report.started_at == datetime(2021, 4, 9, 16, 27, 39, tzinfo=UTC)
+    assert report.started_raw == "2021-04-09 16:27:39"
 
 
-def test_the_agents_number_is_not_taken_for_the_bridge() -> None:
-    assert reading({"from": 918919520002, "to": 918867130003}).bridge is None
+def test_agent_number_is_not_the_bridge() -> None:
+    assert parse_report({"from": 918919520002, "to": 918867130003}).bridge is None
 
 
-def test_a_link_that_is_no_web_address_is_missing() -> None:
-    assert reading({"recording_url": "javascript:alert(1)", "status": "BUSY"}).recording_url is None
+def test_recording_url_must_be_http() -> None:
+    assert parse_report({"recording_url": "javascript:alert(1)", "status": "BUSY"}).recording_url is None
 
 
 @pytest.mark.parametrize("source", ["C2C", "c2c"])
-def test_click_to_call_is_marked(source: str) -> None:
-    assert reading({"source": source, "status": "COMPLETED"}).click_to_call
-    assert not reading({"source": "OBD", "status": "COMPLETED"}).click_to_call
+def test_click_to_call_is_recognised(source: str) -> None:
+    assert parse_report({"source": source, "status": "COMPLETED"}).click_to_call
+    assert not parse_report({"source": "OBD", "status": "COMPLETED"}).click_to_call
 
 
 def test_nul_and_lone_surrogates_are_replaced() -> None:
-    found = reading(
+    report = parse_report(
         r'{"id": "a\u0000b", "mid": "\ud800", "status": "BU\udfffSY", "recording_url": "http://\u0000"}'
     )
-    assert found.ids == ("a\ufffdb",)
-    assert (found.message_id, found.provider_status, found.recording_url) == (
+    assert report.ids == ("a\ufffdb",)
+    assert (report.message_id, report.provider_status, report.recording_url) == (
         "\ufffd",
         "BU\ufffdSY",
         "http://\ufffd",
     )
-    assert reading("id=a%00b%ff&status=BUSY").ids == ("a\ufffdb\ufffd",)
+    assert parse_report("id=a%00b%ff&status=BUSY").ids == ("a\ufffdb\ufffd",)
 
 
-# Words
+# Status words
 
 
 @pytest.mark.parametrize(
@@ -351,12 +372,12 @@ def test_nul_and_lone_surrogates_are_replaced() -> None:
         ("сancel", None, None),  # a Cyrillic letter
     ],
 )
-def test_their_word_becomes_ours(word: str, status: CallStatus | None, reason: Reason | None) -> None:
-    found = reading({"id": ID, "status": word})
-    assert (found.status, found.reason, found.provider_status) == (status, reason, word.strip())
+def test_status_word_is_translated(word: str, status: CallStatus | None, reason: Reason | None) -> None:
+    report = parse_report({"id": ID, "status": word})
+    assert (report.status, report.reason, report.provider_status) == (status, reason, word.strip())
 
 
-# Not a call
+# Other messages
 
 
 @pytest.mark.parametrize(
@@ -374,8 +395,8 @@ def test_their_word_becomes_ours(word: str, status: CallStatus | None, reason: R
         {"event": "voice:unsubscription", "id": 5},
     ],
 )
-def test_an_unsubscription_is_no_call(body: Any) -> None:
-    assert read(body) == NotACall(reason="unsubscription")
+def test_unsubscription_is_not_a_call(body: Any) -> None:
+    assert parse_callback(body) == NotACall(reason="unsubscription")
 
 
 @pytest.mark.parametrize(
@@ -394,8 +415,8 @@ def test_an_unsubscription_is_no_call(body: Any) -> None:
         f"id={ID}&status=DELIVRD&mobile=917619360003",
     ],
 )
-def test_a_report_about_a_text_message_is_no_call(body: Any) -> None:
-    assert read(body) == NotACall(reason="sms-report")
+def test_sms_report_is_not_a_call(body: Any) -> None:
+    assert parse_callback(body) == NotACall(reason="sms-report")
 
 
 @pytest.mark.parametrize(
@@ -414,12 +435,14 @@ def test_a_report_about_a_text_message_is_no_call(body: Any) -> None:
         {"id": 5, "receiver": "917619360003", "type": "voice", "value": "all", "status": "BUSY"},
     ],
 )
-def test_a_call_is_not_taken_for_a_text_message(body: Any) -> None:
-    assert reading(body).to == "+917619360003"
+def test_call_is_not_taken_for_an_sms_report(body: Any) -> None:
+    assert parse_report(body).to == "+917619360003"
 
 
-def test_another_channels_message_is_no_call() -> None:
-    assert read({"event": "whatsapp:message:out", "payload": RECORD}) == NotACall(reason="other-channel")
+def test_message_of_another_channel_is_not_a_call() -> None:
+    assert parse_callback({"event": "whatsapp:message:out", "payload": RECORD}) == NotACall(
+        reason="other-channel"
+    )
 
 
 @pytest.mark.parametrize(
@@ -431,19 +454,19 @@ def test_another_channels_message_is_no_call() -> None:
         ("challenge=x&validation_key=y", ""),
     ],
 )
-def test_a_handshake_that_comes_here_is_no_call(body: Any, query: str) -> None:
-    assert read(body, query=query) == NotACall(reason="handshake")
+def test_challenge_is_not_a_call(body: Any, query: str) -> None:
+    assert parse_callback(body, query=query) == NotACall(reason="handshake")
 
 
-def test_a_call_with_a_challenge_among_its_fields_is_a_call() -> None:
-    assert reading({**RECORD, "challenge": "x"}).ids == (ID,)
+def test_call_with_a_challenge_field_is_a_call() -> None:
+    assert parse_report({**RECORD, "challenge": "x"}).ids == (ID,)
 
 
-# The handshake
+# Challenges
 
 
 @pytest.mark.parametrize(
-    ("body", "query", "content_type", "handshake"),
+    ("body", "query", "content_type", "challenge"),
     [
         (
             {"challenge": "c", "validation_key": "k"},
@@ -463,7 +486,7 @@ def test_a_call_with_a_challenge_among_its_fields_is_a_call() -> None:
             "application/x-www-form-urlencoded",
             WebhookChallenge(challenge="c", validation_key="k", tokens=("k",)),
         ),
-        # the token of a query is `token`; a validation key there is only echoed
+        # in a query only `token` is a token; a validation key there is echoed
         (
             "",
             "challenge=c&validation_key=k&token=t",
@@ -473,9 +496,12 @@ def test_a_call_with_a_challenge_among_its_fields_is_a_call() -> None:
         ({"challenge": 17}, "", "application/json", WebhookChallenge(challenge="17", validation_key=None)),
     ],
 )
-def test_a_handshake(body: Any, query: str, content_type: str, handshake: WebhookChallenge) -> None:
+def test_webhook_challenge_is_parsed(
+    body: Any, query: str, content_type: str, challenge: WebhookChallenge
+) -> None:
     assert (
-        provider.parse_webhook_challenge(incoming(body, query=query, content_type=content_type)) == handshake
+        provider.parse_webhook_challenge(make_callback(body, query=query, content_type=content_type))
+        == challenge
     )
 
 
@@ -493,11 +519,11 @@ def test_a_handshake(body: Any, query: str, content_type: str, handshake: Webhoo
         ({"note": "challenge"}, ""),
     ],
 )
-def test_no_handshake(body: Any, query: str) -> None:
-    assert provider.parse_webhook_challenge(incoming(body, query=query)) is None
+def test_request_without_challenge_is_no_webhook_challenge(body: Any, query: str) -> None:
+    assert provider.parse_webhook_challenge(make_callback(body, query=query)) is None
 
 
-# The secret
+# Secrets
 
 
 @pytest.mark.parametrize(
@@ -516,7 +542,7 @@ def test_no_handshake(body: Any, query: str) -> None:
         (((b"x-authorization", b"Bearer abc"),), ()),
     ],
 )
-def test_the_secrets_that_a_request_presents(
+def test_bearer_secrets_are_collected_from_headers(
     headers: tuple[tuple[bytes, bytes], ...], secrets: tuple[bytes, ...]
 ) -> None:
     assert provider.presented_secrets(headers) == secrets
