@@ -10,6 +10,8 @@
     call_report.py       one call record, pushed or polled
     statuses.py          its status words and ours
     scalars.py           single values: texts, ids, times, durations
+    samples.py           sample callbacks
+    setup_guide.py       the steps to a first call
 
 Documents: https://portal.thundersms.com/docs/v2
 """
