@@ -22,7 +22,8 @@ from tracker.domain.matching.match import match
 from tracker.domain.timeline.fold import Timeline, fold
 from tracker.providers.base import CallbackRequest, HttpResponse
 from tracker.providers.registry import get_provider
-from tracker.store.calls import records
+from tracker.store.calls.events import load_events
+from tracker.store.calls.submissions import find_submissions
 from tracker.store.engine.database import Connection, Database
 from tracker.store.inbox import states as inbox
 from tracker.store.schema import tables as t
@@ -75,7 +76,7 @@ def _compare(c: Connection, accounts: Mapping[str, Account]) -> tuple[State, Sta
             )  # fmt: skip
 
     calls = list(c.scalars(sa.select(t.calls.c.id)))
-    submissions = {s.id: s for s in records.submissions_of(c, calls)}
+    submissions = {s.id: s for s in find_submissions(c, calls)}
     reports_of = _match(receipts, _poll_receipts(c, accounts, submissions), submissions, expected)
     derived_of: dict[str, list[DerivedEvents]] = {id: [] for id in calls}
     submissions_of: dict[str, list[Submission]] = {id: [] for id in calls}
@@ -90,7 +91,7 @@ def _compare(c: Connection, accounts: Mapping[str, Account]) -> tuple[State, Sta
 
     cached_calls = {row.id: row._mapping for row in c.execute(sa.select(t.calls))}
     reasons = {row.id: row.reason for row in c.execute(sa.select(t.submissions.c.id, t.submissions.c.reason))}
-    for call, stored_events in records.events_of(c, calls).items():
+    for call, stored_events in load_events(c, calls).items():
         interval = submissions_of[call][0].interval
         current = [e for e, is_withdrawn in stored_events if not is_withdrawn]
         provider_events = [e for e in current if e.source in _PROVIDER_SOURCES]

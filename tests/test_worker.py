@@ -143,4 +143,4 @@ def test_a_worker_renews_what_takes_long_also_while_it_ends(
     asyncio.run(story())
     assert begun == ["sub_1"]
     assert lease(house) is None
-    assert house.database.read(lambda c: jobs.waiting(c, house.clock())) == {}
+    assert house.database.read(lambda c: jobs.count_due(c, house.clock())) == {}

@@ -169,7 +169,7 @@ class Worker:
         held, now = list(self._held.values()), self._program.clock()
 
         def work(c: Connection) -> None:
-            heartbeats.heartbeat(c, self.id, now)
+            heartbeats.record_heartbeat(c, self.id, now)
             jobs.renew(c, held, now + _JOB_LEASE)
 
         self._program.database.write(work)

@@ -16,7 +16,7 @@ from bench.plan import Plan
 from bench.stories import ACCOUNT, STORIES, TABLES, account, join, perform, receive
 from tracker.domain.timeline.fold import fold
 from tracker.lifecycle.services import build_services
-from tracker.store.calls import records
+from tracker.store.calls.events import load_events
 from tracker.store.engine.database import Connection, Database
 from tracker.store.inbox import states
 from tracker.store.schema import upgrade
@@ -93,7 +93,7 @@ def test_the_rows_are_those_that_the_program_writes(filled: Database, performed:
 def test_what_is_cached_is_what_the_events_mean(filled: Database) -> None:
     def read(c: Connection) -> None:
         ids: list[str] = list(c.scalars(sa.text("SELECT id FROM calls")))
-        for id, events in records.events_of(c, ids).items():
+        for id, events in load_events(c, ids).items():
             timeline = fold([e for e, withdrawn in events if not withdrawn])
             row = c.execute(sa.text("SELECT status, settled FROM calls WHERE id = :id"), {"id": id}).one()
             assert (row.status, bool(row.settled)) == (timeline.status, timeline.settled)

@@ -183,9 +183,9 @@ def test_a_database_that_was_never_restored_is_asked_about_at_a_terminal(
 def test_a_worker_that_was_heard_of_lately_is_warned_of(used: Cli) -> None:
     database = Database(f"sqlite:///{used.folder / 'tracker.db'}")
     try:
-        database.write(lambda c: heartbeats.heartbeat(c, "vm-abc", datetime.now(UTC)))
+        database.write(lambda c: heartbeats.record_heartbeat(c, "vm-abc", datetime.now(UTC)))
         for option in ([], ["--json"]):
-            database.write(lambda c: heartbeats.heartbeat(c, "vm-abc", datetime.now(UTC)))
+            database.write(lambda c: heartbeats.record_heartbeat(c, "vm-abc", datetime.now(UTC)))
             done = used("db", "after-restore", *option)
             assert done.exit_code == 0
             assert "A worker was heard of" in done.stderr

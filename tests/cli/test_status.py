@@ -181,7 +181,7 @@ def test_it_sees_the_worker_and_what_is_not_believed(cli: Cli, provider: Recordi
     cli.configure(provider.base_url)
     now = datetime.now(UTC)
     with open_database(load_cli_settings(), create=True) as database:
-        database.write(lambda c: heartbeats.heartbeat(c, "a-worker", now))
+        database.write(lambda c: heartbeats.record_heartbeat(c, "a-worker", now))
     assert cli.json("status")["ok"] is True
     assert cli("status").stdout.startswith("All is well.")
     cli("call", NUMBER, "--flow", "24")
@@ -206,7 +206,7 @@ def test_a_note_is_not_taken_for_a_problem_and_what_was_only_counted_for_what_is
     cli.configure(provider.base_url)
     now = datetime.now(UTC)
     with open_database(load_cli_settings(), create=True) as database:
-        database.write(lambda c: heartbeats.heartbeat(c, "a-worker", now))
+        database.write(lambda c: heartbeats.record_heartbeat(c, "a-worker", now))
         database.write(
             lambda c: counters.add_counts(c, {("quarantined", "thundersms"): 1, ("too-large", ""): 2}, now)
         )

@@ -12,7 +12,9 @@ from tracker.domain.accounts import Account
 from tracker.domain.events import Event
 from tracker.domain.timeline.fold import Timeline, fold
 from tracker.lifecycle.services import build_services
-from tracker.store.calls import records
+from tracker.store.calls.calls import lock_calls
+from tracker.store.calls.events import load_events
+from tracker.store.calls.submissions import find_submissions
 from tracker.store.engine.database import Database
 from tracker.store.ids import new_id
 from tracker.store.inbox import log, states
@@ -65,7 +67,7 @@ class House:
         asyncio.run(self.program.sender.submit(submission))
 
     def submissions(self, call: str) -> list[Any]:
-        return self.database.read(lambda c: records.submissions_of(c, [call]))
+        return self.database.read(lambda c: find_submissions(c, [call]))
 
     def provider_id(self, call: str) -> str:
         id: str | None = self.submissions(call)[-1].submission_id
@@ -98,15 +100,15 @@ class House:
         return self.database.read(lambda c: states.match_states(c, [callback]))[callback]
 
     def events(self, call: str) -> list[Event]:
-        found = self.database.read(lambda c: records.events_of(c, [call]))[call]
+        found = self.database.read(lambda c: load_events(c, [call]))[call]
         return list(self.timeline(call).events) if found else []
 
     def timeline(self, call: str) -> Timeline:
         """Folded anew, and held against the cache."""
 
         def work(c: Any) -> Timeline:
-            locked = records.lock_calls(c, [call])
-            events = [e for e, withdrawn in records.events_of(c, [call])[call] if not withdrawn]
+            locked = lock_calls(c, [call])
+            events = [e for e, withdrawn in load_events(c, [call])[call] if not withdrawn]
             return fold(events, interval=locked[call].interval or 0)
 
         return self.database.write(work)

@@ -15,7 +15,7 @@ from tracker.domain.pause import PauseReason
 from tracker.errors import Conflict
 from tracker.lifecycle.maintenance.after_restore import RestoreReport, after_restore
 from tracker.lifecycle.polling.poll import Poller
-from tracker.store.calls import records
+from tracker.store.calls.secrets import load_secrets
 from tracker.store.queue import jobs
 
 NUMBERS = [f"+91886713000{n}" for n in range(10)]
@@ -224,7 +224,7 @@ def test_secret_variables_are_not_kept_for_what_may_have_been_said(database_url:
     house = House(database_url, "http://127.0.0.1:9/", secret_variables=("otp",))
     call = house.place(send=False, variables={"otp": "123456"})
     made_safe(house)
-    assert house.database.read(lambda c: records.secrets_of(c, call)) == {}
+    assert house.database.read(lambda c: load_secrets(c, call)) == {}
     house.close()
 
 

@@ -95,7 +95,7 @@ def test_placed_call_costs_three_transactions(house: House, provider: RecordingP
     assert work.count_reads("events", "call_id") == 2
     assert work.count_reads("submissions", "id", "call_id") == 2
     assert folds[0] == 3
-    assert house.database.read(lambda c: jobs.waiting(c, house.clock() + timedelta(hours=1))) == {}
+    assert house.database.read(lambda c: jobs.count_due(c, house.clock() + timedelta(hours=1))) == {}
 
 
 def test_early_callback_costs_one_more_transaction(house: House, provider: RecordingProvider) -> None:

@@ -17,7 +17,7 @@ from tests.recording_provider import RecordingProvider, callstatus, error
 from tracker.errors import Conflict, IncompleteCopy
 from tracker.lifecycle.maintenance.copy_database import CopyReport, DatabaseCopier
 from tracker.lifecycle.maintenance.prune import Pruner
-from tracker.store.calls import records
+from tracker.store.calls.secrets import load_secrets
 from tracker.store.engine.database import Database
 from tracker.store.maintenance import copy_rows
 from tracker.store.queue import heartbeats, jobs
@@ -112,7 +112,7 @@ def test_everything_arrives(house: House, provider: RecordingProvider, target: D
     for call in calls:
         there = target.read(lambda c: (queries.get_call(c, call), queries.evidence(c, call)))  # noqa: B023
         assert there == house.database.read(lambda c: (queries.get_call(c, call), queries.evidence(c, call)))  # noqa: B023
-    assert target.read(lambda c: records.secrets_of(c, calls[-1])) == {"otp": "123456"}
+    assert target.read(lambda c: load_secrets(c, calls[-1])) == {"otp": "123456"}
 
 
 def test_the_copy_works_on(house: House, provider: RecordingProvider, database_url: str) -> None:
@@ -218,7 +218,7 @@ def test_a_first_pass_beside_a_worker_and_a_last_one(
     house: House, provider: RecordingProvider, target: Database
 ) -> None:
     live(house, provider)
-    house.database.write(lambda c: heartbeats.heartbeat(c, "a-worker", house.clock()))
+    house.database.write(lambda c: heartbeats.record_heartbeat(c, "a-worker", house.clock()))
     with pytest.raises(Conflict, match="--while-running"):
         move(house, target)
     first = move(house, target, while_running=True)
@@ -282,7 +282,7 @@ def test_a_copy_that_somebody_works_on_is_left_alone(
     with pytest.raises(Conflict, match="worked on the target"):
         move(house, copy)
     assert moved.timeline(new).status == "queued"
-    copy.write(lambda c: heartbeats.heartbeat(c, "a-worker", house.clock()))
+    copy.write(lambda c: heartbeats.record_heartbeat(c, "a-worker", house.clock()))
     with pytest.raises(Conflict, match="A worker works on the target"):
         move(house, copy)
     copy.close()

@@ -235,7 +235,7 @@ def test_stopping_stores_what_waits_and_takes_nothing_more(database: Held) -> No
 
 
 def asks(house: House) -> int:
-    return house.database.read(lambda c: jobs.waiting(c, house.clock())).get(jobs.POLL, 0)
+    return house.database.read(lambda c: jobs.count_due(c, house.clock())).get(jobs.POLL, 0)
 
 
 def test_what_may_have_been_missed_is_asked_for_once_something_can_be_stored(

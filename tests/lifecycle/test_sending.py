@@ -17,7 +17,8 @@ from tests.recording_provider import RecordingProvider, accepted, error
 from tracker.errors import Conflict, InvalidInput, NotFound
 from tracker.lifecycle.services import build_services
 from tracker.providers.base import HttpResponse
-from tracker.store.calls import records
+from tracker.store.calls.calls import lock_calls
+from tracker.store.calls.secrets import load_secrets
 from tracker.store.engine.database import Database
 from tracker.store.schema import tables
 
@@ -240,7 +241,7 @@ def test_evidence_of_sending_is_kept(house: House) -> None:
     assert json.loads(row.request_body)["to"] == NUMBER.lstrip("+")
     assert b"Bearer a-" not in row.request_headers
     assert b"Authorization: ***\r\n" in row.request_headers
-    assert house.database.read(lambda c: records.secrets_of(c, call)) == {}
+    assert house.database.read(lambda c: load_secrets(c, call)) == {}
 
 
 def test_the_name_of_a_sender_can_stand_in_a_log(house: House) -> None:
@@ -262,7 +263,7 @@ def test_answer_is_dated_by_the_clock_after_the_locks(
     reply = HttpResponse(status=200, headers=(), body=accepted("an-id").body)
     answering = threading.Thread(target=house.program.sender.answered, args=(claim, reply, came_at))
     with closing(Database(postgres_database)) as database, database.engine.begin() as other:
-        records.lock_calls(other, [call])
+        lock_calls(other, [call])
         answering.start()
         answering.join(0.5)
         assert answering.is_alive()

@@ -13,7 +13,7 @@ from tests.recording_provider import RecordingProvider, Told, accepted, error
 from tracker.errors import Conflict, StorageUnavailable
 from tracker.lifecycle.sending.claim import Claim
 from tracker.providers.base import ExchangeFailure, HttpResponse
-from tracker.store.calls import records
+from tracker.store.calls.secrets import load_secrets
 from tracker.store.queue import jobs
 
 ID = "3b69aca9-3b55-4e2d-bfe0-02b910dbe156"
@@ -253,7 +253,7 @@ def test_too_many_after_a_cancel_makes_no_new_submission(house: House) -> None:
     house.program.sender.answered(claim, TOO_MANY, house.clock())
     timeline = house.timeline(call)
     assert (timeline.status, timeline.settled, timeline.next_attempt_at) == ("rejected", True, None)
-    assert house.database.read(lambda c: records.secrets_of(c, call)) == {}
+    assert house.database.read(lambda c: load_secrets(c, call)) == {}
 
 
 def test_a_retry_by_hand_takes_the_place_of_a_planned_resend(

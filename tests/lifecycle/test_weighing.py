@@ -16,6 +16,8 @@ from tests.recording_provider import RecordingProvider, accepted, callstatus
 from tracker.errors import InvalidInput, NotFound
 from tracker.providers.registry import get_provider
 from tracker.store.calls import records
+from tracker.store.calls.calls import lock_calls
+from tracker.store.calls.submissions import find_submissions, update_submissions
 from tracker.store.inbox import match_queries, preconditions, states
 from tracker.store.queue import jobs
 from tracker.store.schema import tables
@@ -124,10 +126,10 @@ def test_more_ids_than_a_statement_takes(house: House) -> None:
         assert states.match_states(c, many) == {}
         assert states.still_pending(c, many) == set()
         assert match_queries.submitted_by_keys(c, "thundersms", full=many, base=many, own=many) == []
-        assert set(records.lock_calls(c, [*many, call])) == {call}
+        assert set(lock_calls(c, [*many, call])) == {call}
         assert set(records.lock(c, [*many, call])) == {call}
         assert records.attempts_of(c, many) == {}
-        assert [s.call for s in records.submissions_of(c, [*many, call])] == [call]
+        assert [s.call for s in find_submissions(c, [*many, call])] == [call]
         states.write_repeats(c, dict.fromkeys(many))
         states.add_wait_keys(c, "thundersms", dict.fromkeys(many, ()), many)
 
@@ -257,9 +259,8 @@ def test_metadata_that_no_database_takes_is_refused(house: House, value: Any) ->
 def test_a_lane_that_rested_is_not_held_for_a_callback_that_comes_alone(house: House) -> None:
     """Six hours after its last record a lane says nothing, also where that record is older than what is weighed."""
     held, other = house.place(), house.place()
-    for call, lane in ((held, "a"), (other, "b")):
-        submission = house.submissions(call)[0].id
-        house.database.write(lambda c, id=submission, lane=lane: records.update_submission(c, id, lane=lane))  # type: ignore[misc]
+    lanes = {house.submissions(call)[0].id: {"lane": lane} for call, lane in ((held, "a"), (other, "b"))}
+    house.database.write(lambda c: update_submissions(c, [], lanes))
     first = house.receive({"status": "BUSY", "to": "918919525224"}, lane="a")
     assert house.standing(first).matched_by == "lane-and-number"
     house.clock.forward(hours=5)
@@ -275,7 +276,7 @@ def test_a_lane_is_held_by_a_record_that_came_late(house: House, record_first: b
     """The request was more than a day ago, and the record is what holds the lane: whoever of the two is read first."""
     call = house.place()
     submission = house.submissions(call)[0].id
-    house.database.write(lambda c: records.update_submission(c, submission, lane="a"))
+    house.database.write(lambda c: update_submissions(c, [], {submission: {"lane": "a"}}))
     house.clock.forward(hours=26)
     record = house.receive({"status": "RINGING", "custom": submission}, join=record_first)
     house.clock.forward(hours=1)

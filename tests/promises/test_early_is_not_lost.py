@@ -127,7 +127,7 @@ def test_the_sender_dies_before_its_look_and_the_circumstances_had_joined_the_ca
     async def work() -> None:
         worker = Worker(house.program)
         running = asyncio.create_task(worker.run())
-        while await asyncio.to_thread(house.database.read, lambda c: jobs.waiting(c, house.clock())):  # noqa: ASYNC110
+        while await asyncio.to_thread(house.database.read, lambda c: jobs.count_due(c, house.clock())):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         worker.stop()
         await running

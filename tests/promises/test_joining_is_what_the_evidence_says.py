@@ -34,7 +34,7 @@ from tracker.errors import Conflict
 from tracker.lifecycle.sending.claim import Claim
 from tracker.lifecycle.services import build_services
 from tracker.providers.base import ExchangeFailure, HttpRequest, HttpResponse
-from tracker.store.calls import records
+from tracker.store.calls.submissions import update_submissions
 from tracker.store.schema import tables as t
 
 BEGAN = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
@@ -218,7 +218,7 @@ class Telling:
         interval = {} if wish.interval is None else {"interval": wish.interval}
         call = self.house.place(wish.to, send=False, **{"flow_id": wish.flow, **interval})
         submission = self.house.submissions(call)[0].id
-        self.house.database.write(lambda c: records.update_submission(c, submission, lane=wish.lane))
+        self.house.database.write(lambda c: update_submissions(c, [], {submission: {"lane": wish.lane}}))
         claim = self.house.program.sender.claim(submission)
         assert claim is not None
         self.claims[n] = claim

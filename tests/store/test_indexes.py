@@ -13,11 +13,14 @@ import sqlalchemy as sa
 
 from tests.store.plans import Plan, plans_of
 from tracker.domain.matching.facts import SubmissionFacts
-from tracker.store.calls import exchanges, records
+from tracker.store.calls.calls import lock_calls, lock_calls_of_submissions
+from tracker.store.calls.events import load_events
+from tracker.store.calls.submissions import find_ended_leases, find_pollable_submissions, find_submissions
 from tracker.store.engine.database import Connection, Database
 from tracker.store.inbox import match_queries, quarantine, states
 from tracker.store.maintenance import prune
 from tracker.store.queue import jobs
+from tracker.store.queue.idempotency_keys import delete_keys_before
 from tracker.store.read import call_search, system_status
 from tracker.store.read import callbacks as inbox_queries
 from tracker.store.read import calls as queries
@@ -111,12 +114,12 @@ NEEDED: dict[str, Callable[[Connection], object]] = {
     "ix_calls_campaign_changed": calls("-updated_at", campaign="spring"),
     "ix_calls_reference": calls(reference="order-5"),
     "ix_calls_disputed": calls(disputed=True),
-    "uq_submissions_call": lambda c: records.submissions_of(c, ["call_0001"]),
+    "uq_submissions_call": lambda c: find_submissions(c, ["call_0001"]),
     "ix_submissions_provider_key": lambda c: match_queries.submitted_by_keys(c, "account_1", full=["a-1:1"]),
     "ix_submissions_provider_base": lambda c: match_queries.submitted_by_keys(c, "account_1", base=["a-1"]),
     "ix_submissions_to": lambda c: match_queries.submitted_to(c, "account_1", ["+918919520001"], NOW, LATER),
-    "ix_submissions_lease": lambda c: records.ended_leases(c, NOW),
-    "uq_events_call_key": lambda c: records.events_of(c, ["call_0001"]),
+    "ix_submissions_lease": lambda c: find_ended_leases(c, NOW),
+    "uq_events_call_key": lambda c: load_events(c, ["call_0001"]),
     "ix_callbacks_account": callbacks(account="account_1"),
     "ix_callbacks_call": callbacks(call="call_0001"),
     "ix_callbacks_unjoined": lambda c: states.pending(c, ["account_1"], 100),
@@ -134,7 +137,7 @@ NEEDED: dict[str, Callable[[Connection], object]] = {
     ),
     "uq_jobs_kind_subject": lambda c: jobs.is_paced(c, jobs.SEND, "sub_1"),
     "ix_jobs_due": lambda c: jobs.next_due(c, [jobs.SEND], ["account_1"], NOW),
-    "ix_idempotency_keys_created_at": lambda c: exchanges.forget_requests(c, NOW),
+    "ix_idempotency_keys_created_at": lambda c: delete_keys_before(c, NOW),
     "ix_idempotency_keys_call_id": lambda c: prune.remove_calls(c, ["call_0001"], LATER),
 }
 
@@ -342,8 +345,8 @@ def test_the_inbox_of_many_accounts_is_merged_all_the_same(database: Database) -
 @pytest.mark.parametrize(
     "work",
     [
-        lambda c: records.lock_calls(c, ["call_0001"]),
-        lambda c: records.lock_calls_of(c, ["sub_0001"]),
+        lambda c: lock_calls(c, ["call_0001"]),
+        lambda c: lock_calls_of_submissions(c, ["sub_0001"]),
         lambda c: queries.get_call(c, "call_0001"),
         lambda c: queries.timeline(c, "call_0001"),
         lambda c: queries.evidence(c, "call_0001"),
@@ -355,7 +358,7 @@ def test_the_inbox_of_many_accounts_is_merged_all_the_same(database: Database) -
         lambda c: prune.old_calls(c, "busy", LATER, None, 10),
         lambda c: prune.old_callbacks(c, "orphaned", LATER, None, 10),
         lambda c: system_status.system_status(c, ["account_1"], LATER),
-        lambda c: exchanges.ask_about_open(c, "account_1", NOW),
+        lambda c: find_pollable_submissions(c, "account_1", NOW),
     ],
 )  # fmt: skip
 def test_nothing_but_a_list_reads_a_table_either(

@@ -12,7 +12,7 @@ import httpx
 from tests.burst import Burst
 from tests.processes import Processes, eventually
 from tests.recording_provider import RecordingProvider, Told, accepted
-from tracker.store.calls import records
+from tracker.store.calls.submissions import find_submission
 from tracker.store.engine.database import Database
 
 CALL = {"to": "+918919525224", "flow_id": "24"}
@@ -46,7 +46,7 @@ def test_a_call_that_is_being_placed_is_answered_and_its_answer_recorded(
         submission = answers[0].json()["submissions"][0]["id"]
         assert "Traceback" not in server.output()
     database = Database(url)
-    found = database.read(lambda c: records.find_submission(c, submission))
+    found = database.read(lambda c: find_submission(c, submission))
     database.close()
     assert found is not None
     assert (found.status.value, found.submission_id) == ("queued", "an-id-of-the-provider:1")

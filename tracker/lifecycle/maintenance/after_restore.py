@@ -21,7 +21,7 @@ from tracker.domain.pause import Pause, PauseReason
 from tracker.lifecycle.placing.place import add_submission
 from tracker.lifecycle.timeline.call_state import CallStates, load, load_of_submissions
 from tracker.lifecycle.timeline.event_factory import EventFactory
-from tracker.store.calls import records
+from tracker.store.calls.secrets import erase_secrets
 from tracker.store.engine.database import Connection, Database
 from tracker.store.maintenance import restore_queries
 from tracker.store.policy import pauses
@@ -81,7 +81,7 @@ def after_restore(
 
 
 def _pause(c: Connection, pause: Pause) -> None:
-    heartbeats.forget(c)  # whoever worked on it worked elsewhere
+    heartbeats.deregister_all(c)  # whoever worked on it worked elsewhere
     known = next((p for p in pauses.standing(c) if p.scope == pause.scope), None)
     if known is None or known.why is not pause.why:  # one of a person's says why less well
         pauses.end(c, None, None)
@@ -127,7 +127,7 @@ def _make_unconfirmed(c: Connection, calls: CallStates, submissions: list[Submis
     calls.save(now)
     for s in sorted(submissions, key=lambda s: s.id):
         jobs.drop(c, jobs.SEND, s.id)
-        records.erase_secrets(c, s.call)
+        erase_secrets(c, s.call)
 
 
 def _mark_told_to_come_again(

@@ -111,7 +111,7 @@ class DatabaseCopier:
 
     def _refuse_company(self) -> None:
         now = self._clock()
-        if not self._running and (seen := self._source.read(lambda c: heartbeats.living(c, now))):
+        if not self._running and (seen := self._source.read(lambda c: heartbeats.find_workers(c, now))):
             raise Conflict(
                 f"A worker works on the database ({seen[0].id}): stop every `tracker serve` and `tracker worker`, or "
                 "make a first pass beside them with --while-running."
@@ -119,7 +119,7 @@ class DatabaseCopier:
 
     def _refuse_others(self) -> None:
         now = self._clock()
-        if seen := self._target.read(lambda c: heartbeats.living(c, now)):
+        if seen := self._target.read(lambda c: heartbeats.find_workers(c, now)):
             raise Conflict(f"A worker works on the target ({seen[0].id}): stop it, or name another database.")
         mark = self._target.read(copy_marker.mark_of)
         if mark is None:

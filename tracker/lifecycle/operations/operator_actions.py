@@ -30,7 +30,8 @@ from tracker.lifecycle.placing.place import add_submission
 from tracker.lifecycle.sending.secret_variables import erased
 from tracker.lifecycle.timeline.call_state import CallState, CallStates, load, load_of_submissions
 from tracker.lifecycle.timeline.event_factory import EventFactory
-from tracker.store.calls import records
+from tracker.store.calls.secrets import erase_secrets
+from tracker.store.calls.submissions import find_submission
 from tracker.store.engine.database import Connection, Database
 from tracker.store.inbox import match_queries, states
 from tracker.store.queue import jobs
@@ -103,7 +104,7 @@ class Operator:
         if latest.status is CallStatus.pending or waits_for_resend:
             jobs.drop(c, jobs.SEND, latest.id)
             jobs.drop(c, jobs.RESEND, latest.id)
-            records.erase_secrets(c, call_id)
+            erase_secrets(c, call_id)
             state.add(events.status(CallStatus.canceled, Reason.operator, key="canceled-by-operator"))
             is_over, event = all(s.outcome is not None for s in earlier), "call.canceled"
         elif force and _lost_by_restoring(timeline):
@@ -183,7 +184,7 @@ class Operator:
         states.set_by_hand(c, callback_id, targets[0].id)
         self._joiner.weigh_again(c, account, [callback_id])
         for id in {standing.submission, targets[0].id}:
-            if id and (touched := records.find_submission(c, id)):
+            if id and (touched := find_submission(c, id)):
                 self._joiner.weigh_number(c, touched)
         log.info("callback.joined_by_hand", callback=callback_id, submission=targets[0].id)
 

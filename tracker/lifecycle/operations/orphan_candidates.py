@@ -5,7 +5,7 @@ from __future__ import annotations
 from tracker.domain.documents import Document, time
 from tracker.domain.matching.facts import Unjoined
 from tracker.lifecycle.joining.match_context import load_match_context
-from tracker.store.calls import records
+from tracker.store.calls.submissions import find_submission
 from tracker.store.engine.database import Connection
 from tracker.store.inbox import match_queries, states
 from tracker.store.read import callbacks
@@ -31,7 +31,7 @@ def _candidates(c: Connection, id: str) -> list[Document]:
     verdict = gathered.verdicts.get(id)
     if not isinstance(verdict, Unjoined):
         return []
-    found = [s for each in verdict.candidates if (s := records.find_submission(c, each)) is not None]
+    found = [s for each in verdict.candidates if (s := find_submission(c, each)) is not None]
     return [
         {
             "submission": s.id, "call": s.call, "submission_id": s.submission_id, "status": s.status.value,

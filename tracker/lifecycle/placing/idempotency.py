@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from tracker.errors import IdempotencyConflict
-from tracker.store.calls import exchanges, records
+from tracker.store.calls.submissions import find_submissions
 from tracker.store.engine.database import Connection, Database
-from tracker.store.queue.keyed_digests import digest as digest_of
+from tracker.store.queue.idempotency_keys import bind_key, find_key
+from tracker.store.queue.keyed_digests import keyed_digest
 
 T = TypeVar("T")
 
@@ -57,14 +58,14 @@ def find_replay(c: Connection, asked: IdempotentRequest) -> Placed | None:
     """What the same request led to before. Raises IdempotencyConflict where its key was given for another one."""
     if asked.key is None:
         return None
-    found = exchanges.find_request(c, scope=digest_of(c, asked.scope.encode()), key=asked.key)
+    found = find_key(c, scope=keyed_digest(c, asked.scope.encode()), key=asked.key)
     if found is None:
         return None
-    if found.digest != digest_of(c, asked.content):
+    if found.digest != keyed_digest(c, asked.content):
         raise IdempotencyConflict
     # a request and the submission that it led to are of one transaction, and of one moment
-    submissions = records.submissions_of(c, [found.call])
-    made = next((s for s in submissions if s.created_at == found.at), submissions[0])
+    submissions = find_submissions(c, [found.call])
+    made = next((s for s in submissions if s.created_at == found.created_at), submissions[0])
     return Placed(call=found.call, submission=made.id, account=made.account, replayed=True)
 
 
@@ -72,8 +73,8 @@ def remember_request(c: Connection, asked: IdempotentRequest, call: str, now: da
     """Remember the request, in the transaction that carries it out; now: when its submission is created."""
     if asked.key is None:
         return
-    scope, digest = digest_of(c, asked.scope.encode()), digest_of(c, asked.content)
-    if not exchanges.remember_request(c, scope=scope, key=asked.key, digest=digest, call_id=call, now=now):
+    scope, digest = keyed_digest(c, asked.scope.encode()), keyed_digest(c, asked.content)
+    if not bind_key(c, scope=scope, key=asked.key, digest=digest, call_id=call, now=now):
         raise _SeenMeanwhile
 
 

@@ -25,10 +25,13 @@ from tracker.lifecycle.placing.idempotency import (
 from tracker.lifecycle.placing.validation import validate_call_request
 from tracker.lifecycle.sending.secret_variables import masked
 from tracker.lifecycle.timeline.call_state import CallState
-from tracker.store.calls import exchanges, records
+from tracker.store.calls.calls import insert_call
+from tracker.store.calls.secrets import insert_secrets
+from tracker.store.calls.submissions import insert_submission
 from tracker.store.engine.database import Connection, Database
 from tracker.store.ids import new_id
 from tracker.store.queue import jobs
+from tracker.store.queue.idempotency_keys import delete_keys_before
 
 log = structlog.get_logger()
 
@@ -63,7 +66,7 @@ class Placer:
 
     def forget_old_keys(self) -> int:
         """Forget Idempotency-Keys that were kept long enough; gives how many."""
-        return self._database.write(lambda c: exchanges.forget_requests(c, self._clock() - KEYS_KEPT))
+        return self._database.write(lambda c: delete_keys_before(c, self._clock() - KEYS_KEPT))
 
     def _place(self, c: Connection, wish: CallWish, asked: IdempotentRequest) -> Placed:
         if before := find_replay(c, asked):
@@ -75,8 +78,9 @@ class Placer:
         values = wish.wish_values() | {"variables": masked(c, wish.variables, secret.keys())}
         call = Call(**values, id=new_id("call"), created_at=now)
         submission = _new_submission(call, 1, Trigger.first, now)
-        records.insert_call(c, call, secret, _NOTHING_YET)
-        records.insert_submission(c, submission)
+        insert_call(c, call, _NOTHING_YET)
+        insert_secrets(c, call.id, secret)
+        insert_submission(c, submission)
         remember_request(c, asked, call.id, now)
         jobs.plan(c, jobs.SEND, submission.id, call.account, now + _PLACER_GRACE)
         return Placed(call=call.id, submission=submission.id, account=call.account)

@@ -22,7 +22,8 @@ from tracker.logs.redaction import MASK, masker_of
 from tracker.providers.base import ExchangeFailure, HttpRequest
 from tracker.providers.registry import get_provider
 from tracker.providers.transport import exchange
-from tracker.store.calls import exchanges, records
+from tracker.store.calls.exchanges import Exchange, insert_exchange
+from tracker.store.calls.submissions import find_submission
 from tracker.store.engine.database import Connection, Database
 from tracker.store.ids import new_id
 from tracker.store.inbox import states
@@ -47,9 +48,7 @@ class Poller:
 
         Raises NotFound, Conflict where the provider gave it no id to ask by, ProviderError, StorageUnavailable.
         """
-        submission = await asyncio.to_thread(
-            self._database.read, lambda c: records.find_submission(c, submission_id)
-        )
+        submission = await asyncio.to_thread(self._database.read, lambda c: find_submission(c, submission_id))
         if submission is None or (account := self._accounts.get(submission.account)) is None:
             raise NotFound
         if submission.submission_id is None:
@@ -60,7 +59,7 @@ class Poller:
         result = await exchange(request, timeout_s=account.timeout_s, proxy=account.proxy)
         # before it is parsed, because a link to a recording may hold the token
         result = mask_result(result, masker_of(account.secrets))
-        kept = exchanges.Exchange(
+        kept = Exchange(
             id=new_id("ask"), kind="ask", call=submission.call, submission=submission.id, requested_at=asked_at,
             answered_at=self._clock(), method=request.method, url=request.url, request_headers=_told(request),
             request_body=request.body, **reply_fields(result),
@@ -92,20 +91,18 @@ class Poller:
         if known:
             return None
         again = self._clock() + _PAUSES[min(tries, len(_PAUSES)) - 1]
-        submission = await asyncio.to_thread(
-            self._database.read, lambda c: records.find_submission(c, submission_id)
-        )
+        submission = await asyncio.to_thread(self._database.read, lambda c: find_submission(c, submission_id))
         if submission is None or submission.requested_at is None:
             return None
         return again if again < submission.requested_at + MATCH_WINDOW else None
 
-    def _record(self, c: Connection, kept: exchanges.Exchange, poll: StatusResult) -> None:
+    def _record(self, c: Connection, kept: Exchange, poll: StatusResult) -> None:
         states.lock_joining(c)  # before any call, as every joiner does
         calls = load(c, [kept.call], with_reports=True)
         state = calls.get(kept.call)
         if state is None:
             return
-        exchanges.insert_exchange(c, replace(kept, readings=poll.reports))
+        insert_exchange(c, replace(kept, reports=poll.reports))
         state.derive(kept.submission, add=poll_evidence(kept.id, kept.answered_at, poll.reports))
         calls.save(self._clock())
         self._joiner.weigh_number(c, state.submission(kept.submission))

@@ -20,11 +20,13 @@ from tracker.lifecycle.timeline.call_state import load_of_submissions
 from tracker.lifecycle.timeline.event_factory import EventFactory
 from tracker.providers.base import HttpRequest
 from tracker.providers.registry import get_provider
-from tracker.store.calls import exchanges, records
+from tracker.store.calls.secrets import erase_secrets, load_secrets
+from tracker.store.calls.submissions import begin_submitting
 from tracker.store.engine.database import Connection
 from tracker.store.ids import new_id
 from tracker.store.policy import pauses
 from tracker.store.queue import jobs
+from tracker.store.queue.rate_limit import acquire_dial_slot
 
 log = structlog.get_logger()
 
@@ -69,8 +71,8 @@ def claim_submission(
     gate = evaluate_gate(account, call, cancel_requested=cancel_requested, pause=pause, now=now)
     until = gate.until
     if gate.decision == Decision.dial:
-        given = jobs.is_paced(c, jobs.SEND, id)
-        until = exchanges.acquire_dial_slot(c, account.name, account.calls_per_second, now, given=given)
+        is_reserved = jobs.is_paced(c, jobs.SEND, id)
+        until = acquire_dial_slot(c, account.name, account.calls_per_second, now, is_reserved=is_reserved)
         if until is not None:
             gate = replace(gate, decision=Decision.wait, reason=Reason.pace, until=until)
     events = EventFactory(submission, now)
@@ -88,7 +90,7 @@ def claim_submission(
     jobs.drop(c, jobs.SEND, id)
     tries = submission.tries + 1
     if gate.decision != Decision.dial:
-        records.erase_secrets(c, call.id)
+        erase_secrets(c, call.id)
         state.add(
             events.decision(f"refuse/{tries}", gate.reason, gate.detail()),
             events.status(CallStatus.canceled, gate.reason),
@@ -97,14 +99,14 @@ def claim_submission(
         log.info("submission.held", submission=id, call=call.id, reason=gate.reason)
         return None
     lease_until = now + timedelta(seconds=account.timeout_s) + LEASE_MARGIN
-    if not records.begin_submitting(c, id, owner=owner, lease_until=lease_until, now=now, tries=tries):
+    if not begin_submitting(c, id, owner=owner, lease_until=lease_until, now=now, tries=tries):
         return None
     state.add(
         events.decision(f"dial/{tries}", None, gate.detail()),
         events.status(CallStatus.submitting, None, key=f"submitting/{tries}", detail={"try": tries}),
     )
     calls.save(now)
-    secrets = records.secrets_of(c, call.id)
+    secrets = load_secrets(c, call.id)
     wish = call.wish_values() | {"variables": {**call.variables, **secrets}}
     command = SubmitCommand(**wish, call=call.id, submission=id)
     # built before the commit: where that fails nothing has happened, and the submission is pending still

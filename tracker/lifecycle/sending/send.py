@@ -37,7 +37,9 @@ from tracker.logs.redaction import SecretMasker, masker_of
 from tracker.providers.base import ExchangeFailure, HttpResponse
 from tracker.providers.registry import get_provider
 from tracker.providers.transport import exchange
-from tracker.store.calls import exchanges, records
+from tracker.store.calls.exchanges import Exchange, insert_exchange
+from tracker.store.calls.secrets import erase_secrets
+from tracker.store.calls.submissions import find_ended_leases
 from tracker.store.engine.database import Connection, Database
 from tracker.store.inbox import states
 from tracker.store.queue import jobs
@@ -119,7 +121,7 @@ class Sender:
             provider_status=answer.provider_status and masker.mask_text(answer.provider_status),
         )
         now = self._clock()
-        kept = exchanges.Exchange(
+        kept = Exchange(
             id=claim.exchange, kind="send", call=claim.submission.call, submission=claim.submission.id,
             requested_at=requested_at, answered_at=now, method=claim.told.method, url=claim.told.url,
             request_headers=tuple((k.encode(), v.encode()) for k, v in claim.told.headers.items()),
@@ -144,7 +146,7 @@ class Sender:
 
     def end_leases(self) -> int:
         """Mark what a lost sender left behind as unconfirmed; gives how many there were."""
-        found = self._database.read(lambda c: records.ended_leases(c, self._clock()))
+        found = self._database.read(lambda c: find_ended_leases(c, self._clock()))
         for id in found:
             self._database.write(lambda c, id=id: self._end_lease(c, id))  # type: ignore[misc]
         return len(found)
@@ -154,7 +156,7 @@ class Sender:
         self._database.write(lambda c: self._resend(c, refused_id))
 
     def _record(
-        self, c: Connection, claim: Claim, answer: SubmitResult, kept: exchanges.Exchange, now: datetime
+        self, c: Connection, claim: Claim, answer: SubmitResult, kept: Exchange, now: datetime
     ) -> tuple[Submission, bool]:
         """Return the submission as it is now, and whether callbacks may have been earlier than its id."""
         if answer.kind in NO_PHONE:
@@ -162,7 +164,7 @@ class Sender:
         id = claim.submission.id
         calls = load(c, [claim.submission.call])
         state = calls[claim.submission.call]
-        if not exchanges.insert_exchange(c, kept):
+        if not insert_exchange(c, kept):
             return state.submission(id), answer.submission_id is not None
         # the answer came at one moment, and is written at a later one, behind its turn and its locks
         written_at = self._clock()
@@ -177,7 +179,7 @@ class Sender:
         elif outcome.send_at is not None:
             jobs.plan(c, jobs.SEND, id, submission.account, outcome.send_at)
         else:
-            records.erase_secrets(c, submission.call)
+            erase_secrets(c, submission.call)
         may_be_early = answer.submission_id is not None and self._joiner.may_have_early_callbacks(
             c, submission
         )
@@ -201,7 +203,7 @@ class Sender:
         events = EventFactory(submission, now, EventSource.inferred)
         state.add(events.status(CallStatus.unconfirmed, Reason.sender_lost, key="sender-lost"))
         calls.save(now)
-        records.erase_secrets(c, submission.call)
+        erase_secrets(c, submission.call)
         log.warning("submission.sender_lost", submission=id, call=submission.call, owner=submission.owner)
 
     def _resend(self, c: Connection, refused_id: str) -> None:
@@ -211,7 +213,7 @@ class Sender:
             return
         if state.timeline.settled:
             # for good, also if what settled it is taken back later: its due work is gone
-            records.erase_secrets(c, state.call.id)
+            erase_secrets(c, state.call.id)
             detail = {"decision": Decision.stop, "outcome": state.timeline.outcome}
             refused = EventFactory(state.submission(refused_id), now)
             state.add(refused.next_decision("stop", Reason.outcome_known, detail))

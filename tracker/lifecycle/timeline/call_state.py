@@ -25,7 +25,9 @@ from tracker.lifecycle.timeline.event_changes import (
     find_event_changes,
     find_repeat_changes,
 )
-from tracker.store.calls import records
+from tracker.store.calls.calls import lock_calls, lock_calls_of_submissions, update_calls
+from tracker.store.calls.events import delete_events, insert_events, load_events, set_withdrawn
+from tracker.store.calls.submissions import find_submissions, insert_submission, update_submissions
 from tracker.store.engine.database import Connection
 from tracker.store.inbox import match_queries, states
 
@@ -176,19 +178,19 @@ class CallStates(Mapping[str, CallState]):
         c, all_states = self._connection, self._by_call.values()
         changed = {id: state for id, state in self._by_call.items() if state.is_changed}
         changes = [state.changes for state in changed.values()]
-        records.delete_events(c, [id for of_call in changes for id in of_call.delete])
-        records.set_withdrawn(c, [id for of_call in changes for id in of_call.withdraw], True)
-        records.set_withdrawn(c, [id for of_call in changes for id in of_call.restore], False)
+        delete_events(c, [id for of_call in changes for id in of_call.delete])
+        set_withdrawn(c, [id for of_call in changes for id in of_call.withdraw], True)
+        set_withdrawn(c, [id for of_call in changes for id in of_call.restore], False)
         derived = {id: events for state in all_states for id, events in state.derived.items()}
         states.write_repeats(c, find_repeat_changes(derived, self._repeat_of))
         for submission in (s for state in all_states for s in state.new_submissions):
-            records.insert_submission(c, submission)
+            insert_submission(c, submission)
         inserted: dict[str, list[Event]] = {id: [] for id in changed}
         new_events = [event for state in changed.values() for event in state.new_events]
-        for event in records.insert_events(c, new_events, now):
+        for event in insert_events(c, new_events, now):
             inserted[event.call].append(event)
-        records.write_calls(c, {id: state.timeline for id, state in changed.items()}, now)
-        records.write_submissions(
+        update_calls(c, {id: state.timeline for id, state in changed.items()}, now)
+        update_submissions(
             c,
             [submission for state in changed.values() for submission in state.timeline.submissions],
             {id: columns for state in all_states for id, columns in state.columns.items()},
@@ -209,21 +211,21 @@ def load(
     with_reports: also load what the provider reported of their submissions, for `CallState.derive`. parsed: reports of
     callbacks that need not be read again, by callback.
     """
-    return _load(connection, records.lock_calls(connection, call_ids), with_reports, parsed)
+    return _load(connection, lock_calls(connection, call_ids), with_reports, parsed)
 
 
 def load_of_submissions(connection: Connection, submission_ids: Collection[str]) -> CallStates:
     """Lock and load the calls of these submissions as `load` does, without reports."""
-    return _load(connection, records.lock_calls_of(connection, submission_ids), False, _NOTHING_PARSED)
+    return _load(connection, lock_calls_of_submissions(connection, submission_ids), False, _NOTHING_PARSED)
 
 
 def _load(
     connection: Connection, calls: Mapping[str, Call], with_reports: bool, parsed: Mapping[str, CallReport]
 ) -> CallStates:
     submissions: dict[str, list[Submission]] = {id: [] for id in calls}
-    for submission in records.submissions_of(connection, calls):
+    for submission in find_submissions(connection, calls):
         submissions[submission.call].append(submission)
-    events = records.events_of(connection, calls)
+    events = load_events(connection, calls)
     if not with_reports:
         by_call = {id: CallState(call, submissions[id], events[id]) for id, call in calls.items()}
         return CallStates(connection, by_call, {})

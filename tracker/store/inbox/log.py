@@ -18,7 +18,7 @@ from tracker.store.engine.pg_arrays import ARRAYS, array
 from tracker.store.inbox.quarantine import QUARANTINED, Room, room_of
 from tracker.store.inbox.states import PENDING
 from tracker.store.queue.counters import add_counts
-from tracker.store.queue.keyed_digests import digest
+from tracker.store.queue.keyed_digests import keyed_digest
 from tracker.store.schema import tables as t
 
 #: rows of one statement; SQLite takes 32,766 values
@@ -79,7 +79,7 @@ def insert(connection: Connection, new: Sequence[NewCallback]) -> None:
 
 
 def _row(connection: Connection, n: NewCallback) -> dict[str, Any]:
-    fingerprint = digest(connection, n.presented) if n.presented else None
+    fingerprint = keyed_digest(connection, n.presented) if n.presented else None
     return {**dict(zip(_COLUMNS, n, strict=False)), "looks": 0, "fingerprint": fingerprint}
 
 

@@ -14,9 +14,9 @@ from sqlalchemy.engine import Connection
 
 from tracker.domain.pause import Pause, PauseReason
 from tracker.domain.time_text import from_iso, iso
+from tracker.store.engine.upsert import insert_if_absent
 from tracker.store.ids import first_id_at
 from tracker.store.policy import pauses
-from tracker.store.queue.keyed_digests import insert_unless_there
 from tracker.store.schema import tables as t
 
 _MARK: Final = "copy-of"
@@ -55,7 +55,7 @@ def mark_for(connection: Connection, now: datetime, *, complete: bool) -> CopyMa
 
 def write_mark(connection: Connection, mark: CopyMarker) -> None:
     value = json.dumps(asdict(mark))
-    if not insert_unless_there(connection, t.settings, {"name": _MARK, "value": value}):
+    if not insert_if_absent(connection, t.settings, {"name": _MARK, "value": value}):
         connection.execute(t.settings.update().where(t.settings.c.name == _MARK).values(value=value))
 
 

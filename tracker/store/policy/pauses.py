@@ -17,8 +17,8 @@ from sqlalchemy.engine import Connection
 from tracker.domain.calls import Call
 from tracker.domain.pause import Pause, PauseReason
 from tracker.domain.time_text import from_iso, iso
+from tracker.store.engine.upsert import insert_if_absent
 from tracker.store.queue import jobs
-from tracker.store.queue.keyed_digests import insert_unless_there
 from tracker.store.schema import tables as t
 
 _ALL: Final = "pause"
@@ -32,7 +32,7 @@ def begin(connection: Connection, pause: Pause) -> bool:
         "account": pause.account, "campaign": pause.campaign, "since": iso(pause.since), "why": pause.why.value,
     }  # fmt: skip
     name = _name(pause.account, pause.campaign)
-    return insert_unless_there(connection, t.settings, {"name": name, "value": json.dumps(said)})
+    return insert_if_absent(connection, t.settings, {"name": name, "value": json.dumps(said)})
 
 
 def end(connection: Connection, account: str | None, campaign: str | None) -> Pause | None:

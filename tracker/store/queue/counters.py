@@ -1,23 +1,23 @@
-"""What is counted and not kept: callbacks to unknown accounts, too large ones, the quarantine over its bounds."""
+"""Counts what is not kept: callbacks to unknown accounts, too large ones, and those beyond the quarantine's bounds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from tracker.store.engine.upsert import upsert
 from tracker.store.schema import tables as t
 
 
 def add_counts(connection: Connection, counts: Mapping[tuple[str, str], int], now: datetime) -> None:
-    """Add to what is counted and not kept, by name and account."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    for (name, account), n in sorted(counts.items()):
-        insert = dialect.insert(t.counts).values(name=name, account=account, count=n, last_at=now)
-        connection.execute(
-            insert.on_conflict_do_update(
-                index_elements=["name", "account"], set_={"count": t.counts.c.count + n, "last_at": now}
-            )
+    """Add to counters ((name, account) → number)."""
+    for (name, account), count in sorted(counts.items()):
+        upsert(
+            connection,
+            t.counts,
+            {"name": name, "account": account, "count": count, "last_at": now},
+            key=("name", "account"),
+            update={"count": t.counts.c.count + count, "last_at": now},
         )

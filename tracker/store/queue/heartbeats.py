@@ -1,4 +1,4 @@
-"""Which processes work, and when each was last heard of."""
+"""Stores which workers run, and when each was last seen."""
 
 from __future__ import annotations
 
@@ -7,46 +7,48 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from tracker.store.engine.upsert import upsert
 from tracker.store.schema import tables as t
 
-#: a worker says every three seconds that it lives; one that was not heard of for this long is gone
+#: a worker that was not seen for so long is gone; each beats every three seconds
 GONE_AFTER: Final = timedelta(seconds=12)
+_FORGOTTEN_AFTER: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSeen:
+    """A worker, and when it was last seen."""
+
     id: str
+    #: UTC
     started_at: datetime
+    #: UTC
     seen_at: datetime
 
 
-def heartbeat(connection: Connection, id: str, now: datetime) -> None:
-    """This worker lives; those who are gone for a day are forgotten."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(t.workers).values(id=id, started_at=now, seen_at=now)
-    connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_={"seen_at": now}))
-    connection.execute(t.workers.delete().where(t.workers.c.seen_at < now - timedelta(days=1)))
+def record_heartbeat(connection: Connection, id: str, now: datetime) -> None:
+    """Record that this worker runs, and forget those that were not seen for a day."""
+    row = {"id": id, "started_at": now, "seen_at": now}
+    upsert(connection, t.workers, row, key=("id",), update={"seen_at": now})
+    connection.execute(t.workers.delete().where(t.workers.c.seen_at < now - _FORGOTTEN_AFTER))
 
 
 def deregister(connection: Connection, id: str) -> None:
+    """Forget a worker that ends."""
     connection.execute(t.workers.delete().where(t.workers.c.id == id))
 
 
-def forget(connection: Connection) -> None:
-    """Nobody was heard of; who lives says so again."""
+def deregister_all(connection: Connection) -> None:
+    """Forget all workers; those that run record themselves again."""
     connection.execute(t.workers.delete())
 
 
-def living(connection: Connection, now: datetime) -> list[WorkerSeen]:
-    """The workers that were heard of lately, the latest first."""
-    query = (
-        sa.select(t.workers)
-        .where(t.workers.c.seen_at >= now - GONE_AFTER)
-        .order_by(t.workers.c.seen_at.desc())
-    )
+def find_workers(connection: Connection, now: datetime) -> list[WorkerSeen]:
+    """Return the workers that run, the one that was seen last first."""
+    w = t.workers
+    query = sa.select(w).where(w.c.seen_at >= now - GONE_AFTER).order_by(w.c.seen_at.desc())
     return [
         WorkerSeen(id=r.id, started_at=r.started_at, seen_at=r.seen_at) for r in connection.execute(query)
     ]

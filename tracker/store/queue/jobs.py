@@ -1,4 +1,4 @@
-"""Due work: written in the transaction that caused it, claimed with a lease, removed when it is done."""
+"""Stores jobs: due work, planned in the transaction that caused it, claimed with a lease, removed when it is done."""
 
 from __future__ import annotations
 
@@ -9,75 +9,75 @@ from secrets import token_hex
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from tracker.store.engine.upsert import upsert
 from tracker.store.schema import tables as t
 
 #: send a pending submission; the subject is its id
 SEND: Final = "send"
-#: make a new submission of a call that was told to come again; the subject is the submission that was refused
+#: make the next submission of a call whose last one was rate-limited; the subject is the one that was refused
 RESEND: Final = "resend"
-#: look for callbacks that were earlier than a submission's id, unless whoever committed that id has done so
+#: match the callbacks that came before a submission's id, unless the sender that committed the id has done so; the
+#: subject is the submission's id
 MATCH_EARLY: Final = "look"
 #: ask the provider about a submission; the subject is its id
 POLL: Final = "ask"
 
+_J = t.jobs.c
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
+    """A claimed job."""
+
     id: int
     kind: str
     subject: str
     account: str
+    #: UTC
     due_at: datetime
     paced: bool
+    #: how many times it was claimed, this time included
     tries: int
-    #: whose it is by this one claim
+    #: the worker, and what distinguishes this claim from its earlier ones
     owner: str
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What tells this claim of it from every other."""
+        """What distinguishes this claim of the job from every other."""
         return self.kind, self.subject, self.owner
 
 
 def plan(
     connection: Connection, kind: str, subject: str, account: str, due_at: datetime, *, paced: bool = False
 ) -> None:
-    """Have this work due at that time; where it is planned already, move it there.
+    """Plan a job, or move it to that time if it is planned already; a claim of it ends.
 
-    paced: `due_at` is a moment of the account's pace that was given to it.
+    paced: `due_at` is a dial slot that was reserved for it.
     """
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(t.jobs).values(
-        kind=kind, subject=subject, account=account, due_at=due_at, paced=paced, tries=0
-    )
-    connection.execute(
-        insert.on_conflict_do_update(
-            index_elements=["kind", "subject"],
-            set_={"due_at": due_at, "paced": paced, "tries": 0, "owner": None, "lease_until": None},
-        )
-    )
+    again = {"due_at": due_at, "paced": paced, "tries": 0, "owner": None, "lease_until": None}
+    row = {"kind": kind, "subject": subject, "account": account, **again}
+    upsert(connection, t.jobs, row, key=("kind", "subject"), update=again)
 
 
 def plan_all(
     connection: Connection, kind: str, subjects: Collection[str], account: str, due_at: datetime
 ) -> None:
-    """Have this work due for each of these; in the order of keys, so that nobody waits for whoever waits for them."""
+    """Plan a job for each of these subjects, in the order of keys, so that two transactions cannot deadlock."""
     for subject in sorted(set(subjects)):
         plan(connection, kind, subject, account, due_at)
 
 
 def is_paced(connection: Connection, kind: str, subject: str) -> bool:
-    """Whether this work was given a moment of its account's pace."""
-    j = t.jobs.c
-    return bool(connection.scalar(sa.select(j.paced).where(j.kind == kind, j.subject == subject)))
+    """Return whether a job has a reserved dial slot."""
+    query = sa.select(_J.paced).where(_J.kind == kind, _J.subject == subject)
+    return bool(connection.scalar(query))
 
 
 def drop(connection: Connection, kind: str, subject: str) -> None:
-    """This work needs no doing any more."""
-    connection.execute(t.jobs.delete().where(t.jobs.c.kind == kind, t.jobs.c.subject == subject))
+    """Remove a job, claimed or not, because it need not be done any more."""
+    connection.execute(t.jobs.delete().where(_J.kind == kind, _J.subject == subject))
 
 
 def claim(
@@ -90,52 +90,51 @@ def claim(
     lease: timedelta,
     limit: int,
 ) -> list[Job]:
-    """Take up to `limit` pieces of these accounts' due work that nobody else holds, oldest first."""
-    j = t.jobs.c
+    """Claim at most `limit` due jobs of these accounts that no other worker holds, the oldest first."""
     due = (
-        sa.select(j.id)
-        .where(j.kind == kind, j.due_at <= now, j.account.in_(sorted(accounts)), _free(now))
-        .order_by(j.due_at, j.id)
+        sa.select(_J.id)
+        .where(_J.kind == kind, _J.due_at <= now, _J.account.in_(sorted(accounts)), _is_unclaimed(now))
+        .order_by(_J.due_at, _J.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    # the same worker may claim it anew while it still works on it: each claim is told apart
+    # a worker whose lease has ended may claim a job again that it still works on
     claimed_by = f"{owner}/{token_hex(6)}"
-    taken = connection.execute(
+    claimed = connection.execute(
         t.jobs.update()
-        .where(j.id.in_(due.scalar_subquery()))
-        .values(owner=claimed_by, lease_until=now + lease, tries=j.tries + 1)
-        .returning(j.id, j.kind, j.subject, j.account, j.due_at, j.paced, j.tries, j.owner)
+        .where(_J.id.in_(due.scalar_subquery()))
+        .values(owner=claimed_by, lease_until=now + lease, tries=_J.tries + 1)
+        .returning(_J.id, _J.kind, _J.subject, _J.account, _J.due_at, _J.paced, _J.tries, _J.owner)
     )
-    return sorted((Job(**row._mapping) for row in taken), key=lambda job: (job.due_at, job.id))
+    return sorted((Job(**row._mapping) for row in claimed), key=lambda job: (job.due_at, job.id))
 
 
 def renew(connection: Connection, held: Iterable[Job], until: datetime) -> None:
-    """These are still worked on; what was planned or claimed anew meanwhile is let alone."""
+    """Extend the leases of these jobs, except those that were planned or claimed again meanwhile."""
     for job in sorted(held, key=lambda job: job.key):
-        connection.execute(t.jobs.update().where(_still(job)).values(lease_until=until))
+        connection.execute(t.jobs.update().where(_is_held_by(job)).values(lease_until=until))
 
 
 def finish(connection: Connection, job: Job) -> None:
-    """It is done; unless it was planned or claimed anew meanwhile, it goes."""
-    connection.execute(t.jobs.delete().where(_still(job)))
+    """Remove a job that is done, unless it was planned or claimed again meanwhile."""
+    connection.execute(t.jobs.delete().where(_is_held_by(job)))
 
 
 def postpone(connection: Connection, job: Job, due_at: datetime) -> None:
-    """Not now; at that time again, unless it was planned or claimed anew meanwhile."""
-    connection.execute(t.jobs.update().where(_still(job)).values(due_at=due_at, owner=None, lease_until=None))
+    """Move a job to that time, unless it was planned or claimed again meanwhile."""
+    update = t.jobs.update().where(_is_held_by(job))
+    connection.execute(update.values(due_at=due_at, owner=None, lease_until=None))
 
 
 def next_due(
     connection: Connection, kinds: Collection[str], accounts: Collection[str], now: datetime
 ) -> dict[str, datetime]:
-    """For each of these kinds, when the next piece of these accounts' work is due that nobody works on."""
-    j = t.jobs.c
-    # one look into the index for each kind, however much is planned
+    """Return for each of these kinds when the next job of these accounts is due that no worker holds."""
+    # one look into the index for each kind, however many jobs are planned
     firsts = [
-        sa.select(j.kind, j.due_at)
-        .where(j.kind == kind, j.account.in_(sorted(accounts)), _free(now))
-        .order_by(j.due_at, j.id)
+        sa.select(_J.kind, _J.due_at)
+        .where(_J.kind == kind, _J.account.in_(sorted(accounts)), _is_unclaimed(now))
+        .order_by(_J.due_at, _J.id)
         .limit(1)
         .subquery()
         for kind in sorted(kinds)
@@ -144,19 +143,16 @@ def next_due(
     return {row.kind: row.due_at for row in rows}
 
 
-def _free(now: datetime) -> sa.ColumnElement[bool]:
-    j = t.jobs.c
-    return sa.or_(j.lease_until.is_(None), j.lease_until < now)
-
-
-def _still(job: Job) -> sa.ColumnElement[bool]:
-    # not by its number: SQLite gives the number of a removed row to the next one
-    j = t.jobs.c
-    return sa.and_(j.kind == job.kind, j.subject == job.subject, j.owner == job.owner)
-
-
-def waiting(connection: Connection, now: datetime) -> dict[str, int]:
-    """How much work of each kind is due."""
-    j = t.jobs.c
-    query = sa.select(j.kind, sa.func.count().label("due")).where(j.due_at <= now).group_by(j.kind)
+def count_due(connection: Connection, now: datetime) -> dict[str, int]:
+    """Return how many jobs of each kind are due, claimed or not."""
+    query = sa.select(_J.kind, sa.func.count().label("due")).where(_J.due_at <= now).group_by(_J.kind)
     return {row.kind: row.due for row in connection.execute(query)}
+
+
+def _is_unclaimed(now: datetime) -> sa.ColumnElement[bool]:
+    return sa.or_(_J.lease_until.is_(None), _J.lease_until < now)
+
+
+def _is_held_by(job: Job) -> sa.ColumnElement[bool]:
+    # not by its id: SQLite gives the id of a removed row to the next one
+    return sa.and_(_J.kind == job.kind, _J.subject == job.subject, _J.owner == job.owner)

@@ -23,7 +23,7 @@ from tracker.domain.documents import (
 from tracker.domain.matching.ids import base_id_key, id_key
 from tracker.domain.timeline.event_order import sort_events
 from tracker.errors import NotFound
-from tracker.store.calls import records
+from tracker.store.calls.events import load_events
 from tracker.store.inbox.states import unpack_headers
 from tracker.store.read import callbacks, cursors
 from tracker.store.read.call_search import ORDERS as ORDERS
@@ -87,7 +87,7 @@ def find_call(connection: Connection, id: str) -> str:
 
 def timeline(connection: Connection, id: str) -> list[Document]:
     """The events of a call in their order. Raises NotFound."""
-    found = records.events_of(connection, [id])[id]
+    found = load_events(connection, [id])[id]
     if not found:
         _must_exist(connection, id)
     return [event_document(e) for e in sort_events(e for e, withdrawn in found if not withdrawn)]
@@ -101,7 +101,7 @@ def evidence(connection: Connection, id: str) -> Document:
     exchanges = connection.execute(
         sa.select(x).where(x.c.call_id == id).order_by(x.c.requested_at, x.c.id)
     ).all()
-    found = records.events_of(connection, [id])[id]
+    found = load_events(connection, [id])[id]
     kept = sort_events(e for e, withdrawn in found if not withdrawn)
     return {
         "call": id,

@@ -14,15 +14,15 @@ from tracker.domain.calls import CallStatus
 from tracker.domain.documents import pause_document
 from tracker.domain.time_text import iso
 from tracker.errors import StorageUnavailable
-from tracker.store.calls import open_submissions
+from tracker.store.calls.submissions import select_open_submissions
 from tracker.store.engine.database import Database
+from tracker.store.engine.upsert import insert_if_absent
 from tracker.store.ids import new_id
 from tracker.store.inbox import log, quarantine
 from tracker.store.inbox import states as inbox
 from tracker.store.maintenance import copy_marker
 from tracker.store.policy import pauses
 from tracker.store.queue import heartbeats, jobs
-from tracker.store.queue.keyed_digests import insert_unless_there
 from tracker.store.schema import tables as t
 
 #: bytes; a callback may have 1 MiB, and the log of the database needs as much again
@@ -69,7 +69,7 @@ def system_status(connection: Connection, accounts: Iterable[str], now: datetime
         "at": iso(now),
         "workers": [
             {"id": w.id, "started_at": iso(w.started_at), "seen_at": iso(w.seen_at)}
-            for w in heartbeats.living(connection, now)
+            for w in heartbeats.find_workers(connection, now)
         ],
         "lag_s": _age(oldest, now) or 0.0,
         "accounts": silence,
@@ -80,7 +80,7 @@ def system_status(connection: Connection, accounts: Iterable[str], now: datetime
         "unconfirmed_submissions": sum(unconfirmed for _, unconfirmed in opened_by_account.values()),
         "paused": [pause_document(p) for p in pauses.standing(connection)],
         "incomplete_copy": (mark := copy_marker.mark_of(connection)) is not None and not mark.complete,
-        "jobs_due": jobs.waiting(connection, now),
+        "jobs_due": jobs.count_due(connection, now),
         "oldest_job_overdue_s": max(0.0, _age(overdue, now) or 0.0),
         "counts": [
             {
@@ -115,7 +115,7 @@ def write_probe(database: Database, now: datetime) -> None:
         trial.rollback()
         # what is rolled back never reaches the disk, so something is committed, too
         tried = {"name": "last-trial", "value": iso(now)}
-        if not insert_unless_there(connection, t.settings, tried):
+        if not insert_if_absent(connection, t.settings, tried):
             connection.execute(
                 t.settings.update().where(t.settings.c.name == tried["name"]).values(value=tried["value"])
             )
@@ -126,7 +126,7 @@ def write_probe(database: Database, now: datetime) -> None:
 def _open(connection: Connection) -> dict[str, tuple[int, int]]:
     """By account, how many submissions were sent and are open, and how many of all are unconfirmed."""
     s, count = t.submissions.c, sa.func.count()
-    query = open_submissions.select(
+    query = select_open_submissions(
         s.account,
         count.filter(s.requested_at.is_not(None)).label("sent"),
         count.filter(s.status == CallStatus.unconfirmed.value).label("unconfirmed"),

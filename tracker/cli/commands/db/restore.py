@@ -97,7 +97,7 @@ def after_restore(
 
     settings = load_cli_settings()
     with open_database(settings) as database:
-        if workers := database.read(lambda c: heartbeats.living(c, datetime.now(UTC))):
+        if workers := database.read(lambda c: heartbeats.find_workers(c, datetime.now(UTC))):
             warning = (
                 f"A worker was heard of in this database just now ({workers[0].id}). Run this on a restored database "
                 "only, before anything is started on it."
