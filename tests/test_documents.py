@@ -26,7 +26,7 @@ from tracker.lifecycle.placing.validation import validate_call_request
 from tracker.lifecycle.receiving import inbox_writer
 from tracker.providers.thundersms.statuses import STATUSES, normalize_status
 from tracker.settings import load_settings
-from tracker.settings.sources import all_keys
+from tracker.settings.declarations import all_keys
 from tracker.store.inbox.states import STATES
 from tracker.web.api.reference import with_fields_table
 from tracker.web.app import create_app

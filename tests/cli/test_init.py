@@ -27,7 +27,7 @@ def test_what_it_writes_loads_and_dials_nobody_but_its_owner(cli: Cli) -> None:
     assert len(account.webhook_secrets[0]) >= 32
     assert account.webhook_token is not None
     assert load_settings().api_token
-    load_settings().require_receivable()
+    load_settings().require_authenticated_callbacks()
 
 
 def test_who_gives_no_number_is_told_that_no_phone_can_ring(cli: Cli) -> None:
@@ -46,12 +46,12 @@ def test_the_database_is_the_same_one_wherever_a_command_is_started(
     told = cli.json("init", "--no-check", "--config", "a folder/t.toml")
     assert told["database"] == str(folder / "tracker.db")
     settings = load_settings({"TRACKER_CONFIG": str(folder / "t.toml")})
-    assert settings.database_place == str(folder / "tracker.db")
+    assert settings.database_location == str(folder / "tracker.db")
     monkeypatch.chdir("/")
     assert Database(settings.database_url).path == folder / "tracker.db"
     elsewhere = cli.folder / "data" / "calls.db"
     cli("init", "--no-check", "--config", str(cli.folder / "o.toml"), "--database", str(elsewhere))
-    assert load_settings(path=cli.folder / "o.toml").database_place == str(elsewhere)
+    assert load_settings(path=cli.folder / "o.toml").database_location == str(elsewhere)
 
 
 def test_the_commands_that_it_prints_name_a_configuration_that_would_not_be_found(cli: Cli) -> None:

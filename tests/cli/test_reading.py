@@ -340,7 +340,7 @@ def test_a_variable_that_was_meant_as_a_setting_is_said(
     result = cli("calls", "--json")
     assert [call["id"] for call in json.loads(result.stdout)["data"]] == [placed]
     assert result.stderr == (
-        "TRACKER_DATABASE_URL is ignored, for it has single underscores; the setting is TRACKER_DATABASE__URL.\n"
+        "TRACKER_DATABASE_URL is ignored, because it has single underscores; the setting is TRACKER_DATABASE__URL.\n"
     )
     assert "TRACKER_DATABASE__URL" in " ".join(c["message"] for c in cli.json("doctor", code=1)["checks"])
 

@@ -85,10 +85,10 @@ def test_without_a_configuration_nothing_is_begun(cli: Cli, command: list[str]) 
 
 def test_the_start_is_logged_with_the_address_that_is_listened_on(cli: Cli) -> None:
     cli.configure("http://127.0.0.1:9/", port=8000)
-    changed = load_settings().listening(host="127.0.0.2", port=0)
-    assert (changed.summary()["server.host"], changed.summary()["server.port"]) == ("127.0.0.2", 0)
+    changed = load_settings().with_address(host="127.0.0.2", port=0)
+    assert (changed.server.host, changed.server.port) == ("127.0.0.2", 0)
     assert changed.config_file == load_settings().config_file
-    assert load_settings().listening(host=None, port=None) == load_settings()
+    assert load_settings().with_address(host=None, port=None) == load_settings()
 
 
 def test_a_configuration_without_an_account_is_named(cli: Cli) -> None:

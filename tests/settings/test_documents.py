@@ -15,8 +15,8 @@ from tracker.settings import (
     ServerSettings,
     load_settings,
 )
+from tracker.settings.declarations import all_keys
 from tracker.settings.reference import reference
-from tracker.settings.sources import all_keys
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / "tracker.example.toml").read_text(encoding="utf-8")
@@ -67,7 +67,7 @@ def test_the_example_works_once_it_has_a_secret(tmp_path: Path) -> None:
 
     settings = load_settings(environ, file)
 
-    settings.require_receivable()
+    settings.require_authenticated_callbacks()
     assert list(settings.accounts) == ["thundersms"]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tracker.errors import ConfigurationError
-from tracker.settings import Settings, load_settings
+from tracker.settings import Settings, load_settings, summarise_settings
 
 SECRETS = {
     "TRACKER_DATABASE__URL": "postgresql://admin:dbPassw%40rd@db.internal/calls",
@@ -32,7 +32,7 @@ def with_account(**fields: str) -> Settings:
 
 def test_the_summary_has_every_setting_and_no_secret() -> None:
     settings = load_settings(SECRETS)
-    summary = settings.summary()
+    summary = summarise_settings(settings)
 
     text = json.dumps(summary)
     assert [secret for secret in settings.secrets() if secret in text] == []
@@ -78,10 +78,10 @@ def test_the_server_refuses_an_account_whose_callbacks_anybody_could_send() -> N
     with pytest.raises(
         ConfigurationError, match=r"^accounts\.a\.webhook_secrets is empty.*allow_unsigned = true$"
     ):
-        with_account().require_receivable()
+        with_account().require_authenticated_callbacks()
 
-    with_account(webhook_secrets='["s"]').require_receivable()
-    with_account(allow_unsigned="true").require_receivable()
+    with_account(webhook_secrets='["s"]').require_authenticated_callbacks()
+    with_account(allow_unsigned="true").require_authenticated_callbacks()
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_what_is_probably_not_meant_is_a_warning(fields: dict[str, str], warning
 
 def test_an_account_without_a_token_lacks_it() -> None:
     settings = with_account(access_token="")
-    assert [lack.split(",")[0] for lack in settings.lacks()] == ["accounts.a.access_token is not set"]
-    assert (settings.warnings(), with_account().lacks()) == ([], [])
+    assert [lack.split(",")[0] for lack in settings.limitations()] == ["accounts.a.access_token is not set"]
+    assert (settings.warnings(), with_account().limitations()) == ([], [])
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9000", "localhost", "[::1]:80", "127.8.0.1", "portal.localhost"])

@@ -35,7 +35,7 @@ def load_cli_settings(*, warn: bool = True) -> Settings:
 
     settings = load_settings()
     configure_logs(secrets=settings.secrets(), level="warning")
-    for warning in settings.misnamed if warn else ():
+    for warning in settings.ignored_variables if warn else ():
         typer.echo(f"{warning}.", err=True)
     return settings
 
@@ -56,7 +56,9 @@ def open_database(settings: Settings, *, create: bool = False) -> Iterator[Datab
         database = Database(settings.database_url)
         try:
             if database.path is not None and not (folder := database.path.absolute().parent).is_dir():
-                source = settings.config_file.absolute() if settings.config_file else settings.no_file()
+                source = (
+                    settings.config_file.absolute() if settings.config_file else settings.no_file_phrase()
+                )
                 raise ConfigurationError(
                     f"There is no directory {folder} for the database {database.path.absolute()}. Make it, or correct "
                     f"`database.url` (configuration: {source})."
@@ -69,7 +71,7 @@ def open_database(settings: Settings, *, create: bool = False) -> Iterator[Datab
             except NotFound as error:
                 raise NotFound(
                     f"{error} Look at `tracker calls` and `tracker inbox list`, or into another database: this was "
-                    f"{settings.database_place}."
+                    f"{settings.database_location}."
                 ) from error
         finally:
             database.close()
@@ -84,12 +86,12 @@ def warn_if_database_unnamed(settings: Settings) -> None:
 
     from tracker.cli.output.text import escape_control
 
-    if settings.names_database:
+    if settings.is_database_named:
         return
-    missing = settings.no_file()
+    missing = settings.no_file_phrase()
     warning = (
-        f"{missing[0].upper()}{missing[1:]}: this is about {settings.database_place}. If you mean another database, go "
-        "to the directory of its tracker.toml, or set TRACKER_CONFIG."
+        f"{missing[0].upper()}{missing[1:]}: this is about {settings.database_location}. If you mean another "
+        "database, go to the directory of its tracker.toml, or set TRACKER_CONFIG."
     )
     typer.echo(escape_control(warning), err=True)
 
@@ -101,22 +103,24 @@ def database_error_context(settings: Settings) -> Iterator[None]:
     from tracker.store.engine.error_hints import error_hint
 
     source = (
-        f"configuration: {settings.config_file.absolute()}" if settings.config_file else settings.no_file()
+        f"configuration: {settings.config_file.absolute()}"
+        if settings.config_file
+        else settings.no_file_phrase()
     )
     try:
         yield
     except SchemaMismatch as error:
         raise SchemaMismatch(
-            f"{_without_stop(error)}. Database: {settings.database_place}; {source}. If you mean another one, go to "
+            f"{_without_stop(error)}. Database: {settings.database_location}; {source}. If you mean another one, go to "
             "the directory of its tracker.toml, set TRACKER_CONFIG, or write one with `tracker init`."
         ) from error
     except LocatedStorageUnavailable:
         raise
     except StorageUnavailable as error:
-        hint = error_hint(error.__cause__, Path(settings.database_place) if settings.is_sqlite else None)
+        hint = error_hint(error.__cause__, Path(settings.database_location) if settings.is_sqlite else None)
         todo = f"; {hint}" if hint else ""
         raise StorageUnavailable(
-            f"{_without_stop(error)}. Database: {settings.database_place}; {source}{todo}"
+            f"{_without_stop(error)}. Database: {settings.database_location}; {source}{todo}"
         ) from error
 
 

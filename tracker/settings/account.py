@@ -1,4 +1,4 @@
-"""The settings of one account, `[accounts.NAME]`."""
+"""Declares the settings of one account, `[accounts.NAME]`."""
 
 from __future__ import annotations
 
@@ -30,53 +30,57 @@ CallbackKey = Literal[
     "recording_url", "webhook_id",
 ]  # fmt: skip
 
-#: What the request to the provider says already: `extra` may not contradict it.
-RESERVED = ("to", "bridge", "flow_id", "audio", "name", "interval", "variables")
+#: fields of the request to the provider that a call sets itself, so `extra` may not contain them
+RESERVED_FIELDS = ("to", "bridge", "flow_id", "audio", "name", "interval", "variables")
 PLACEHOLDERS = ("submission", "call", "reference")
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class AccountSettings(Section):
-    """One set of credentials at one provider. Its name is the path of its callback URL: `/callbacks/NAME`."""
+    """One set of credentials at one provider. Its name is part of its callback URL: `/callbacks/NAME`."""
 
-    provider: Literal["thundersms"] = Field(default="thundersms", description="Who places the calls.")
+    provider: Literal["thundersms"] = Field(
+        default="thundersms", description="The provider that places the calls."
+    )
     base_url: str = Field(
         default="https://portal.thundersms.com/api/v2/",
-        description="The provider's API. Used exactly as written: there is no fallback from https to http.",
+        description="The address of the provider's API, used exactly as written: https never falls back to http.",
     )
     access_token: OptionalSecret = Field(
         default=None,
-        description="The provider's access token. It alone is enough for `tracker call … --wait`.",
+        description="The provider's access token. It is all that `tracker call … --wait` needs.",
     )
     webhook_id: OptionalText = Field(
         default=None,
         description="The provider's webhook that is sent with every call, unless the call names another. Not needed "
-        "where the account has a subscription.",
+        "if the account has a subscription.",
     )
     webhook_secrets: tuple[SecretStr, ...] = Field(
         default=(),
-        description="The bearer secrets that callbacks may carry; several during a rotation. In a file: one per line.",
+        description="The bearer secrets that callbacks may carry; several during a rotation. In a file, one per line.",
     )
-    allow_unsigned: bool = Field(default=False, description="True: callbacks are believed without a secret.")
+    allow_unsigned: bool = Field(
+        default=False, description="Whether callbacks are accepted without a secret."
+    )
     webhook_token: OptionalSecret = Field(
         default=None, description="The validation key of the provider's handshake."
     )
     lanes: dict[str, str] = Field(
         default_factory=dict,
-        description="Further webhooks of the provider, by the name of their lane: the webhook behind `a` points at "
+        description="Further webhooks of the provider, by the name of their lane. The webhook of lane `a` posts to "
         "`/callbacks/NAME/a`.",
     )
     callback_keys: dict[CallbackKey, str] = Field(
         default_factory=dict,
-        description="What a composed webhook calls our words "
+        description="The keys in which a composed webhook sends "
         + ", ".join(f"`{k}`" for k in get_args(CallbackKey))
-        + "; dots for nesting.",
+        + ". A dot stands for nesting.",
     )
     extra: dict[str, Any] = Field(
         default_factory=dict,
-        description="Further fields that are sent with every call. In their texts `{submission}`, `{call}` and "
-        "`{reference}` are filled in.",
+        description="Further fields that are sent with every call. In their texts, `{submission}`, `{call}` and "
+        "`{reference}` are replaced.",
     )
     variables_encoding: VariablesEncoding = Field(
         default=VariablesEncoding.json,
@@ -84,26 +88,28 @@ class AccountSettings(Section):
     )
     secret_variables: tuple[str, ...] = Field(
         default=(),
-        description="Variables that are kept only until they are sent, and as a keyed digest afterwards.",
+        description="Variables that are stored in the clear only until they are sent, then as a keyed digest.",
     )
     bridge: Digits | None = Field(
-        default=None, description="The number that calls, where a call names none; 3 to 15 digits."
+        default=None, description="The number that calls, unless a call names another; 3 to 15 digits."
     )
     time_zone: TimeZone = Field(
-        default=ZoneInfo("Asia/Kolkata"), description="The zone of times in callbacks that carry none."
+        default=ZoneInfo("Asia/Kolkata"), description="The zone of times in callbacks that name no zone."
     )
     poll_time_zone: TimeZone = Field(
-        default=ZoneInfo("UTC"), description="The zone of times in the answer to a question about a call."
+        default=ZoneInfo("UTC"), description="The zone of times in the response to a status query."
     )
     answer_time_zone: TimeZone = Field(
         default=ZoneInfo("Asia/Kolkata"),
-        description="The zone of times in the answer to a call that was placed.",
+        description="The zone of times in the response to a placed call.",
     )
     region: str = Field(
-        default="IN", description="The country by which numbers without a country code are read; two letters."
+        default="IN",
+        description="The country, as two letters, by which numbers without a country code are read.",
     )
     calls_per_second: Positive = Field(
-        default=5.0, description="The pace of placing calls, over all processes; 0.5 is one in two seconds."
+        default=5.0,
+        description="How many calls are placed in a second, over all processes; 0.5 is one in two seconds.",
     )
     timeout_s: Positive = Field(
         default=10.0,
@@ -116,9 +122,11 @@ class AccountSettings(Section):
     )
     dialling: Dialling = Field(
         default=Dialling.live,
-        description="`live`: any number may be dialled; `allowlist`: those in `allow_to`; `off`: none.",
+        description="The numbers that may be dialled: `live` (all), `allowlist` (those in `allow_to`) or `off` (none).",
     )
-    allow_to: tuple[Digits, ...] = Field(default=(), description='The numbers of `dialling = "allowlist"`.')
+    allow_to: tuple[Digits, ...] = Field(
+        default=(), description='The numbers that `dialling = "allowlist"` allows.'
+    )
 
     @field_validator("base_url")
     @classmethod
@@ -168,13 +176,13 @@ class AccountSettings(Section):
     @field_validator("extra")
     @classmethod
     def _extra(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        if taken := [key for key in extra if key in RESERVED or key.startswith("variables[")]:
+        if taken := [key for key in extra if key in RESERVED_FIELDS or key.startswith("variables[")]:
             raise ValueError(f"must not contain {', '.join(taken)}: that is sent from the call itself")
         try:
             json.dumps(extra, allow_nan=False)
         except (TypeError, ValueError):
             raise ValueError(
-                "must contain only what JSON can say: texts, numbers, true, false, lists, tables"
+                "must contain only what JSON has: texts, numbers, true, false, lists, tables"
             ) from None
         if unknown := [
             name for text in _texts(extra) for name in _PLACEHOLDER.findall(text) if name not in PLACEHOLDERS
@@ -208,7 +216,7 @@ class AccountSettings(Section):
     def _allow_to(cls, values: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         numbers, wrong = [], []
         for value in values:
-            # where the region is wrong, that is the problem to report, but a country code needs none
+            # a wrong region is a problem of its own, and only numbers with a country code can be judged without it
             if "region" not in info.data and not value.strip().startswith("+"):
                 continue
             try:
@@ -219,8 +227,8 @@ class AccountSettings(Section):
             raise ValueError("; ".join(wrong))
         return tuple(numbers)
 
-    def value(self, name: str) -> Account:
-        """This account as the plain value that the rest of the program is handed."""
+    def to_account(self, name: str) -> Account:
+        """Return the account as the rest of the program takes it."""
         plain = {key: getattr(self, key) for key in type(self).model_fields}
         plain |= {
             "access_token": self.access_token.get_secret_value() if self.access_token else "",
@@ -230,19 +238,19 @@ class AccountSettings(Section):
         }
         return Account(name=name, **plain)
 
-    def lacks(self) -> Iterator[str]:
-        """What does not work, while the server can do its other work; each begins with the name of a setting."""
+    def limitations(self) -> Iterator[str]:
+        """Return a sentence, beginning with a setting, for each thing that this account cannot do."""
         if not self.access_token:
             yield CREDENTIALS_MISSING
 
     def warnings(self) -> Iterator[str]:
-        """What works but is probably not meant; each begins with the name of a setting."""
+        """Return a sentence, beginning with a setting, for each value that works but is probably not meant."""
         if is_plain_http(self.base_url):
             yield "base_url is plain http: the access token and every number can be read on the way"
         if any(len(s.get_secret_value()) < 16 for s in self.webhook_secrets):
             yield "webhook_secrets has a secret of fewer than 16 characters, which can be guessed"
         if self.allow_unsigned:
-            yield "allow_unsigned is true: whoever knows the address can report outcomes"
+            yield "allow_unsigned is true: anybody who knows the address can report outcomes"
         if self.dialling is Dialling.allowlist and not self.allow_to:
             yield 'allow_to is empty and dialling is "allowlist": no number may be dialled'
 

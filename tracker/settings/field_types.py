@@ -1,7 +1,7 @@
-"""The kinds of value that more than one setting has: secrets, URLs, zones.
+"""Declares the types of values that several settings have: secrets, URLs, zones.
 
-A validator raises ValueError with a sentence that begins with "must" and never repeats the value: whoever reports the
-problem knows the key, and knows whether the value may be shown.
+A validator raises ValueError with a sentence that begins with "must". It never repeats the value, because the loader
+knows whether the value may be shown.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from tracker.domain.retention import parse_retention
 class Section(BaseModel):
     """A table of the configuration."""
 
-    # hide_input_in_errors: whoever prints a ValidationError by accident prints no secret.
+    # hide_input_in_errors: a ValidationError that is printed by accident shows no secret
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
 class MaskPassword:
-    """Marks a URL whose password is masked wherever the setting is shown; the rest of it is readable."""
+    """The mark of a URL of which only the password is secret."""
 
 
 def _empty_is_none(value: Any) -> Any:
@@ -36,7 +36,7 @@ def _empty_is_none(value: Any) -> Any:
 
 
 def _text(value: Any) -> Any:
-    """Numbers may be written without quotes."""
+    """Accept a number for text, because people write phone numbers without quotes."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -55,8 +55,8 @@ def _zone(value: Any) -> Any:
         raise ValueError(f'must be an IANA time zone such as "Asia/Kolkata"{hint}') from None
 
 
-def _age(value: Any) -> Any:
-    """Only as it is documented: pydantic would read numbers as seconds, and forms of ISO 8601 that nobody means."""
+def _retention(value: Any) -> Any:
+    """Refuse what pydantic would accept beyond the documented form: seconds as numbers, and forms of ISO 8601."""
     if value == "" or value is None:
         return None
     if not isinstance(value, str):
@@ -64,17 +64,17 @@ def _age(value: Any) -> Any:
     return parse_retention(value)
 
 
-def age_text(age: timedelta) -> str:
-    """The counterpart of reading an age."""
-    return f"{age.days}d"
+def retention_text(period: timedelta) -> str:
+    """Return a period as the configuration has it."""
+    return f"{period.days}d"
 
 
 def http_url(value: str) -> SplitResult:
-    """Splits an absolute http or https URL; ValueError if it is not one."""
+    """Return the parts of an absolute http or https URL. Raises ValueError for anything else."""
     try:
         parts = urlsplit(value)
-        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        if is_one and not any(c.isspace() for c in value):
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        if is_valid and not any(c.isspace() for c in value):
             return parts
     except ValueError:  # a port or an address in brackets that cannot be one
         pass
@@ -82,7 +82,7 @@ def http_url(value: str) -> SplitResult:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether traffic to this host name stays on the machine."""
+    """Return whether traffic to this host name stays on the machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -92,12 +92,12 @@ def is_loopback(host: str) -> bool:
 
 
 def is_plain_http(url: str) -> bool:
-    """Whether what is sent there can be read on the way."""
+    """Return whether requests to this URL leave the machine unencrypted."""
     parts = urlsplit(url)
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
-OptionalAge = Annotated[timedelta | None, BeforeValidator(_age)]
+OptionalRetention = Annotated[timedelta | None, BeforeValidator(_retention)]
 OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_empty_is_none)]
 Digits = Annotated[str, BeforeValidator(_text)]

@@ -1,4 +1,4 @@
-"""docs/reference/configuration.md, from the declarations: `python -m tracker.settings.reference > that file`."""
+"""Writes docs/reference/configuration.md: `python -m tracker.settings.reference > docs/reference/configuration.md`."""
 
 from __future__ import annotations
 
@@ -10,35 +10,36 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from tracker.settings.account import AccountSettings
+from tracker.settings.declarations import is_secret
 from tracker.settings.field_types import Section
+from tracker.settings.loader import PREFIX
 from tracker.settings.schema import DatabaseSettings, RetentionSettings, ServerSettings
-from tracker.settings.sources import PREFIX, is_secret
 
 INTRODUCTION = """\
 # Configuration
 
 <!-- Written by `python -m tracker.settings.reference`; a test compares the two. Change the help texts in the code. -->
 
-tracker reads `tracker.toml` in the working directory, or the file that `TRACKER_CONFIG` names; without a file, the
-environment alone will do. `tracker.example.toml` is one to start from.
+tracker reads `tracker.toml` in the working directory, or the file that `TRACKER_CONFIG` names. It also works with the
+environment alone. Start from `tracker.example.toml`.
 
-Every setting can also come from the environment, as `TRACKER_SECTION__KEY` with two underscores between the names, and
-the environment wins, key by key. Lists and tables are JSON there: `TRACKER_SERVER__TRUSTED_PROXIES='["10.0.0.0/8"]'`.
-Other variables that begin with `TRACKER_` are ignored; of one that a second underscore would make a setting, such as
-`TRACKER_DATABASE_URL`, commands and the log warn.
+Every setting can also come from the environment, as `TRACKER_SECTION__KEY` with two underscores between the names. The
+environment wins, key by key. Lists and tables are JSON there: `TRACKER_SERVER__TRUSTED_PROXIES='["10.0.0.0/8"]'`.
+Other variables that begin with `TRACKER_` are ignored. Commands and the log warn of one that a second underscore would
+make a setting, such as `TRACKER_DATABASE_URL`.
 
-A **secret** `x` can be given as `x_file`, the path of a file that holds it, in the file as in the environment (relative
-paths start at the working directory; line ends after the secret are dropped). Giving both in one place is an error;
-a secret from the environment, in either form, wins over the one in the file. Secrets are
-masked in what the program prints and logs.
+A **secret** `x` can be given as `x_file`, the path of a file that holds it, in the file and in the environment.
+Relative paths start at the working directory, and line ends after the secret are dropped. Giving both in one place is
+an error. A secret from the environment, in either form, wins over the one in the file. Secrets are masked in what the
+program prints and logs.
 
-An unknown key is an error, and so is a value that a setting cannot have: the program names all of them and does not
+An unknown key is an error, and so is a value that a setting cannot have. The program names all of them and does not
 start.
 """
 
 
 def reference() -> str:
-    """The whole page, as Markdown."""
+    """Return the whole page, as Markdown."""
     sections = [
         _section("[database]", "DATABASE", DatabaseSettings),
         _section("[server]", "SERVER", ServerSettings),
@@ -52,7 +53,7 @@ def _section(title: str, variable: str, section: type[Section]) -> str:
     lines = [f"## `{title}`", "", " ".join((section.__doc__ or "").split()), ""]
     if section is AccountSettings:
         lines += [
-            "Names of accounts are `a-z`, `0-9` and `_`, without `__`; there may be any number of them.",
+            "Names of accounts are `a-z`, `0-9` and `_`, without `__`. There may be any number of accounts.",
             "",
         ]
     for key, field in section.model_fields.items():

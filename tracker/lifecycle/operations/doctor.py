@@ -64,20 +64,20 @@ class Configuration(Protocol):
     @property
     def database_url(self) -> str: ...
     @property
-    def database_place(self) -> str: ...
-    def no_file(self) -> str: ...
+    def database_location(self) -> str: ...
+    def no_file_phrase(self) -> str: ...
     def secrets(self) -> tuple[str, ...]: ...
     def account_values(self) -> dict[str, Account]: ...
     def require_accounts(self) -> None: ...
-    def require_receivable(self) -> None: ...
-    def lacks(self) -> list[str]: ...
+    def require_authenticated_callbacks(self) -> None: ...
+    def limitations(self) -> list[str]: ...
     def warnings(self) -> list[str]: ...
 
 
 def run_checks(configuration: Configuration, *, public_url: str | None) -> Iterator[Check]:
     """Run every check and return each as soon as it is done. public_url: where the provider reaches this server."""
     yield from check_configuration(configuration)
-    yield from check_database(configuration.database_url, configuration.database_place)
+    yield from check_database(configuration.database_url, configuration.database_location)
     for account in configuration.account_values().values():
         yield check_dialling(account)
         yield from check_provider(account)
@@ -90,7 +90,11 @@ def check_configuration(configuration: Configuration) -> Iterator[Check]:
     yield from found
     if all(check.state is not CheckState.fail for check in found):
         file = configuration.config_file
-        source = str(file.absolute()) if file else f"the environment alone, because {configuration.no_file()}"
+        source = (
+            str(file.absolute())
+            if file
+            else f"the environment alone, because {configuration.no_file_phrase()}"
+        )
         accounts = ", ".join(configuration.accounts)
         message = f"read from {source}; accounts: {accounts}"
         yield Check(name="configuration", state=CheckState.ok, message=message)
@@ -104,13 +108,13 @@ def _configuration_problems(configuration: Configuration) -> Iterator[Check]:
         yield Check(name=name, state=CheckState.fail, message=str(error))
         return
     try:
-        configuration.require_receivable()
+        configuration.require_authenticated_callbacks()
     except ConfigurationError as error:
         for problem in str(error).splitlines():
             yield Check(
                 name=name, state=CheckState.fail, message=f"`tracker serve` will not start: {problem}"
             )
-    for lack in configuration.lacks():
+    for lack in configuration.limitations():
         yield Check(name=name, state=CheckState.fail, message=lack)
     for warning in configuration.warnings():
         yield Check(name=name, state=CheckState.warn, message=warning)

@@ -43,7 +43,7 @@ def backup(
             # with any schema, because a backup is needed most before an upgrade
             if upgrade.current(database) is None:
                 raise NotFound(
-                    f"There is nothing to copy yet: {settings.database_place} is empty, or does not exist."
+                    f"There is nothing to copy yet: {settings.database_location} is empty, or does not exist."
                 )
             path = database.path
         finally:
@@ -59,7 +59,7 @@ def backup(
         return
     rows = ", ".join(f"{n:,} {name}" for name, n in copy.counts.items())
     place = escape_control(str(file.absolute()))
-    source = escape_control(settings.database_place)
+    source = escape_control(settings.database_location)
     typer.echo(
         f"{place} is a copy of {source}: {format_size(copy.size)}, schema {copy.schema}, checked; {rows}."
     )

@@ -74,7 +74,7 @@ def copy(
     rows = format_row_counts(done.rows)
     changes = f"{done.written:,} row{'' if done.written == 1 else 's'} written, {done.removed:,} removed"
     if done.complete:
-        typer.echo(f"{place} is equal to {settings.database_place}: {rows or 'no rows'} ({changes}).")
+        typer.echo(f"{place} is equal to {settings.database_location}: {rows or 'no rows'} ({changes}).")
         start = (
             "Set database.url to it, and start `tracker serve` and `tracker worker` there, and there only."
         )

@@ -54,7 +54,7 @@ def prune(
             print_json({**old.document(), "bytes": old.size, "dry_run": True})
             return
         if not json:
-            for sentence in _describe(old, escape_control(settings.database_place)):
+            for sentence in _describe(old, escape_control(settings.database_location)):
                 typer.echo(sentence)
         if dry_run or not (old.rows or json):
             return

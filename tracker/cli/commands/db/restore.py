@@ -68,7 +68,7 @@ def restore(
     if restored.kept:
         typer.echo(f"The previous database is {escape_control(str(restored.kept.absolute()))}.")
     typer.echo()
-    _print_report(restored.aftermath, settings.database_place)
+    _print_report(restored.aftermath, settings.database_location)
 
 
 def after_restore(
@@ -105,7 +105,7 @@ def after_restore(
             typer.echo(escape_control(warning), err=True)
         if not (yes or json) and can_ask():
             question = (
-                f"Pause all dialling in {settings.database_place}, and mark every call that waits in it as "
+                f"Pause all dialling in {settings.database_location}, and mark every call that waits in it as "
                 "unconfirmed, for good?"
             )
             typer.confirm(escape_control(question), abort=True)
@@ -114,7 +114,7 @@ def after_restore(
     if json:
         print_json(report.document())
         return
-    _print_report(report, settings.database_place)
+    _print_report(report, settings.database_location)
 
 
 def _print_report(report: RestoreReport, place: str) -> None:

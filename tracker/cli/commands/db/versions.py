@@ -29,7 +29,7 @@ def upgrade(
             before, after = schema.upgrade(database)
         finally:
             database.close()
-    place = settings.database_place
+    place = settings.database_location
     if json:
         print_json({"before": before, "after": after})
     elif before == after:
@@ -58,7 +58,7 @@ def check(json: Annotated[bool, typer.Option("--json", help="Print the result as
             revision = None if problems else schema.current(database)
         finally:
             database.close()
-    place = settings.database_place
+    place = settings.database_location
     problems = [with_program_name(f"{problem} (database: {place})") for problem in problems]
     if json:
         print_json({"ok": not problems, "schema": schema.head(), "problems": problems})

@@ -64,4 +64,4 @@ def pause(
         reason = "" if each.why == "operator" else f" ({each.why})"
         since = format_time(iso(each.since))
         typer.echo(f"Dialling is paused: {escape_control(each.scope)}, since {since}{reason}.")
-    typer.echo(f"Database: {escape_control(settings.database_place)}")
+    typer.echo(f"Database: {escape_control(settings.database_location)}")

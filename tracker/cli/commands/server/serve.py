@@ -42,7 +42,7 @@ def serve(
     from tracker.web.server import run
 
     with _log_refusals(log_format), database_error_context(settings):
-        settings.require_receivable()
+        settings.require_authenticated_callbacks()
         run(settings, host=settings.server.host, port=settings.server.port, run_worker=worker)
 
 
@@ -89,15 +89,15 @@ def _start(log_format: str, log_level: str, *, host: str | None = None, port: in
 
     from tracker import __version__
     from tracker.logs import configure_logs
-    from tracker.settings import load_settings
+    from tracker.settings import load_settings, summarise_settings
 
     settings = load_settings()
     settings.require_accounts()
-    settings = settings.listening(host=host, port=port)
+    settings = settings.with_address(host=host, port=port)
     configure_logs(secrets=settings.secrets(), json=_is_json(log_format), level=log_level)
     log = structlog.get_logger()
-    log.info("process.started", version=__version__, settings=settings.summary())
-    for warning in [*settings.lacks(), *settings.warnings()]:
+    log.info("process.started", version=__version__, settings=summarise_settings(settings))
+    for warning in [*settings.limitations(), *settings.warnings()]:
         log.warning("settings.warning", warning=warning)
     return settings
 

@@ -47,7 +47,7 @@ def status(utc: UtcOption = False, json: JsonOption = False) -> None:
     with open_database(settings) as database:
         facts = database.read(lambda c: load_health_facts(c, settings.accounts, datetime.now(UTC)))
         # notes, because they are about the user who asks here, and not about the processes that work
-        missing_rights = [f"{settings.database_place}: {obstacle}." for obstacle in obstacles(database)]
+        missing_rights = [f"{settings.database_location}: {obstacle}." for obstacle in obstacles(database)]
     problems, notes = list(find_problems(facts)), [*find_notes(facts), *missing_rights]
     if json:
         waiting = {"calls": facts.waiting, "next_at": iso(facts.next_at) if facts.next_at else None}
