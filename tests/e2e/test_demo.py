@@ -32,6 +32,9 @@ from tracker.errors import TrackerError
 from tracker.settings import load_settings
 from tracker.simulator.thundersms.vocabulary import Fault
 
+# each demo takes some twenty seconds by itself, and more on a machine that is busy
+pytestmark = pytest.mark.timeout(300)
+
 #: all calls of the demo that are written out
 WRITTEN = 25
 #: settings of the user that would break or redirect the demo if it read them
@@ -259,7 +262,7 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     directory = tmp_path_factory.mktemp("demo")
     flags = ["--json"] if request.param == "--json" else []
     with ended_at_last(started(directory, "--once", "--calls", "5", *flags)) as demo:
-        output, errors = demo.communicate(timeout=110)
+        output, errors = demo.communicate(timeout=200)
         assert (demo.returncode, errors) == (0, ""), output
     return Finished(output=output, directory=directory)
 
@@ -290,7 +293,7 @@ def test_demo_cleans_up_after_a_signal(tmp_path: Path, sign: signal.Signals) -> 
         urls = re.findall(r"^(?:tracker|provider) +(http://\S+)", read_until(demo, "── #01"), re.MULTILINE)
         assert [is_listening(url) for url in urls] == [True, True]
         demo.send_signal(sign)
-        _, errors = demo.communicate(timeout=60)
+        _, errors = demo.communicate(timeout=120)
     assert demo.returncode == (130 if sign is signal.SIGINT else 1)
     assert errors == (
         f"Ended by {sign.name}. The servers of the demo have stopped, and their directory is removed.\n"
@@ -306,7 +309,7 @@ def test_demo_stays_up_until_ctrl_c(tmp_path: Path) -> None:
         calls = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, trust_env=False).json()["data"]
         assert [call["outcome"] for call in calls] == ["completed"]
         demo.send_signal(signal.SIGINT)
-        demo.communicate(timeout=60)
+        demo.communicate(timeout=120)
     assert demo.returncode == 0
     assert list((tmp_path / "tmp").iterdir()) == []
 
