@@ -1,4 +1,4 @@
-"""The command line in this process: an empty working directory, its output in two streams, and the log as it was."""
+"""Runs the command line in this process, in an empty working directory."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ import pytest
 import structlog
 from typer.testing import CliRunner, Result
 
-from tests.recording_provider import RecordingProvider
+from tests.recording_provider import RecordingProvider, accepted
 from tracker.cli.commands import app
 
 NUMBER = "+918919525224"
+#: the provider's id of the call that the fixture `placed` places
+ID = "70fa87e0-9df9-4327-bc80-a561c48703d8:1"
 
 
 @pytest.fixture(autouse=True)
-def _log_as_it_was() -> Iterator[None]:
+def _restored_log() -> Iterator[None]:
+    """Undo what a command does to the log and to the hooks for exceptions."""
     hooks = sys.excepthook, threading.excepthook
     names = ["", "uvicorn", "uvicorn.error", "uvicorn.asgi", "uvicorn.access", "httpx", "httpcore", "asyncio"]
     before = [(g, g.level, g.propagate, g.disabled, g.handlers[:]) for g in map(logging.getLogger, names)]
@@ -38,7 +41,7 @@ def _log_as_it_was() -> Iterator[None]:
 
 
 class Cli:
-    """`tracker …` in a folder of its own."""
+    """Runs `tracker …` in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,13 +53,21 @@ class Cli:
         return result
 
     def json(self, *arguments: str, code: int = 0) -> Any:
-        """What a command prints with --json; it must end with this code."""
+        """Return what a command prints with --json. It must end with this exit status."""
         result = self(*arguments, "--json")
         assert result.exit_code == code, result.stderr
         return json.loads(result.stdout)
 
+    def file_names(self) -> set[str]:
+        """Return the names of the files in its folder, without the configuration and SQLite's log."""
+        return {path.name for path in self.folder.iterdir()} - {
+            "tracker.toml",
+            "tracker.db-wal",
+            "tracker.db-shm",
+        }
+
     def configure(self, base_url: str, *, more: str = "", port: int = 8000) -> None:
-        """A tracker.toml for this provider, with everything that a call needs."""
+        """Write a tracker.toml for this provider, with everything that a call needs."""
         (self.folder / "tracker.toml").write_text(
             f"""\
 [server]
@@ -89,9 +100,26 @@ def provider() -> Iterator[RecordingProvider]:
         yield running
 
 
+@pytest.fixture
+def placed(cli: Cli, provider: RecordingProvider) -> str:
+    """Place a call that the provider accepts as ID, and return our id of it."""
+    cli.configure(provider.base_url)
+    provider.sends.append(accepted(ID))
+    id: str = cli.json("call", NUMBER, "--flow", "24", "--reference", "order-42")["id"]
+    return id
+
+
+@pytest.fixture
+def cli_with_call(cli: Cli, provider: RecordingProvider) -> Cli:
+    """Return the command line with a database of one call that the provider accepted."""
+    cli.configure(provider.base_url)
+    assert cli("call", NUMBER, "--flow", "24").exit_code == 0
+    return cli
+
+
 @contextmanager
 def simulated(*flags: str) -> Iterator[str]:
-    """The base URL of a simulated provider, which is a process of its own."""
+    """Run a simulated provider in a process of its own, and return its base URL."""
     command = [sys.executable, "-m", "tracker", "simulate", "--port", "0", "--json", *flags]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

@@ -1,4 +1,4 @@
-"""A device, a pipe, a socket or a directory where a file is expected: never replaced, never taken for a database."""
+"""A pipe, a socket or a directory is never replaced by a file, and never used as a database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def a_pipe(path: Path) -> None:
 
 def a_socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(path.name)  # the name of a socket is short
+        listening.bind(path.name)  # relative, because the address of a socket must be short
 
 
 def a_link_to_a_pipe(path: Path) -> None:
@@ -42,13 +42,13 @@ KINDS = [
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind[0].__name__)
 def special(cli: Cli, request: pytest.FixtureRequest) -> tuple[Path, str]:
-    """What is no file, and what it is called."""
+    """Return the path of something that is no file, and what messages call it."""
     make: Callable[[Path], None] = request.param[0]
     make(cli.folder / "special")
     return cli.folder / "special", request.param[1]
 
 
-def test_a_backup_does_not_replace_it(
+def test_backup_does_not_replace_a_special_file(
     cli: Cli, provider: RecordingProvider, special: tuple[Path, str]
 ) -> None:
     cli.configure(provider.base_url)
@@ -63,7 +63,7 @@ def test_a_backup_does_not_replace_it(
     assert set(cli.folder.iterdir()) == names
 
 
-def test_init_does_not_replace_it(cli: Cli, special: tuple[Path, str]) -> None:
+def test_init_does_not_replace_a_special_file(cli: Cli, special: tuple[Path, str]) -> None:
     path, kind = special
     before = path.lstat()
     for force in ([], ["--force"]):
@@ -91,8 +91,8 @@ def test_init_does_not_replace_it(cli: Cli, special: tuple[Path, str]) -> None:
     ],
     ids=" ".join,
 )
-def test_it_is_no_database(cli: Cli, command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite would wait on a pipe, and what makes a new database gives it a mode of its own."""
+def test_pipe_is_refused_as_a_database(cli: Cli, command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite would wait for a pipe, and creating a database would change the pipe's mode."""
     os.mkfifo(cli.folder / "special", 0o644)
     cli.configure("http://127.0.0.1:9/")
     monkeypatch.setenv("TRACKER_DATABASE__URL", "sqlite:///special")
@@ -102,7 +102,7 @@ def test_it_is_no_database(cli: Cli, command: list[str], monkeypatch: pytest.Mon
     assert (cli.folder / "special").stat().st_mode == stat.S_IFIFO | 0o644
 
 
-def test_it_is_no_database_to_copy_to_and_none_to_restore(
+def test_copy_and_restore_refuse_a_special_file(
     cli: Cli, provider: RecordingProvider, special: tuple[Path, str]
 ) -> None:
     cli.configure(provider.base_url)
@@ -118,7 +118,7 @@ def test_it_is_no_database_to_copy_to_and_none_to_restore(
     assert os.path.samestat(path.lstat(), before)
 
 
-def test_of_a_link_to_a_file_the_link_is_replaced(cli: Cli, provider: RecordingProvider) -> None:
+def test_force_replaces_a_link_and_not_its_target(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     cli("call", NUMBER, "--flow", "24")
     for name, command in (

@@ -1,4 +1,4 @@
-"""Whoever changes something is told where: in an emergency nobody is to believe that production is paused."""
+"""Commands name the database that they change, so that nobody pauses the wrong one in a hurry."""
 
 from __future__ import annotations
 
@@ -20,16 +20,14 @@ CHANGING = [
 
 @pytest.mark.parametrize("command", CHANGING, ids=" ".join)
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
-def test_without_a_configuration_that_is_said_and_the_database_named(
-    cli: Cli, command: list[str], as_json: bool
-) -> None:
+def test_database_is_named_without_a_configuration(cli: Cli, command: list[str], as_json: bool) -> None:
     cli("db", "upgrade")
     done = cli(*command, *(["--json"] if as_json else []))
     assert done.exit_code == 0
     place = str(cli.folder / "tracker.db")
-    [told] = done.stderr.splitlines()
-    assert told.startswith(f"No configuration was found (no tracker.toml in {cli.folder}, ")
-    assert f"this is about {place}." in told
+    [warning] = done.stderr.splitlines()
+    assert warning.startswith(f"No configuration was found (no tracker.toml in {cli.folder}, ")
+    assert f"this is about {place}." in warning
     if as_json:
         json.loads(done.stdout)
     else:
@@ -37,7 +35,7 @@ def test_without_a_configuration_that_is_said_and_the_database_named(
 
 
 @pytest.mark.parametrize("command", CHANGING, ids=" ".join)
-def test_with_one_the_database_is_named_and_nothing_else_said(cli: Cli, command: list[str]) -> None:
+def test_no_warning_is_printed_with_a_configuration(cli: Cli, command: list[str]) -> None:
     cli.configure("http://127.0.0.1:9/")
     cli("db", "upgrade")
     done = cli(*command)
@@ -45,7 +43,7 @@ def test_with_one_the_database_is_named_and_nothing_else_said(cli: Cli, command:
     assert str(cli.folder / "tracker.db") in done.stdout
 
 
-def test_the_environment_alone_is_a_configuration(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_alone_is_a_configuration(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_DATABASE__URL", "sqlite:///another.db")
     cli("db", "upgrade")
     done = cli("pause")
@@ -53,7 +51,7 @@ def test_the_environment_alone_is_a_configuration(cli: Cli, monkeypatch: pytest.
     assert done.stdout.endswith(f"Database: {cli.folder / 'another.db'}\n")
 
 
-def test_the_password_is_never_shown(
+def test_database_password_is_never_printed(
     cli: Cli, postgres_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, _, rest = postgres_database.partition("://")[2].partition("@")
@@ -65,7 +63,7 @@ def test_the_password_is_never_shown(
         assert "a-password" not in done.stdout + done.stderr
 
 
-def test_that_there_is_no_database_is_not_said_as_if_it_were_empty(cli: Cli) -> None:
+def test_missing_database_is_not_called_empty(cli: Cli) -> None:
     for command in (["db", "check"], ["db", "backup", "b.db"]):
         refused = cli(*command)
         assert (refused.exit_code, refused.stdout) == (1, "")
@@ -76,7 +74,7 @@ def test_that_there_is_no_database_is_not_said_as_if_it_were_empty(cli: Cli) -> 
     assert list(cli.folder.iterdir()) == []
 
 
-def test_a_restore_into_what_nothing_names_is_told_as_well(cli: Cli) -> None:
+def test_restore_warns_without_a_configuration(cli: Cli) -> None:
     cli("db", "upgrade")
     cli("db", "backup", "b.db")
     done = cli("db", "restore", "b.db")
@@ -84,14 +82,14 @@ def test_a_restore_into_what_nothing_names_is_told_as_well(cli: Cli) -> None:
     assert f"this is about {cli.folder / 'tracker.db'}." in done.stderr
 
 
-def test_whoever_reads_is_told_as_well(cli: Cli) -> None:
+def test_reading_commands_warn_without_a_configuration(cli: Cli) -> None:
     cli("db", "upgrade")
     for command in (["calls"], ["status"], ["inbox", "list"]):
         assert f"this is about {cli.folder / 'tracker.db'}" in cli(*command).stderr
     assert "No configuration was found" in cli("call", NUMBER, "--flow", "24").stderr
 
 
-def test_what_is_not_there_is_said_with_the_place_and_a_way_on(cli: Cli) -> None:
+def test_unknown_id_names_the_database_and_lists(cli: Cli) -> None:
     cli.configure("http://127.0.0.1:9/")
     cli("db", "upgrade")
     for command in (["show", "nope"], ["inbox", "show", "nope"]):

@@ -1,4 +1,4 @@
-"""The command line beside a real `tracker serve`: what doctor asks, and what send-sample brings about."""
+"""Commands that talk to a real `tracker serve`: doctor and send-sample."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.cli.conftest import NUMBER, Cli, simulated
 
 @pytest.fixture
 def port(cli: Cli) -> Iterator[int]:
-    """A server of this configuration listens there, and a simulated provider takes its calls."""
+    """Run a server with a simulated provider, and return its port."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         free: int = taken.getsockname()[1]
@@ -45,9 +45,9 @@ def answers(port: int) -> bool:
         return False
 
 
-def test_doctor_finds_all_well_and_a_sample_settles_a_call(cli: Cli, port: int) -> None:
-    told = cli.json("doctor")
-    assert {c["state"] for c in told["checks"]} == {"ok"}
+def test_doctor_and_samples_work_beside_a_server(cli: Cli, port: int) -> None:
+    document = cli.json("doctor")
+    assert {c["state"] for c in document["checks"]} == {"ok"}
     call = cli.json("call", NUMBER, "--flow", "24")
     refused = cli("inbox", "send-sample", "busy", "--to", NUMBER)
     assert refused.exit_code == 1
@@ -59,7 +59,7 @@ def test_doctor_finds_all_well_and_a_sample_settles_a_call(cli: Cli, port: int) 
     assert "matched by number-and-time" in " ".join(watched.stdout.split())
 
 
-def test_a_composed_sample_is_joined_by_the_id_in_it(cli: Cli, port: int) -> None:
+def test_composed_sample_is_joined_by_its_id(cli: Cli, port: int) -> None:
     call = cli.json("call", NUMBER, "--flow", "24")
     id = call["submissions"][0]["submission_id"]
     assert cli("inbox", "send-sample", "answer", "--id", id).exit_code == 1

@@ -1,4 +1,4 @@
-"""From nothing to a configuration that works and dials nobody but its owner."""
+"""The command `tracker init` writes a configuration that works and dials only its owner."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tracker.settings import load_settings
 from tracker.store.engine.database import Database
 
 
-def test_what_it_writes_loads_and_dials_nobody_but_its_owner(cli: Cli) -> None:
+def test_init_writes_a_configuration_that_dials_its_owner(cli: Cli) -> None:
     result = cli("init", "--no-check", "--my-number", "89195 25224", "--bridge", "+91 80682 80000")
     assert result.exit_code == 0
     account = load_settings().account_values()["thundersms"]
@@ -30,21 +30,19 @@ def test_what_it_writes_loads_and_dials_nobody_but_its_owner(cli: Cli) -> None:
     load_settings().require_authenticated_callbacks()
 
 
-def test_who_gives_no_number_is_told_that_no_phone_can_ring(cli: Cli) -> None:
-    told = cli("init", "--no-check", "--yes").stdout
-    assert "no phone can ring before you enter your number in " in told
+def test_init_without_number_says_that_no_phone_can_ring(cli: Cli) -> None:
+    output = cli("init", "--no-check", "--yes").stdout
+    assert "no phone can ring before you enter your number in " in output
     assert load_settings().account_values()["thundersms"].allow_to == frozenset()
     given = cli("init", "--no-check", "--yes", "--force", "--my-number", NUMBER).stdout
     assert "only your own phone can ring" in given
 
 
-def test_the_database_is_the_same_one_wherever_a_command_is_started(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_init_names_the_database_with_its_whole_path(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = cli.folder / "a folder"
     folder.mkdir()
-    told = cli.json("init", "--no-check", "--config", "a folder/t.toml")
-    assert told["database"] == str(folder / "tracker.db")
+    document = cli.json("init", "--no-check", "--config", "a folder/t.toml")
+    assert document["database"] == str(folder / "tracker.db")
     settings = load_settings({"TRACKER_CONFIG": str(folder / "t.toml")})
     assert settings.database_location == str(folder / "tracker.db")
     monkeypatch.chdir("/")
@@ -54,20 +52,20 @@ def test_the_database_is_the_same_one_wherever_a_command_is_started(
     assert load_settings(path=cli.folder / "o.toml").database_location == str(elsewhere)
 
 
-def test_the_commands_that_it_prints_name_a_configuration_that_would_not_be_found(cli: Cli) -> None:
+def test_init_commands_name_a_configuration_elsewhere(cli: Cli) -> None:
     assert "\n    tracker call +91" in cli("init", "--no-check").stdout
     other = cli("init", "--no-check", "--config", "other.toml").stdout
     named = f"TRACKER_CONFIG={cli.folder / 'other.toml'} tracker"
     assert [f"{named} {c}" in other for c in ("call", "serve", "doctor")] == [True] * 3
 
 
-def test_a_number_without_country_code_is_told_as_it_is_understood(cli: Cli) -> None:
+def test_init_prints_how_a_short_number_is_understood(cli: Cli) -> None:
     assert f"understood as {NUMBER}" in cli("init", "--no-check", "--my-number", "89195 25224").stderr
     sure = cli("init", "--no-check", "--force", "--my-number", NUMBER)
     assert "understood" not in sure.stderr
 
 
-def test_a_token_that_is_missing_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_says_that_the_token_is_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     without = cli("init", "--no-check", "--config", "a.toml")
     assert "access_token" in without.stderr
     given = cli("init", "--no-check", "--config", "b.toml", "--access-token-file", "-", stdin="tok-5f1e2\n")
@@ -77,13 +75,13 @@ def test_a_token_that_is_missing_is_told(cli: Cli, monkeypatch: pytest.MonkeyPat
     assert "No call can be placed yet" not in given.stderr + there.stderr
 
 
-def test_only_its_owner_can_read_the_file(cli: Cli) -> None:
+def test_init_file_is_readable_by_its_owner_only(cli: Cli) -> None:
     cli("init", "--no-check")
     assert stat.S_IMODE((cli.folder / "tracker.toml").stat().st_mode) == 0o600
     assert [f.name for f in cli.folder.iterdir()] == ["tracker.toml"]
 
 
-def test_secrets_are_fresh_each_time(cli: Cli) -> None:
+def test_init_writes_new_secrets_each_time(cli: Cli) -> None:
     texts = []
     for _ in range(2):
         assert cli("init", "--no-check", "--force").exit_code == 0
@@ -93,7 +91,7 @@ def test_secrets_are_fresh_each_time(cli: Cli) -> None:
         assert (lines[0] != lines[1]) == lines[0].startswith(keys)
 
 
-def test_an_existing_file_is_replaced_only_by_force(cli: Cli) -> None:
+def test_init_replaces_a_file_only_with_force(cli: Cli) -> None:
     (cli.folder / "tracker.toml").write_text("# mine\n")
     result = cli("init", "--no-check")
     assert result.exit_code == 1
@@ -101,7 +99,7 @@ def test_an_existing_file_is_replaced_only_by_force(cli: Cli) -> None:
     assert (cli.folder / "tracker.toml").read_text() == "# mine\n"
 
 
-def test_what_to_enter_at_the_provider_has_the_secrets_that_were_written(cli: Cli) -> None:
+def test_init_guide_contains_the_written_secrets(cli: Cli) -> None:
     result = cli("init", "--no-check", "--public-url", "https://calls.example.com/t/")
     settings = load_settings()
     account = settings.account_values()["thundersms"]
@@ -114,7 +112,7 @@ def test_what_to_enter_at_the_provider_has_the_secrets_that_were_written(cli: Cl
     assert "developer/webhooks" in result.stdout
 
 
-def test_the_token_comes_from_standard_input_or_a_file_and_is_never_told(cli: Cli) -> None:
+def test_init_reads_the_token_and_never_prints_it(cli: Cli) -> None:
     result = cli("init", "--no-check", "--access-token-file", "-", stdin="tok-5f1e2\n")
     assert load_settings().account_values()["thundersms"].access_token == "tok-5f1e2"
     (cli.folder / "token").write_text("tok-from-file\n")
@@ -124,7 +122,7 @@ def test_the_token_comes_from_standard_input_or_a_file_and_is_never_told(cli: Cl
     assert "tok-" not in result.stdout + result.stderr + other.stdout + other.stderr
 
 
-def test_a_token_in_the_environment_stays_there(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_leaves_a_token_in_the_environment(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_ACCOUNTS__THUNDERSMS__ACCESS_TOKEN", "tok-of-the-environment")
     cli("init", "--no-check")
     assert "tok-of" not in (cli.folder / "tracker.toml").read_text()
@@ -144,51 +142,51 @@ def test_a_token_in_the_environment_stays_there(cli: Cli, monkeypatch: pytest.Mo
         ("--webhook-id", "a\x1b]0;b"),
     ],
 )
-def test_a_wrong_value_is_refused_and_nothing_is_written(cli: Cli, flag: str, value: str) -> None:
+def test_init_writes_nothing_when_a_value_is_wrong(cli: Cli, flag: str, value: str) -> None:
     result = cli("init", "--no-check", flag, value)
     assert result.exit_code == (1 if flag == "--webhook-id" else 2)
     assert flag in result.stderr or flag == "--webhook-id"
     assert list(cli.folder.iterdir()) == []
 
 
-def test_quotes_and_backslashes_are_written_as_they_are(cli: Cli) -> None:
+def test_init_escapes_quotes_and_backslashes(cli: Cli) -> None:
     cli("init", "--no-check", "--webhook-id", 'a"b\\c')
     assert load_settings().account_values()["thundersms"].webhook_id == 'a"b\\c'
 
 
-def test_the_scheme_that_answers_is_written(cli: Cli) -> None:
+def test_init_writes_the_scheme_that_answers(cli: Cli) -> None:
     with simulated() as base_url:
         result = cli("init", "--base-url", base_url.replace("http:", "https:"))
         assert load_settings().account_values()["thundersms"].base_url == base_url
     assert "plain http" in result.stderr
 
 
-def test_the_token_is_not_shown_to_find_out_who_answers(cli: Cli, provider: RecordingProvider) -> None:
+def test_init_tries_the_scheme_without_the_token(cli: Cli, provider: RecordingProvider) -> None:
     cli("init", "--base-url", provider.base_url, "--access-token-file", "-", stdin="tok-5f1e2\n")
     assert [(s.method, s.path) for s in provider.seen] == [("GET", "/api/v2/auth/me")]
     assert "authorization" not in {name.lower() for name in provider.seen[0].headers}
 
 
-def test_https_is_kept_where_nobody_answers(cli: Cli) -> None:
+def test_init_keeps_https_when_the_provider_is_unreachable(cli: Cli) -> None:
     result = cli("init", "--base-url", "http://no-such-host.invalid/api/v2")
     assert load_settings().account_values()["thundersms"].base_url == "https://no-such-host.invalid/api/v2/"
     assert "does not answer" in result.stderr
 
 
-def test_the_json_has_all_that_a_script_needs(cli: Cli) -> None:
+def test_init_json_contains_secrets_and_callback_url(cli: Cli) -> None:
     result = cli("init", "--no-check", "--json")
-    told = json.loads(result.stdout)
-    assert told["webhook_secret"] == load_settings().account_values()["thundersms"].webhook_secrets[0]
-    assert told["callback_url"].endswith("/callbacks/thundersms")
+    document = json.loads(result.stdout)
+    assert document["webhook_secret"] == load_settings().account_values()["thundersms"].webhook_secrets[0]
+    assert document["callback_url"].endswith("/callbacks/thundersms")
 
 
-def test_on_a_terminal_it_asks_and_asks_again_for_what_is_wrong(cli: Cli) -> None:
-    """A real process on a terminal of its own; the token is not echoed."""
+def test_init_asks_again_on_a_terminal_when_a_value_is_wrong(cli: Cli) -> None:
+    """A real process on a terminal of its own does not echo the token."""
     dialogue = [
         (
             "access token (not shown; empty: not known yet): ",
             "tok-5f1e2",
-        ),  # typed earlier, it would be dropped
+        ),  # answered only when asked, because earlier input is dropped
         ("may be dialled", "91886713XXXX"),
         ("only digits", "89195 25224"),
         ("bridge", ""),
@@ -197,7 +195,7 @@ def test_on_a_terminal_it_asks_and_asks_again_for_what_is_wrong(cli: Cli) -> Non
     ]
     command = [sys.executable, "-m", "tracker", "init", "--no-check"]
     terminal, other_end = pty.openpty()
-    # a session without a terminal, so that the token is asked for on this one and not on the tests'
+    # a new session, so that the token is asked for on this terminal and not on that of the tests
     running = subprocess.Popen(
         command, stdin=other_end, stdout=other_end, stderr=other_end, start_new_session=True
     )
@@ -212,7 +210,7 @@ def test_on_a_terminal_it_asks_and_asks_again_for_what_is_wrong(cli: Cli) -> Non
         try:
             while piece := os.read(terminal, 1000).decode():
                 said += piece
-        except OSError:  # Linux's way of saying that the other end is closed
+        except OSError:  # Linux raises it when the other end is closed
             pass
         assert running.wait(60) == 0
     finally:

@@ -1,4 +1,4 @@
-"""One call from the command line: placed, sent, and what became of it."""
+"""The command `tracker call`: one call is placed, sent and waited for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ID = "70fa87e0-9df9-4327-bc80-a561c48703d8:1"
 
 
 def record(word: str, **more: str) -> Told:
-    """The provider's answer to a question, with one record in it."""
+    """Return the provider's answer to a status request, with one record."""
     row = {
         "id": ID,
         "mobile": NUMBER[1:],
@@ -32,7 +32,7 @@ def record(word: str, **more: str) -> Told:
     return callstatus({**row, **more})
 
 
-def test_it_sends_once_and_says_what_the_provider_took_it_as(cli: Cli, provider: RecordingProvider) -> None:
+def test_call_sends_once_and_prints_the_provider_id(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     provider.sends.append(accepted(ID))
     result = cli("call", NUMBER, "--flow", "24", "--var", "Name=Your=Name", "--reference", "order-42")
@@ -45,7 +45,7 @@ def test_it_sends_once_and_says_what_the_provider_took_it_as(cli: Cli, provider:
     assert sent.json()["variables[Name]"] == "Your=Name"
 
 
-def test_the_json_is_the_call_and_nothing_else(cli: Cli, provider: RecordingProvider) -> None:
+def test_call_json_is_the_call(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     provider.sends.append(accepted(ID))
     call = cli.json("call", NUMBER, "--flow-id", "24", "--meta", "order=42")
@@ -54,7 +54,7 @@ def test_the_json_is_the_call_and_nothing_else(cli: Cli, provider: RecordingProv
     assert call["metadata"] == {"order": "42"}
 
 
-def test_every_wrong_field_is_named_and_nothing_leaves(cli: Cli, provider: RecordingProvider) -> None:
+def test_call_names_every_wrong_option_and_sends_nothing(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     result = cli("call", "91886713XXXX", "--interval", "7", "--audio", "nothing")
     assert result.exit_code == 2
@@ -70,9 +70,7 @@ def test_every_wrong_field_is_named_and_nothing_leaves(cli: Cli, provider: Recor
     assert provider.seen == []
 
 
-def test_an_account_without_a_token_places_nothing_and_says_what_to_set(
-    cli: Cli, provider: RecordingProvider
-) -> None:
+def test_call_is_refused_when_the_account_has_no_token(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     file = cli.folder / "tracker.toml"
     file.write_text(file.read_text().replace('access_token = "a-token-of-the-account"\n', ""))
@@ -95,7 +93,7 @@ def test_an_account_without_a_token_places_nothing_and_says_what_to_set(
         ["--var", "a=1", "--var", "a=2"],
     ],
 )
-def test_wrong_usage_is_said_before_anything_is_stored(
+def test_wrong_option_is_refused_before_anything_is_stored(
     cli: Cli, provider: RecordingProvider, wrong: list[str]
 ) -> None:
     cli.configure(provider.base_url)
@@ -105,7 +103,7 @@ def test_wrong_usage_is_said_before_anything_is_stored(
     assert not (cli.folder / "tracker.db").exists()
 
 
-def test_a_number_that_may_not_be_dialled_is_not(cli: Cli, provider: RecordingProvider) -> None:
+def test_call_to_a_number_outside_the_allowlist_is_not_sent(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url, more='dialling = "allowlist"\nallow_to = ["+918867130003"]')
     result = cli("call", NUMBER, "--flow", "24")
     assert result.exit_code == 1
@@ -113,7 +111,7 @@ def test_a_number_that_may_not_be_dialled_is_not(cli: Cli, provider: RecordingPr
     assert provider.seen == []
 
 
-def test_a_refusal_is_a_failure_and_says_why(cli: Cli, provider: RecordingProvider) -> None:
+def test_call_fails_with_the_reason_when_rejected(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     provider.sends.append(error(401, "Unauthenticated."))
     result = cli("call", NUMBER, "--flow", "24")
@@ -121,7 +119,7 @@ def test_a_refusal_is_a_failure_and_says_why(cli: Cli, provider: RecordingProvid
     assert "bad-credentials" in result.stderr
 
 
-def test_a_call_that_is_not_due_waits_for_a_server(cli: Cli, provider: RecordingProvider) -> None:
+def test_call_that_is_not_due_waits_for_a_worker(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     result = cli("call", NUMBER, "--flow", "24", "--not-before", "+10m")
     assert result.exit_code == 0
@@ -129,7 +127,7 @@ def test_a_call_that_is_not_due_waits_for_a_server(cli: Cli, provider: Recording
     assert provider.seen == []
 
 
-def test_an_unclear_answer_is_no_failure_for_it_may_be_ringing(cli: Cli, provider: RecordingProvider) -> None:
+def test_call_succeeds_when_the_answer_is_unclear(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     provider.sends.append(error(500, "oops"))
     result = cli("call", NUMBER, "--flow", "24")
@@ -137,7 +135,7 @@ def test_an_unclear_answer_is_no_failure_for_it_may_be_ringing(cli: Cli, provide
     assert "may be ringing" in result.stdout
 
 
-def test_the_same_key_again_dials_nobody(cli: Cli, provider: RecordingProvider) -> None:
+def test_repeated_idempotency_key_sends_nothing(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     first, second = (cli.json("call", NUMBER, "--flow", "24", "--idempotency-key", "k") for _ in range(2))
     assert first["id"] == second["id"]
@@ -147,9 +145,7 @@ def test_the_same_key_again_dials_nobody(cli: Cli, provider: RecordingProvider) 
     assert "Idempotency-Key" in other.stderr
 
 
-def test_a_timeout_without_waiting_is_refused_and_nothing_is_sent(
-    cli: Cli, provider: RecordingProvider
-) -> None:
+def test_timeout_without_wait_is_refused(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     refused = cli("call", NUMBER, "--flow", "24", "--timeout", "10s")
     assert (refused.exit_code, refused.stdout) == (2, "")
@@ -158,14 +154,14 @@ def test_a_timeout_without_waiting_is_refused_and_nothing_is_sent(
     assert not (cli.folder / "tracker.db").exists()
 
 
-def test_a_planned_time_is_told_in_utc_where_that_is_wanted(cli: Cli, provider: RecordingProvider) -> None:
+def test_planned_time_is_printed_in_utc_with_utc_option(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     planned = cli("call", NUMBER, "--flow", "24", "--not-before", "2999-01-31T09:00:00Z", "--utc")
     assert "09:00" in planned.stdout
 
 
 def waited(cli: Cli, *, timeout_s: float = 60.0) -> bool:
-    """Place a call and wait for it, asking the provider at once."""
+    """Place a call and wait for it; the provider is asked almost at once."""
     with open_services(create=True) as program:
         placed = program.placer.place({"to": NUMBER, "flow_id": "24"})
         waiting = wait_until_settled(
@@ -174,7 +170,7 @@ def waited(cli: Cli, *, timeout_s: float = 60.0) -> bool:
         return asyncio.run(waiting)
 
 
-def test_waiting_asks_until_the_provider_knows(
+def test_wait_asks_until_the_provider_knows_the_outcome(
     cli: Cli, provider: RecordingProvider, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli.configure(provider.base_url)
@@ -187,10 +183,10 @@ def test_waiting_asks_until_the_provider_knows(
     assert len([s for s in provider.seen if "callstatus" in s.path]) == 3
 
 
-def test_watching_asks_too_and_sends_nothing(
+def test_watch_asks_the_provider_and_sends_nothing(
     cli: Cli, provider: RecordingProvider, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a server, a worker or a callback a call that was taken comes to its end."""
+    """A call is settled without a server, a worker or a callback."""
     cli.configure(provider.base_url)
     provider.sends.append(accepted(ID))
     id = cli.json("call", NUMBER, "--flow", "24")["id"]
@@ -201,7 +197,7 @@ def test_watching_asks_too_and_sends_nothing(
     assert len(provider.sent) == 1
 
 
-def test_watching_only_looks_where_that_is_wanted(cli: Cli, provider: RecordingProvider) -> None:
+def test_watch_with_no_ask_only_reads(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     provider.sends.append(accepted(ID))
     id = cli.json("call", NUMBER, "--flow", "24")["id"]
@@ -215,7 +211,7 @@ def test_watching_only_looks_where_that_is_wanted(cli: Cli, provider: RecordingP
     assert [s for s in provider.seen if "callstatus" in s.path] == []
 
 
-def test_the_number_is_told_as_it_is_understood(cli: Cli, provider: RecordingProvider) -> None:
+def test_number_without_country_code_is_printed_as_understood(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     provider.sends += [accepted(ID), accepted(f"{ID}1"), accepted(f"{ID}2")]
     short = cli("call", "89195 25224", "--flow", "24")
@@ -227,7 +223,7 @@ def test_the_number_is_told_as_it_is_understood(cli: Cli, provider: RecordingPro
         assert result.stderr == ""
 
 
-def test_waiting_sends_again_what_was_told_to_come_again(cli: Cli, provider: RecordingProvider) -> None:
+def test_wait_sends_again_after_a_429(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     provider.sends += [error(429, "Too many", Retry_After="0"), accepted(ID)]
     provider.polls.append(record("NOANSWER"))
@@ -235,7 +231,7 @@ def test_waiting_sends_again_what_was_told_to_come_again(cli: Cli, provider: Rec
     assert len(provider.sent) == 2
 
 
-def test_waiting_ends_when_patience_does(cli: Cli, provider: RecordingProvider) -> None:
+def test_wait_ends_at_its_timeout(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     assert waited(cli, timeout_s=0.2) is False
     result = cli("call", NUMBER, "--flow", "24", "--wait", "--timeout", "0s")
@@ -243,7 +239,7 @@ def test_waiting_ends_when_patience_does(cli: Cli, provider: RecordingProvider) 
     assert "--watch" in result.stderr
 
 
-def test_nothing_that_the_provider_says_can_act_on_the_terminal(
+def test_provider_text_is_escaped_on_the_terminal(
     cli: Cli, provider: RecordingProvider, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli.configure(provider.base_url)
@@ -257,8 +253,8 @@ def test_nothing_that_the_provider_says_can_act_on_the_terminal(
     assert "[red]1" in out
 
 
-def test_a_first_call_needs_nothing_but_a_token(cli: Cli) -> None:
-    """A real process, a simulated provider that calls nobody back: asking alone tells the outcome."""
+def test_first_call_needs_only_a_token(cli: Cli) -> None:
+    """A real process and a simulated provider without callbacks: asking alone brings the outcome."""
     with simulated(
         "--speed", "20", "--outcome", "918919525224=busy", "--token", "a-token-of-the-account"
     ) as base_url:
@@ -270,7 +266,7 @@ def test_a_first_call_needs_nothing_but_a_token(cli: Cli) -> None:
     assert ended.stderr == ""
 
 
-def test_ctrl_c_ends_the_waiting_and_not_the_call(cli: Cli, provider: RecordingProvider) -> None:
+def test_ctrl_c_ends_the_wait_and_not_the_call(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     command = [sys.executable, "-m", "tracker", "call", NUMBER, "--flow", "24", "--wait", "--json"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

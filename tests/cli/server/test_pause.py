@@ -1,4 +1,4 @@
-"""`tracker pause`, and what other commands say while it stands."""
+"""The command `tracker pause`, and what other commands print while dialling is paused."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from tests.cli.conftest import NUMBER, Cli
 from tests.recording_provider import RecordingProvider
 
 
-def test_pausing_and_resuming(cli: Cli, provider: RecordingProvider) -> None:
+def test_pause_stops_dialling_until_it_is_resumed(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     cli("db", "upgrade")
-    told = cli.json("pause")
-    assert [(p["scope"], p["why"]) for p in told["paused"]] == [("all", "operator")]
+    document = cli.json("pause")
+    assert [(p["scope"], p["why"]) for p in document["paused"]] == [("all", "operator")]
     assert "Dialling is paused: all, since" in cli("pause").stdout
 
     call = cli("call", NUMBER, "--flow", "24")
@@ -29,9 +29,7 @@ def test_pausing_and_resuming(cli: Cli, provider: RecordingProvider) -> None:
     assert "no pause of all to lift" in cli("pause", "--resume").stdout
 
 
-def test_who_waits_for_a_call_while_dialling_is_paused_is_told_before(
-    cli: Cli, provider: RecordingProvider
-) -> None:
+def test_call_says_first_that_dialling_is_paused(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     cli("db", "upgrade")
     cli("pause", "--campaign", "spring time")
@@ -40,13 +38,13 @@ def test_who_waits_for_a_call_while_dialling_is_paused_is_told_before(
     assert waited.stderr.startswith("Dialling is paused (campaign spring time)")
     assert "pause --resume --campaign 'spring time'`" in waited.stderr
     assert provider.sent == []
-    # another campaign's pause is not why a call waits
+    # the pause of another campaign is not why this call waits
     other = cli("call", NUMBER, "--flow", "24", "--campaign", "autumn", "--not-before", "+1h")
     assert "paused" not in other.stdout + other.stderr
     assert " sends it from " in other.stdout
 
 
-def test_after_a_restore_the_reason_is_looked_at_first(cli: Cli, provider: RecordingProvider) -> None:
+def test_call_after_a_restore_points_to_status(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     cli("db", "upgrade")
     cli("db", "after-restore")
@@ -55,7 +53,7 @@ def test_after_a_restore_the_reason_is_looked_at_first(cli: Cli, provider: Recor
     assert "--resume" not in call.stderr
 
 
-def test_a_scope(cli: Cli, provider: RecordingProvider) -> None:
+def test_pause_of_an_account_or_a_campaign(cli: Cli, provider: RecordingProvider) -> None:
     cli.configure(provider.base_url)
     cli("db", "upgrade")
     assert cli.json("pause", "--account", "thundersms")["paused"][0]["account"] == "thundersms"
@@ -72,8 +70,8 @@ def test_a_scope(cli: Cli, provider: RecordingProvider) -> None:
     assert wrong.stderr.startswith("--campaign: cannot stand beside `--account`: ")
 
 
-def test_a_campaign_of_no_call_is_taken_and_said(cli: Cli, provider: RecordingProvider) -> None:
-    """Its calls may be to come; or it is a typing error, and all others go on."""
+def test_pause_warns_of_a_campaign_without_calls(cli: Cli, provider: RecordingProvider) -> None:
+    """The calls of the campaign may be placed later, or its name is misspelt and nothing is paused."""
     cli.configure(provider.base_url)
     cli("db", "upgrade")
     first = cli("pause", "--campaign", "spring")

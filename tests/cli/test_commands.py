@@ -1,4 +1,4 @@
-"""What every command has in common: help that answers at once, and errors in one sentence."""
+"""Every command has help that answers at once, and errors in one sentence."""
 
 from __future__ import annotations
 
@@ -30,20 +30,30 @@ ALL = list(commands(typer.main.get_command(app)))
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
-def test_every_command_explains_itself(cli: Cli, path: tuple[str, ...]) -> None:
+def test_every_command_has_help(cli: Cli, path: tuple[str, ...]) -> None:
     result = cli(*path, "--help")
     assert result.exit_code == 0
     assert result.stdout.startswith("Usage: tracker" if path == () else "Usage: ")
     assert result.stderr == ""
 
 
-def test_the_commands_of_the_design_are_there() -> None:
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_help_begins_with_a_line_of_70_characters(path: tuple[str, ...]) -> None:
+    command: Any = typer.main.get_command(app)
+    for name in path:
+        command = command.commands[name]
+    first_line = command.help.splitlines()[0]
+    assert len(first_line) <= 70
+    assert first_line.endswith(".")
+
+
+def test_main_commands_exist() -> None:
     assert {("init",), ("call",), ("inbox", "tail"), ("doctor",), ("db", "upgrade"), ("db", "check")} <= set(
         ALL
     )
 
 
-def test_help_imports_nothing_that_is_slow() -> None:
+def test_help_imports_no_slow_module() -> None:
     code = (
         "import sys, tracker.cli.commands\n"
         "try:\n    tracker.cli.commands.app(['--help'])\n"
@@ -59,11 +69,11 @@ def test_help_imports_nothing_that_is_slow() -> None:
     assert "Commands:" in ended.stdout
 
 
-def test_the_version_is_told(cli: Cli) -> None:
+def test_version_is_printed(cli: Cli) -> None:
     assert cli("--version").stdout == f"tracker {__version__}\n"
 
 
-def test_a_wrong_configuration_is_one_line_for_each_problem_on_standard_error(cli: Cli) -> None:
+def test_wrong_configuration_is_one_line_for_each_problem(cli: Cli) -> None:
     (cli.folder / "tracker.toml").write_text("[server]\nprot = 1\n[database]\nurl = 'mysql://x'\n")
     result = cli("db", "check")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -72,7 +82,7 @@ def test_a_wrong_configuration_is_one_line_for_each_problem_on_standard_error(cl
 
 
 @pytest.mark.parametrize("command", [["call", NUMBER, "--flow", "24"], ["serve", "--port", "0"], ["worker"]])
-def test_without_a_configuration_nothing_is_begun(cli: Cli, command: list[str]) -> None:
+def test_commands_start_nothing_without_a_configuration(cli: Cli, command: list[str]) -> None:
     result = cli(*command)
     assert (result.exit_code, result.stdout) == (1, "")
     [sentence] = result.stderr.splitlines()
@@ -83,7 +93,7 @@ def test_without_a_configuration_nothing_is_begun(cli: Cli, command: list[str]) 
     assert list(cli.folder.iterdir()) == []
 
 
-def test_the_start_is_logged_with_the_address_that_is_listened_on(cli: Cli) -> None:
+def test_host_and_port_options_replace_the_settings(cli: Cli) -> None:
     cli.configure("http://127.0.0.1:9/", port=8000)
     changed = load_settings().with_address(host="127.0.0.2", port=0)
     assert (changed.server.host, changed.server.port) == ("127.0.0.2", 0)
@@ -91,7 +101,7 @@ def test_the_start_is_logged_with_the_address_that_is_listened_on(cli: Cli) -> N
     assert load_settings().with_address(host=None, port=None) == load_settings()
 
 
-def test_a_configuration_without_an_account_is_named(cli: Cli) -> None:
+def test_configuration_without_accounts_is_named(cli: Cli) -> None:
     (cli.folder / "tracker.toml").write_text("[server]\nport = 0\n")
     result = cli("serve")
     assert result.exit_code == 1
@@ -109,7 +119,7 @@ def test_a_configuration_without_an_account_is_named(cli: Cli) -> None:
         ),
     ],
 )
-def test_a_database_that_cannot_be_used_is_named_with_what_to_do(
+def test_unusable_database_is_named_with_a_hint(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, url: str, place: str, todo: str
 ) -> None:
     cli.configure("http://127.0.0.1:9/")
@@ -124,7 +134,7 @@ def test_a_database_that_cannot_be_used_is_named_with_what_to_do(
         assert "a-password" not in sentence
 
 
-def test_the_values_of_options_are_named_as_everywhere_and_no_summary_is_cut(cli: Cli) -> None:
+def test_help_names_values_and_cuts_no_summary(cli: Cli) -> None:
     for path in ALL:
         text = cli(*path, "--help").stdout
         assert not re.search(r"<\w+( range)?>", text.partition("\nOptions:")[2]), path
@@ -159,5 +169,5 @@ def test_messages_name_the_program_as_it_was_started(
     assert said == f"see `{program.format(**places)} doctor` in tracker.toml of the tracker"
 
 
-def test_an_unknown_command_is_wrong_usage(cli: Cli) -> None:
+def test_unknown_command_is_wrong_usage(cli: Cli) -> None:
     assert cli("frobnicate").exit_code == 2

@@ -1,22 +1,14 @@
-"""How the work stands: what is a problem, what is a note, and the exit status."""
+"""The health report tells problems from notes."""
 
 from __future__ import annotations
 
-import re
 import shlex
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.cli.conftest import NUMBER, Cli
-from tests.documents import statusz_shown
-from tests.recording_provider import RecordingProvider, error
-from tracker.cli.context import load_cli_settings, open_database
 from tracker.lifecycle.operations.health_report import HealthFacts, find_notes, find_problems
-from tracker.store.ids import new_id
-from tracker.store.inbox import log, states
-from tracker.store.queue import counters, heartbeats
 
 NOW = datetime(2026, 11, 23, 13, 30, tzinfo=UTC)
 
@@ -24,7 +16,7 @@ NOW = datetime(2026, 11, 23, 13, 30, tzinfo=UTC)
 def facts(
     *, newest: dict[str, timedelta] | None = None, oldest_open: timedelta | None = None, **changed: Any
 ) -> HealthFacts:
-    """A house where all is well, changed; ages before NOW."""
+    """Return the facts of a system where all is well, with changes. Ages are before NOW."""
     silent_s = changed.pop("silent_s", 10.0)
     refused = changed.pop("refused", None)
     account = {
@@ -45,7 +37,7 @@ def facts(
     )
 
 
-def test_all_is_well() -> None:
+def test_no_sentence_when_all_is_well() -> None:
     assert list(find_problems(facts())) == list(find_notes(facts())) == []
 
 
@@ -81,7 +73,7 @@ def paused(why: str, account: str | None = None) -> dict[str, Any]:
     return {"scope": scope, "account": account, "campaign": None, "since": since, "why": why}
 
 
-def test_a_pause_is_a_note_where_a_person_wanted_it_and_else_a_problem() -> None:
+def test_pause_is_a_note_when_a_person_wanted_it() -> None:
     wanted = facts(paused=[paused("operator", "thundersms")])
     assert list(find_problems(wanted)) == []
     [note] = find_notes(wanted)
@@ -95,7 +87,7 @@ def test_a_pause_is_a_note_where_a_person_wanted_it_and_else_a_problem() -> None
     assert "tracker db copy" in sentence
 
 
-def test_a_command_that_is_advised_can_be_typed_as_it_is() -> None:
+def test_resume_command_is_quoted_for_a_shell() -> None:
     pause = {**paused("operator"), "scope": "campaign $(date) of 'spring'", "campaign": "$(date) of 'spring'"}
     [note] = find_notes(facts(paused=[pause]))
     command = note.split("`")[1]
@@ -112,12 +104,12 @@ def test_a_command_that_is_advised_can_be_typed_as_it_is() -> None:
         {"silent_s": 60.0, "oldest_open": timedelta(hours=2)},
     ],
 )
-def test_what_is_usual_is_no_problem(fine: dict[str, Any]) -> None:
+def test_usual_delays_are_no_problem(fine: dict[str, Any]) -> None:
     assert list(find_problems(facts(**fine))) == []
 
 
 @pytest.mark.parametrize("state", ["orphaned", "unreadable", "quarantined"])
-def test_what_lies_there_for_days_is_a_note(state: str) -> None:
+def test_old_inbox_backlog_is_a_note(state: str) -> None:
     lying = facts(callbacks={state: 5}, newest={state: timedelta(days=2)})
     assert list(find_problems(lying)) == []
     [note] = find_notes(lying)
@@ -134,8 +126,8 @@ def test_what_lies_there_for_days_is_a_note(state: str) -> None:
     ],
     ids=["the provider is believed since", "nothing is open", "nothing was open", "not of this account"],
 )
-def test_what_a_stranger_sends_is_a_note(about_strangers: dict[str, Any]) -> None:
-    """Anybody can post without the secret, and would hold the exit status at 1 for as long as he likes."""
+def test_quarantined_callback_of_a_stranger_is_a_note(about_strangers: dict[str, Any]) -> None:
+    """Anybody can post without the secret, and could otherwise hold the exit status at 1."""
     told = facts(
         callbacks={"quarantined": 2}, newest={"quarantined": timedelta(seconds=20)}, **about_strangers
     )
@@ -143,86 +135,3 @@ def test_what_a_stranger_sends_is_a_note(about_strangers: dict[str, Any]) -> Non
     [note] = find_notes(told)
     assert "2 callbacks without the account's secret" in note
     assert "--state quarantined" in note
-
-
-def test_the_exit_status_says_whether_something_is_wrong(cli: Cli, provider: RecordingProvider) -> None:
-    cli.configure(provider.base_url)
-    provider.sends.append(error(500, "oops"))
-    cli("call", NUMBER, "--flow", "24")
-    told = cli.json("status", code=1)
-    statusz = statusz_shown()
-    shared = [key for key in statusz if key not in ("inbox_waiting", "worker_here")]
-    assert list(told) == ["ok", "problems", "notes", "waiting", *shared]
-    assert told["ok"] is False
-    assert len(told["problems"]) == 2  # nobody works, and one submission is unconfirmed
-    assert told["unconfirmed_submissions"] == 1
-    out = cli("status").stdout
-    assert "No worker runs" in out
-    assert re.search(r"^account thundersms +last callback never, 1 submission open$", out, re.MULTILINE)
-
-
-def test_calls_that_wait_are_counted_with_the_next_time(cli: Cli, provider: RecordingProvider) -> None:
-    cli.configure(provider.base_url)
-    first = cli.json("call", NUMBER, "--flow", "24", "--not-before", "+1h")
-    cli("call", NUMBER, "--flow", "24", "--not-before", "+2h")
-    assert cli.json("status", code=1)["waiting"] == {"calls": 2, "next_at": first["next_attempt_at"]}
-    assert re.search(r"^calls to be sent +2, the next at ", cli("status").stdout, re.MULTILINE)
-
-
-def test_a_provider_that_cannot_be_reached_is_a_problem(cli: Cli) -> None:
-    cli.configure("http://127.0.0.1:9/api/v2/")
-    assert cli.json("call", NUMBER, "--flow", "24")["status"] == "pending"
-    told = cli.json("status", code=1)
-    assert [p for p in told["problems"] if "provider cannot be reached, and 1 call waits" in p]
-    assert told["waiting"]["calls"] == 1
-
-
-def test_it_sees_the_worker_and_what_is_not_believed(cli: Cli, provider: RecordingProvider) -> None:
-    cli.configure(provider.base_url)
-    now = datetime.now(UTC)
-    with open_database(load_cli_settings(), create=True) as database:
-        database.write(lambda c: heartbeats.record_heartbeat(c, "a-worker", now))
-    assert cli.json("status")["ok"] is True
-    assert cli("status").stdout.startswith("All is well.")
-    cli("call", NUMBER, "--flow", "24")
-    assert cli.json("status")["ok"] is True
-    now = datetime.now(UTC)
-    with open_database(load_cli_settings()) as database:
-        stranger = log.NewCallback(
-            id=new_id("cb"), account="thundersms", lane=None, received_at=now, method="POST", path=b"/", query=b"",
-            headers=b"", body=b"", size=0, remote=None, state=states.QUARANTINED,
-        )  # fmt: skip
-        database.write(lambda c: log.insert(c, [stranger]))
-    [problem] = cli.json("status", code=1)["problems"]
-    assert "secret" in problem
-    assert cli.json("inbox", "ignore", stranger.id)["state"] == "ignored"
-    told = cli.json("status")
-    assert (told["ok"], told["accounts"]["thundersms"]["silent_s"]) == (True, None)
-
-
-def test_a_note_is_not_taken_for_a_problem_and_what_was_only_counted_for_what_is_kept(
-    cli: Cli, provider: RecordingProvider
-) -> None:
-    cli.configure(provider.base_url)
-    now = datetime.now(UTC)
-    with open_database(load_cli_settings(), create=True) as database:
-        database.write(lambda c: heartbeats.record_heartbeat(c, "a-worker", now))
-        database.write(
-            lambda c: counters.add_counts(c, {("quarantined", "thundersms"): 1, ("too-large", ""): 2}, now)
-        )
-    cli("pause", "--campaign", "spring")
-    told = cli("status")
-    assert told.exit_code == 0
-    assert told.stdout.splitlines()[0] == "All is well."
-    assert told.stdout.splitlines()[1].startswith("note: Dialling has been paused (campaign spring)")
-    assert re.search(
-        r"^not kept +1 more without the secret, beyond .*, account thundersms, the latest ", told.stdout, re.M
-    )
-    assert re.search(r"^not kept +2 too large, the latest ", told.stdout, re.M)
-
-
-def test_a_database_that_is_not_there_is_said_in_a_sentence(cli: Cli, provider: RecordingProvider) -> None:
-    cli.configure(provider.base_url)
-    result = cli("status")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert len(result.stderr.splitlines()) == 1

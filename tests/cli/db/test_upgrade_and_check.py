@@ -1,4 +1,4 @@
-"""The schema, on both databases."""
+"""The commands `tracker db upgrade` and `tracker db check`, on both databases."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def configured(cli: Cli, database_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     return cli
 
 
-def test_upgrade_makes_the_schema_once(configured: Cli) -> None:
+def test_upgrade_creates_the_schema_once(configured: Cli) -> None:
     assert configured.json("db", "upgrade") == {"before": None, "after": upgrade.head()}
     assert configured.json("db", "upgrade") == {"before": upgrade.head(), "after": upgrade.head()}
     assert "there was nothing to do" in configured("db", "upgrade").stdout
 
 
-def test_check_says_whether_it_fits(configured: Cli) -> None:
+def test_check_fails_until_the_schema_is_there(configured: Cli) -> None:
     empty = configured("db", "check")
     assert empty.exit_code == 1
     assert "tracker db upgrade" in empty.stderr
@@ -32,12 +32,12 @@ def test_check_says_whether_it_fits(configured: Cli) -> None:
 
 
 def problems(configured: Cli) -> list[str]:
-    """What `db check` says; the tests' own PostgreSQL server may be set up to be fast rather than safe."""
+    """Return the problems of `db check`. The PostgreSQL server of the tests may be set up to be fast and not safe."""
     result = configured("db", "check", "--json")
-    told = json.loads(result.stdout)
-    assert (result.exit_code == 0) == told["ok"] == (told["problems"] == [])
-    assert result.stderr.splitlines() == told["problems"]
-    return list(told["problems"])
+    document = json.loads(result.stdout)
+    assert (result.exit_code == 0) == document["ok"] == (document["problems"] == [])
+    assert result.stderr.splitlines() == document["problems"]
+    return list(document["problems"])
 
 
 def test_check_finds_a_damaged_file(cli: Cli) -> None:

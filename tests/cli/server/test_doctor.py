@@ -1,4 +1,4 @@
-"""What `tracker doctor` says of each thing that can be wrong, and that it says what to do."""
+"""The command `tracker doctor` finds each thing that can be wrong, and says what to do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tracker.lifecycle.operations.doctor import check_provider
 def server(
     *, token: str = "a-validation-key", secret: str = "a-secret-of-the-webhook", status: int = 200
 ) -> Iterator[str]:
-    """The public address of something that knows the handshake, as design.md describes it."""
+    """Run a server that knows the provider's handshake, and return its public address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -71,13 +71,13 @@ def base_url() -> Iterator[str]:
 
 
 def checks(cli: Cli, *, code: int) -> dict[str, tuple[str, str]]:
-    """The last check of each name."""
-    told = cli.json("doctor", code=code)
-    assert told["ok"] is (code == 0)
-    return {c["name"]: (c["state"], c["message"]) for c in told["checks"]}
+    """Return state and message of the last check of each name."""
+    document = cli.json("doctor", code=code)
+    assert document["ok"] is (code == 0)
+    return {c["name"]: (c["state"], c["message"]) for c in document["checks"]}
 
 
-def test_all_is_well(cli: Cli, base_url: str) -> None:
+def test_doctor_finds_everything_ok(cli: Cli, base_url: str) -> None:
     with server() as public_url:
         configure(cli, base_url, public_url)
         cli("db", "upgrade")
@@ -93,7 +93,7 @@ def test_all_is_well(cli: Cli, base_url: str) -> None:
     assert "a-secret-of-the-webhook" not in str(found)
 
 
-def test_it_places_no_call_and_makes_no_database(cli: Cli, base_url: str) -> None:
+def test_doctor_places_no_call_and_makes_no_database(cli: Cli, base_url: str) -> None:
     configure(cli, base_url, None)
     found = checks(cli, code=0)
     assert "does not exist yet" in found["database"][1]
@@ -101,7 +101,7 @@ def test_it_places_no_call_and_makes_no_database(cli: Cli, base_url: str) -> Non
     assert [f.name for f in cli.folder.iterdir()] == ["tracker.toml"]
 
 
-def test_a_token_that_the_provider_refuses(cli: Cli, base_url: str) -> None:
+def test_doctor_fails_when_the_provider_refuses_the_token(cli: Cli, base_url: str) -> None:
     configure(cli, base_url, None)
     file = cli.folder / "tracker.toml"
     file.write_text(file.read_text().replace("simulated-token", "another-token"))
@@ -111,7 +111,7 @@ def test_a_token_that_the_provider_refuses(cli: Cli, base_url: str) -> None:
     assert "another-token" not in message
 
 
-def test_a_path_that_is_not_the_api_is_not_to_be_tried_again_later(cli: Cli, base_url: str) -> None:
+def test_doctor_advises_base_url_when_it_is_not_the_api(cli: Cli, base_url: str) -> None:
     configure(cli, base_url.replace("/v2/", "/v9/"), None)
     state, message = checks(cli, code=1)["provider thundersms"]
     assert state == "fail"
@@ -120,7 +120,7 @@ def test_a_path_that_is_not_the_api_is_not_to_be_tried_again_later(cli: Cli, bas
     assert "later" not in message
 
 
-def test_a_provider_that_cannot_be_reached(cli: Cli) -> None:
+def test_doctor_fails_when_the_provider_is_unreachable(cli: Cli) -> None:
     configure(cli, "http://127.0.0.1:9/api/v2/", None)
     state, message = checks(cli, code=1)["provider thundersms"]
     assert state == "fail"
@@ -135,7 +135,7 @@ def test_a_provider_that_cannot_be_reached(cli: Cli) -> None:
         ({"status": 502}, "fail", "502"),
     ],
 )
-def test_a_public_address_that_does_not_lead_here(
+def test_doctor_checks_where_the_public_url_leads(
     cli: Cli, base_url: str, given: dict[str, str], state: str, word: str
 ) -> None:
     with server(**given) as public_url:  # type: ignore[arg-type]
@@ -145,7 +145,7 @@ def test_a_public_address_that_does_not_lead_here(
     assert word in found[1]
 
 
-def test_an_account_that_the_server_would_refuse(cli: Cli, base_url: str) -> None:
+def test_doctor_fails_when_an_account_has_no_webhook_secret(cli: Cli, base_url: str) -> None:
     configure(cli, base_url, None)
     file = cli.folder / "tracker.toml"
     file.write_text(file.read_text().replace('webhook_secrets = ["a-secret-of-the-webhook"]', ""))
@@ -154,22 +154,22 @@ def test_an_account_that_the_server_would_refuse(cli: Cli, base_url: str) -> Non
     assert "webhook_secrets" in message
 
 
-def test_a_configuration_that_does_not_load_is_a_check_that_fails(cli: Cli) -> None:
+def test_doctor_fails_when_the_configuration_does_not_load(cli: Cli) -> None:
     (cli.folder / "tracker.toml").write_text("[server]\nprot = 1\n")
     state, message = checks(cli, code=1)["configuration"]
     assert state == "fail"
     assert "server.port" in message
 
 
-def test_secrets_that_others_can_read_are_a_warning(cli: Cli, base_url: str) -> None:
+def test_doctor_warns_of_secrets_that_others_can_read(cli: Cli, base_url: str) -> None:
     configure(cli, base_url, None)
     (cli.folder / "tracker.toml").chmod(0o644)
-    told = cli.json("doctor")["checks"]
-    assert any(c["state"] == "warn" and "chmod 600" in c["message"] for c in told)
+    document = cli.json("doctor")["checks"]
+    assert any(c["state"] == "warn" and "chmod 600" in c["message"] for c in document)
 
 
 @pytest.mark.parametrize(("ahead_s", "state"), [(0, "ok"), (120, "warn"), (-120, "warn")])
-def test_a_clock_that_is_wrong_is_a_warning(base_url: str, ahead_s: int, state: str) -> None:
+def test_doctor_warns_of_a_wrong_clock(base_url: str, ahead_s: int, state: str) -> None:
     account = Account(name="a", base_url=base_url, access_token="simulated-token")
     now = datetime.now(UTC) + timedelta(seconds=ahead_s)
     token, clock = check_provider(account, now)
@@ -177,11 +177,11 @@ def test_a_clock_that_is_wrong_is_a_warning(base_url: str, ahead_s: int, state: 
 
 
 def without_seconds(text: str) -> str:
-    """The words alone: between two runs the clocks may have come to differ by another second."""
+    """Return the text without the clocks' difference, which may change by a second between two runs."""
     return re.sub(r"within \d+ s\b", "within some seconds", " ".join(text.split()))
 
 
-def test_for_people_it_is_a_line_for_each_check(
+def test_doctor_prints_a_line_for_each_check(
     cli: Cli, base_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure(cli, base_url, None)
@@ -196,7 +196,7 @@ def test_for_people_it_is_a_line_for_each_check(
     assert without_seconds(" ".join(narrow)) == without_seconds(result.stdout)
 
 
-def test_without_any_configuration_it_fails_and_says_where_it_looked(cli: Cli) -> None:
+def test_doctor_fails_without_a_configuration(cli: Cli) -> None:
     state, message = checks(cli, code=1)["configuration"]
     assert state == "fail"
     assert str(cli.folder) in message
@@ -204,7 +204,7 @@ def test_without_any_configuration_it_fails_and_says_where_it_looked(cli: Cli) -
     assert list(cli.folder.iterdir()) == []
 
 
-def test_a_database_that_cannot_be_made_fails_with_its_path(
+def test_doctor_fails_when_the_database_cannot_be_made(
     cli: Cli, base_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure(cli, base_url, None)
@@ -214,7 +214,7 @@ def test_a_database_that_cannot_be_made_fails_with_its_path(
     assert f"{cli.folder}/nowhere/tracker.db" in message
 
 
-def test_a_database_that_is_no_database_fails_with_its_path(cli: Cli, base_url: str) -> None:
+def test_doctor_fails_when_the_file_is_no_database(cli: Cli, base_url: str) -> None:
     configure(cli, base_url, None)
     (cli.folder / "tracker.db").write_text("not a database, and longer than the header of one" * 30)
     state, message = checks(cli, code=1)["database"]
@@ -235,7 +235,9 @@ def test_a_database_that_is_no_database_fails_with_its_path(cli: Cli, base_url: 
         ('dialling = "off"', "ok", "off: no number is dialled"),
     ],
 )
-def test_it_says_who_can_be_dialled(cli: Cli, base_url: str, lines: str, state: str, words: str) -> None:
+def test_doctor_names_the_numbers_that_can_be_dialled(
+    cli: Cli, base_url: str, lines: str, state: str, words: str
+) -> None:
     configure(cli, base_url, None)
     with (cli.folder / "tracker.toml").open("a") as file:
         file.write(lines + "\n")
@@ -243,8 +245,8 @@ def test_it_says_who_can_be_dialled(cli: Cli, base_url: str, lines: str, state: 
     assert (found[0], words in found[1]) == (state, True), found
 
 
-def test_an_account_without_a_token_fails(cli: Cli, base_url: str) -> None:
-    """Callbacks are taken for it, but no call can be placed."""
+def test_doctor_fails_when_an_account_has_no_token(cli: Cli, base_url: str) -> None:
+    """Callbacks of the account are taken, but no call can be placed."""
     configure(cli, base_url, None)
     file = cli.folder / "tracker.toml"
     file.write_text(file.read_text().replace('access_token = "simulated-token"\n', ""))

@@ -1,4 +1,4 @@
-"""Rows of the database, in people's words."""
+"""Numbers of rows in words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tracker.cli.output.formatting import format_row_counts
 from tracker.store.maintenance import copy_rows
 
 
-def test_there_is_one_and_there_are_several() -> None:
+def test_row_counts_have_singular_and_plural() -> None:
     assert (
         format_row_counts({"events": 1, "calls": 2_000, "jobs": 1, "pace": 0})
         == "2,000 calls, 1 event, 1 piece of due work"
@@ -14,7 +14,7 @@ def test_there_is_one_and_there_are_several() -> None:
     assert format_row_counts({}) == ""
 
 
-def test_no_name_of_a_table_is_left_that_is_no_word() -> None:
+def test_row_counts_name_every_table_in_words() -> None:
     several = format_row_counts({table.name: 2 for table in copy_rows.everything()})
     assert "_" not in several
     assert "pace," not in several

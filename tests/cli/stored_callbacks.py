@@ -1,0 +1,34 @@
+"""Callbacks that a test stores without a server."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from tests.cli.conftest import ID, NUMBER
+from tracker.cli.context import open_services
+from tracker.store.ids import new_id
+from tracker.store.inbox import log, states
+
+
+def receive_callbacks(body: bytes, *, state: str = states.PENDING, times: int = 1) -> list[str]:
+    """Store equal callbacks, join them unless they are in quarantine, and return their ids."""
+    with open_services() as services:
+        new = [
+            log.NewCallback(
+                id=new_id("cb"), account="thundersms", lane=None, received_at=datetime.now(UTC), method="POST",
+                path=b"/callbacks/thundersms", query=b"a=\x1b[31m", headers=b"X-Odd: \x9b\x00\r\n", body=body,
+                size=len(body), remote="127.0.0.1", state=state,
+            )
+            for _ in range(times)
+        ]  # fmt: skip
+        services.database.write(lambda c: log.insert(c, new))
+        while services.joiner.join_pending():
+            pass
+    return [n.id for n in new]
+
+
+def callback_body(status: str = "BUSY", **fields: str) -> bytes:
+    """Return the body of a composed callback about the call with ID."""
+    body = {"id": ID, "status": status, "to": NUMBER[1:], "start_at": "", "end_at": "", **fields}
+    return json.dumps(body).encode()
