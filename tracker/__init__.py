@@ -52,7 +52,8 @@ Imports point downwards only. `tests/test_layers.py` checks that::
     logs/           the configuration of the log, and the masking of secrets
         │
     domain/         the meaning, without I/O and without a clock:
-                    call_reports → matching/ → event_derivation → events → timeline/, dial_gate
+                    wish/ (the fields of a call), dial_gate (may it be dialled?),
+                    call_reports → matching/ → event_derivation → events → timeline/
         │
     clock.py        the clock that is passed in
     runtime.py      the tuning of the Python interpreter

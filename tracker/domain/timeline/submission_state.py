@@ -61,7 +61,7 @@ def fold_submission(id: str, events: Sequence[Event], *, interval: int) -> Submi
             reason=_open_reason(events, status),
             waits_until=_waits_until(events) if status is CallStatus.pending else None,
         )
-    # once anybody but the provider has ended it, a later record may correct the outcome but cannot reopen it
+    # once an operator or the sender has ended it, a later record may correct the outcome but cannot reopen it
     may_redial = (
         interval > 0
         and all(e.source in _PROVIDER_SOURCES for e in outcomes)
