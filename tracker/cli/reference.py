@@ -55,7 +55,8 @@ def _section(path: tuple[str, ...], command: Any) -> str:
     arguments = [_argument(p) for p in command.params if _is_argument(p)]
     lines = [f"## `{' '.join(path)}`", "", _unwrap_paragraphs(command.help), ""]
     lines += [f"    {' '.join([*path, *arguments, '[OPTIONS]'])}", ""]
-    rows = [(p, record) for p in command.params if (record := p.get_help_record(context)) is not None]
+    arguments_first = sorted(command.params, key=_is_option)
+    rows = [(p, record) for p in arguments_first if (record := p.get_help_record(context)) is not None]
     if rows:
         lines += ["| | |", "|---|---|"]
         lines += [f"| `{_name(p, name)}` | {_cell(text)} |" for p, (name, text) in rows]
@@ -65,6 +66,10 @@ def _section(path: tuple[str, ...], command: Any) -> str:
 
 def _is_argument(parameter: Any) -> bool:
     return bool(parameter.param_type_name == "argument")
+
+
+def _is_option(parameter: Any) -> bool:
+    return not _is_argument(parameter)
 
 
 def _name(parameter: Any, name: str) -> str:

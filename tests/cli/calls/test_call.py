@@ -179,7 +179,7 @@ def test_wait_asks_until_the_provider_knows_the_outcome(
     assert waited(cli) is True
     out, err = capsys.readouterr()
     assert '"BUSY"' in out
-    assert "try again later" in err
+    assert "Try again later" in err
     assert len([s for s in provider.seen if "callstatus" in s.path]) == 3
 
 

@@ -10,5 +10,5 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 UtcOption = Annotated[bool, typer.Option("--utc", help="Show times in UTC.")]
 LimitOption = Annotated[int, typer.Option(min=1, max=500, help="How many at most, newest first.")]
 CursorOption = Annotated[
-    str | None, typer.Option(help="Continue after a page: its next_cursor, from --json.")
+    str | None, typer.Option(help="Continue after a page: its `next_cursor`, from `--json`.")
 ]

@@ -211,11 +211,11 @@ def _may_be_the_provider(facts: HealthFacts, account: str) -> bool:
     It may if a callback was expected then and none was believed since. Otherwise it is a stranger's, and every public
     address gets some of those.
     """
-    known, sent = facts.status["accounts"][account], facts.oldest_open.get(account)
-    if known["last_quarantined_at"] is None or sent is None:
+    account_status, sent = facts.status["accounts"][account], facts.oldest_open.get(account)
+    if account_status["last_quarantined_at"] is None or sent is None:
         return False
-    refused = from_iso(known["last_quarantined_at"])
-    believed = from_iso(known["last_callback_at"]) if known["last_callback_at"] else None
+    refused = from_iso(account_status["last_quarantined_at"])
+    believed = from_iso(account_status["last_callback_at"]) if account_status["last_callback_at"] else None
     return sent < refused and (believed is None or believed < refused)
 
 

@@ -25,7 +25,7 @@ def call(
     timeout: Annotated[
         str | None,
         typer.Option(
-            metavar="DURATION", help=f"How long --wait waits, such as 90s or 5m; {_TIMEOUT} by default."
+            metavar="DURATION", help=f"How long `--wait` waits, such as 90s or 5m; {_TIMEOUT} by default."
         ),
     ] = None,
     utc: UtcOption = False,
@@ -33,8 +33,8 @@ def call(
 ) -> None:
     """Place one call and send it at once.
 
-    It works on the database directly, so no server is needed. With --wait it also does what `tracker worker` does, and
-    asks the provider if no callback comes. Exit status 1 if no call was placed, or if --wait ran out of time.
+    It works on the database directly, so no server is needed. With `--wait` it also does what `tracker worker` does,
+    and asks the provider if no callback comes. Exit status 1 if no call was placed, or if `--wait` ran out of time.
     """
     import asyncio
 

@@ -24,10 +24,15 @@ def calls(
         str | None, typer.Option(metavar="ID", help="With this submission id of the provider.")
     ] = None,
     created_after: Annotated[
-        str | None, typer.Option(metavar="TIME", help="2026-01-31T09:00:00Z, or -2h.")
+        str | None,
+        typer.Option(metavar="TIME", help="Created after this time: 2026-01-31T09:00:00Z, or -2h."),
     ] = None,
-    created_before: Annotated[str | None, typer.Option(metavar="TIME")] = None,
-    updated_after: Annotated[str | None, typer.Option(metavar="TIME")] = None,
+    created_before: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Created before this time.")
+    ] = None,
+    updated_after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Changed after this time.")
+    ] = None,
     order: Annotated[
         str, typer.Option(help="created_at, -created_at, updated_at or -updated_at; - is newest first.")
     ] = "-created_at",
@@ -39,7 +44,7 @@ def calls(
     """List calls.
 
     The filters are those of GET /api/v1/calls. A call that was created or changed exactly at the time of an
-    --…-after or --…-before is not listed.
+    `--…-after` or `--…-before` is not listed.
     """
     from tracker.cli.context import load_cli_settings, open_database
     from tracker.cli.input.filters import call_filter, unknown_account_warning
@@ -55,7 +60,9 @@ def calls(
         "created_before": created_before, "updated_after": updated_after, "order": order,
     }  # fmt: skip
     if settled and still_open:
-        raise typer.BadParameter("--settled and --open exclude each other. Leave one out, or both for all.")
+        raise typer.BadParameter(
+            "`--settled` and `--open` exclude each other. Remove one of them, or both for all calls."
+        )
     settings = load_cli_settings()
     query, order = call_filter(options, settings)
     if warning := unknown_account_warning(account, settings.accounts):

@@ -23,15 +23,15 @@ def show(
         bool, typer.Option("--watch", help="Go on until the call is settled, or until Ctrl-C.")
     ] = False,
     ask: Annotated[
-        bool, typer.Option("--ask/--no-ask", help="With --watch: also ask the provider, or only look.")
+        bool, typer.Option("--ask/--no-ask", help="With `--watch`: also ask the provider, or only look.")
     ] = True,
     utc: UtcOption = False,
     json: JsonOption = False,
 ) -> None:
     """Show a call and its timeline.
 
-    With --watch the provider is asked, in growing intervals, what became of the call. So it ends without a server and
-    without a callback. Nothing is sent, because that is the work of `tracker serve` and `tracker worker`.
+    With `--watch` the provider is asked, in growing intervals, what became of the call. So it ends without a server
+    and without a callback. Nothing is sent, because that is the work of `tracker serve` and `tracker worker`.
     """
     import asyncio
 
@@ -41,7 +41,7 @@ def show(
     from tracker.store.read.callbacks import CallbackFilter, list_callbacks
 
     if watch and json:
-        raise typer.BadParameter("--watch shows text only. Leave out `--json`, or repeat the command.")
+        raise typer.BadParameter("`--watch` shows text only. Leave out `--json`, or repeat the command.")
     settings = load_cli_settings()
     with open_database(settings) as database:
         call_id = database.read(lambda c: calls.find_call(c, id))

@@ -20,7 +20,8 @@ def prune(
     json: Annotated[
         bool,
         typer.Option(
-            "--json", help="Print what was removed as JSON. It asks nothing, so it needs --yes or --dry-run."
+            "--json",
+            help="Print what was removed as JSON. It asks nothing, so it needs `--yes` or `--dry-run`.",
         ),
     ] = False,
 ) -> None:

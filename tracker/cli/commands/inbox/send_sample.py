@@ -24,7 +24,9 @@ def send_sample(
     composed: Annotated[
         bool, typer.Option("--composed", help="A composed webhook, which carries the call's id.")
     ] = False,
-    id: Annotated[str | None, typer.Option(help="The provider's submission id; implies --composed.")] = None,
+    id: Annotated[
+        str | None, typer.Option(help="The provider's submission id; implies `--composed`.")
+    ] = None,
     to: Annotated[
         str | None, typer.Option(metavar="NUMBER", help="The number that was called, of no call of yours.")
     ] = None,
@@ -44,11 +46,12 @@ def send_sample(
 ) -> None:
     """Post a sample callback to your own server.
 
-    It looks as in the provider's documents and carries the account's secret. Without --id it is the provider's default
-    callback, which is joined by number and time. Without --to it is about the number in the provider's documents.
+    It looks as in the provider's documents and carries the account's secret. Without `--id` it is the provider's
+    default callback, which is joined by number and time. Without `--to` it is about the number in the provider's
+    documents.
 
     A sample is believed like any callback. If its number or id is that of a call of the last 24 hours, it would become
-    that call's outcome, so it is only sent with --force. Exit status 1 if the provider would take the server's answer
+    that call's outcome, so it is only sent with `--force`. Exit status 1 if the provider would take the server's answer
     for a failure.
     """
     import asyncio

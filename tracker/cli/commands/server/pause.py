@@ -12,13 +12,13 @@ def pause(
     campaign: Annotated[str | None, typer.Option(help="Only of this campaign.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Lift the pause of this scope.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="With --resume: also in an incomplete copy.")
+        bool, typer.Option("--force", help="With `--resume`: also in an incomplete copy.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the present pauses as JSON.")] = False,
 ) -> None:
     """Stop dialling on all workers until it is resumed.
 
-    It stops all calls, or those of an account or a campaign. They stay pending and are sent after --resume if their
+    It stops all calls, or those of an account or a campaign. They stay pending and are sent after `--resume` if their
     time has not passed; retries by hand wait, too. Requests that are under way are not recalled. Callbacks are taken
     and joined as always.
     """

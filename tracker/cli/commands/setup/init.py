@@ -62,9 +62,11 @@ def init(
 ) -> None:
     """Write tracker.toml, and show what to enter at the provider.
 
-    The secrets in it are new. On a terminal it asks for each value that no option gives; elsewhere, and with --yes or
-    --json, such values stay open. Unless --no-check, it tries whether the provider answers to https, without the token.
-    Only your own number can be dialled, or none if you give none, until you change allow_to or dialling.
+    The secrets in it are new. On a terminal it asks for each value that no option gives; elsewhere, and with `--yes`
+    or `--json`, such values stay open. Unless `--no-check` is given, it tries whether the provider answers to https;
+    the token is not sent for that.
+
+    Only your own number can be dialled, or none if you give none, until you change `allow_to` or `dialling`.
     """
     from tracker.cli.commands.setup.config_file import ConfigValues, require_writable, write_config
     from tracker.cli.commands.setup.scheme_probe import find_answering_scheme
