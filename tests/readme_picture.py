@@ -96,7 +96,7 @@ def _tell(house: House, provider: RecordingProvider) -> str:
     clock.forward(minutes=31)
     record = {"start_at": "2026-03-02 10:57:46", "end_at": "2026-03-02 10:58:17", "status": "ANSWER"}
     provider.polls.append(callstatus({"id": ID, "mobile": "918919525224", "dtmf": "1", **record}))
-    asyncio.run(program.asker.ask(placed.submission))
+    asyncio.run(program.poller.poll(placed.submission))
     return placed.call
 
 

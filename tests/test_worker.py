@@ -128,7 +128,7 @@ def test_a_worker_renews_what_takes_long_also_while_it_ends(
 
         async with running(house) as slow, running(house) as other:
             for worker in (slow, other):
-                worker._program.asker.ask_until_known = ask  # type: ignore[assignment,method-assign]
+                worker._program.poller.poll_until_known = ask  # type: ignore[assignment,method-assign]
             plan(house)
             await until(asked)
             for _ in range(3):

@@ -85,7 +85,7 @@ class Worker:
             steps.create_task(self._every(self._do_what_is_due, 0.0))
             steps.create_task(self._every(_threaded(self._program.sender.end_leases), _LEASES_POLL))
             steps.create_task(self._every(_threaded(self._program.joiner.look_again), _ORPHANS_POLL))
-            steps.create_task(self._every(_threaded(self._program.placer.forget_old_keys), _KEYS_POLL))
+            steps.create_task(self._every(_threaded(self._program.placer.delete_old_keys), _KEYS_POLL))
             steps.create_task(self._every(_threaded(self._program.keeper.tidy), 1.0))
             steps.create_task(self._every(_threaded(database.checkpoint), _CHECKPOINT_POLL))
             steps.create_task(self._every(_threaded(self._beat), _HEARTBEAT))
@@ -233,7 +233,7 @@ class Worker:
         return {kind: (at - now).total_seconds() for kind, at in due.items()}
 
     async def _ask_one(self, job: jobs.Job) -> None:
-        again = await self._program.asker.ask_until_known(job.subject, job.tries)
+        again = await self._program.poller.poll_until_known(job.subject, job.tries)
         if again is None:
             await self._finish(job)
         else:

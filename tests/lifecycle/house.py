@@ -11,6 +11,7 @@ from typing import Any
 from tracker.domain.accounts import Account
 from tracker.domain.events import Event
 from tracker.domain.timeline.fold import Timeline, fold
+from tracker.lifecycle.sending.send import Sender
 from tracker.lifecycle.services import build_services
 from tracker.store.calls.calls import lock_calls
 from tracker.store.calls.events import load_events
@@ -55,6 +56,12 @@ class House:
         """The same house with another configuration of the account."""
         self.account = replace(self.account, **changes)
         self.program = build_services(self.database, {"thundersms": self.account}, self.clock)
+
+    def with_sender(self, **options: Any) -> None:
+        """Give the program a sender with other options."""
+        program = self.program
+        sender = Sender(self.database, program.accounts, program.joiner, self.clock, **options)
+        self.program = replace(program, sender=sender)
 
     def place(self, to: str = NUMBER, *, send: bool = True, **fields: Any) -> str:
         """Place a call, and send it; gives its id."""

@@ -43,7 +43,7 @@ def test_what_was_pending_is_unconfirmed_and_says_why(house: House, provider: Re
     assert (timeline.status, timeline.settled, timeline.reason) == ("unconfirmed", False, "restored")
     [event] = timeline.events
     assert (event.source, event.detail["was"]) == ("inferred", "pending")
-    [pause] = house.program.pauser.standing()
+    [pause] = house.program.pauser.list_pauses()
     assert (pause.scope, pause.why) == ("all", PauseReason.restored)
 
 
@@ -116,12 +116,12 @@ def test_a_second_time_changes_nothing(house: House, provider: RecordingProvider
     calls = [house.place(), house.place(NUMBERS[0], send=False), house.place(NUMBERS[1])]
     made_safe(house)
     before = [(house.events(call), house.submissions(call)) for call in calls]
-    pauses = house.program.pauser.standing()
+    pauses = house.program.pauser.list_pauses()
     house.clock.forward(hours=1)
     again = made_safe(house)
     assert (again.unconfirmed, again.asked) == (0, 1)
     assert [(house.events(call), house.submissions(call)) for call in calls] == before
-    assert house.program.pauser.standing() == pauses
+    assert house.program.pauser.list_pauses() == pauses
 
 
 def test_more_than_one_transaction_s_worth(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +140,7 @@ def test_more_than_one_transaction_s_worth(house: House, monkeypatch: pytest.Mon
 def test_a_person_s_pause_becomes_one_that_says_why(house: House) -> None:
     house.program.pauser.pause()
     made_safe(house)
-    assert [p.why for p in house.program.pauser.standing()] == ["restored"]
+    assert [p.why for p in house.program.pauser.list_pauses()] == ["restored"]
 
 
 def test_a_callback_that_comes_afterwards_tells(house: House) -> None:
@@ -163,8 +163,8 @@ def test_only_an_explicit_retry_dials_it_and_not_while_paused(
     call = house.place(send=False)
     made_safe(house)
     with pytest.raises(Conflict, match="force"):
-        house.program.operator.retry(call)
-    second = house.program.operator.retry(call, force=True).submission
+        house.program.call_actions.retry(call)
+    second = house.program.call_actions.retry(call, force=True).submission
     house.submit(second)
     assert provider.sent == []
     assert house.timeline(call).status == "pending"
@@ -181,7 +181,7 @@ def test_a_retry_does_not_hide_what_the_first_attempt_came_to(house: House) -> N
     call = house.place(send=False)
     made_safe(house)
     first = house.submissions(call)[0].id
-    house.program.operator.retry(call, force=True)
+    house.program.call_actions.retry(call, force=True)
     house.receive({"custom": first, "status": "ANSWER", "duration": "5"})
     assert house.timeline(call).status == "completed"
 
@@ -191,17 +191,17 @@ def test_it_can_be_given_up_without_a_phone_ringing(house: House, provider: Reco
     call = house.place(send=False)
     made_safe(house)
     house.program.pauser.resume()
-    operator = house.program.operator
-    assert operator.cancel(call) is False
+    actions = house.program.call_actions
+    assert actions.cancel(call) is False
     assert house.timeline(call).status == "unconfirmed"
 
-    assert operator.cancel(call, force=True) is True
+    assert actions.cancel(call, force=True) is True
     timeline = house.timeline(call)
     assert (timeline.status, timeline.outcome, timeline.reason) == ("unknown", "unknown", "restored")
     assert timeline.settled
     assert (provider.sent, due(house, jobs.SEND)) == ([], [])
     with pytest.raises(Conflict, match="settled"):
-        operator.cancel(call, force=True)
+        actions.cancel(call, force=True)
     made_safe(house)
     assert house.timeline(call).status == "unknown"
 
@@ -209,14 +209,14 @@ def test_it_can_be_given_up_without_a_phone_ringing(house: House, provider: Reco
 def test_what_was_given_up_is_still_told_by_its_callback(house: House) -> None:
     call = house.place(NUMBER, send=False)
     made_safe(house)
-    house.program.operator.cancel(call, force=True)
+    house.program.call_actions.cancel(call, force=True)
     house.receive({"to": NUMBER.lstrip("+"), "status": "ANSWER", "duration": "5"})
     assert house.timeline(call).outcome == "completed"
 
 
 def test_only_what_was_lost_by_restoring_can_be_given_up(house: House, provider: RecordingProvider) -> None:
     call = house.place()
-    assert house.program.operator.cancel(call, force=True) is False
+    assert house.program.call_actions.cancel(call, force=True) is False
     assert (house.timeline(call).outcome, house.timeline(call).settled) == (None, False)
 
 
@@ -231,7 +231,7 @@ def test_secret_variables_are_not_kept_for_what_may_have_been_said(database_url:
 def test_the_asker_is_content_with_an_attempt_that_has_no_id(house: House) -> None:
     call = house.place(NUMBER, send=False)
     made_safe(house)
-    asker: Poller = house.program.asker
+    poller: Poller = house.program.poller
     with pytest.raises(Conflict):
-        asyncio.run(asker.ask(house.submissions(call)[0].id))
+        asyncio.run(poller.poll(house.submissions(call)[0].id))
     assert json.dumps(made_safe(house).document())

@@ -32,7 +32,7 @@ def due(house: House) -> list[jobs.Job]:
 
 def ask(house: House, job: jobs.Job) -> bool:
     """What the worker does with a piece of due work; whether it is over."""
-    again = asyncio.run(house.program.asker.ask_until_known(job.subject, job.tries))
+    again = asyncio.run(house.program.poller.poll_until_known(job.subject, job.tries))
     if again is None:
         house.database.write(lambda c: jobs.finish(c, job))
     else:

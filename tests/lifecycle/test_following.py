@@ -124,7 +124,7 @@ def test_what_came_first_but_is_read_last_is_weighed(
     early = house.receive(record, join=False)
     house.clock.forward(seconds=5)
     provider.polls.append(callstatus(record))
-    asyncio.run(house.program.asker.ask(house.submissions(call)[0].id))
+    asyncio.run(house.program.poller.poll(house.submissions(call)[0].id))
     assert during(monkeypatch, house, lambda: None) == []
     assert house.standing(early).state == "joined"
     assert {e.callback for e in house.timeline(call).events if e.status == "busy"} == {early}
@@ -137,11 +137,11 @@ def _joined_meanwhile(house: House, provider: RecordingProvider, call: str) -> N
 
 def _asked_meanwhile(house: House, provider: RecordingProvider, call: str) -> None:
     provider.polls.append(callstatus({**OTHER, "id": house.provider_id(call)}))
-    asyncio.run(house.program.asker.ask(house.submissions(call)[0].id))
+    asyncio.run(house.program.poller.poll(house.submissions(call)[0].id))
 
 
 def _canceled_meanwhile(house: House, provider: RecordingProvider, call: str) -> None:
-    house.program.operator.cancel(call)
+    house.program.call_actions.cancel(call)
 
 
 @pytest.mark.parametrize("meanwhile", [_joined_meanwhile, _asked_meanwhile, _canceled_meanwhile])
@@ -174,7 +174,7 @@ def test_where_many_hold_no_more_some_are_weighed_and_the_others_come_again(
     call = house.place(interval=15)
     first = house.receive({**FIRST, "id": house.provider_id(call)})
     many = [house.receive({**FIRST, "id": house.provider_id(call)}, join=False) for _ in range(5)]
-    assert during(monkeypatch, house, lambda: house.program.operator.cancel(call)) == [set()]
+    assert during(monkeypatch, house, lambda: house.program.call_actions.cancel(call)) == [set()]
     assert [house.standing(id).state for id in many] == [*["joined"] * 2, *["pending"] * 3]
     house.join()
     assert {house.standing(id).state for id in many} == {"joined"}
@@ -211,7 +211,7 @@ def test_what_is_written_is_dated_when_it_is_written(
 
     def meanwhile() -> None:
         house.clock.forward(seconds=5)
-        house.program.operator.cancel(other)
+        house.program.call_actions.cancel(other)
 
     assert during(monkeypatch, house, meanwhile) != [set()]
     assert updated_at(house, one) > updated_at(house, other)
@@ -243,7 +243,7 @@ def test_nothing_of_what_fell_is_written(house: House, monkeypatch: pytest.Monke
     house.receive({**FIRST, "id": house.provider_id(call)})
     for fields in (FIRST, OTHER):
         house.receive({**fields, "id": house.provider_id(call)}, join=False)
-    assert during(monkeypatch, house, lambda: house.program.operator.cancel(call)) == [set()]
+    assert during(monkeypatch, house, lambda: house.program.call_actions.cancel(call)) == [set()]
     timeline = house.timeline(call)
     assert timeline.status != "completed"
     assert row(house, t.calls, call)["status"] == timeline.status
@@ -281,7 +281,7 @@ def test_an_earlier_one_that_is_read_late_stands_for_what_a_poll_said_first(
     # in Indian time
     times = {"start_at": "2026-01-05 15:30:00", "end_at": "2026-01-05 15:30:09"}
     record = {**FIRST, **times, "id": house.provider_id(call)}
-    asyncio.run(house.program.asker.ask(house.submissions(call)[0].id))
+    asyncio.run(house.program.poller.poll(house.submissions(call)[0].id))
     house.clock.forward(seconds=1)
     early = house.receive(record, join=False)
     house.clock.forward(seconds=1)
@@ -307,7 +307,7 @@ def test_what_comes_while_a_call_is_read_is_noticed(house: House, monkeypatch: p
 
     def follow(*given: Any) -> Any:
         found = real(*given)
-        house.program.operator.cancel(call)
+        house.program.call_actions.cancel(call)
         return found
 
     monkeypatch.setattr(fast_path, "follow", follow)
@@ -350,7 +350,7 @@ def test_two_dials_of_one_number_in_one_batch(
     assert house.standing(loose).matched_by == "number-and-time"
     house.clock.forward(seconds=5)
     if retried:
-        house.submit(house.program.operator.retry(call, force=True).submission)
+        house.submit(house.program.call_actions.retry(call, force=True).submission)
     later = house.provider_id(call if retried else house.place())
     # the exact record of the earlier one contradicts what was taken for its record
     house.receive({**OTHER, "id": earlier}, join=False)
@@ -387,8 +387,8 @@ def test_what_moves_between_two_attempts_of_a_call_is_noticed(
     call = house.place()
     first = house.submissions(call)[0]
     provider.polls.append(callstatus({"id": first.submission_id, "status": "BUSY"}))
-    asyncio.run(house.program.asker.ask(first.id))
-    second = house.program.operator.retry(call, force=True).submission
+    asyncio.run(house.program.poller.poll(first.id))
+    second = house.program.call_actions.retry(call, force=True).submission
     claim = house.program.sender.claim(second)
     assert claim is not None
     said = house.receive({"custom": second, "status": "BUSY"})
@@ -424,7 +424,7 @@ def test_what_waits_for_a_lock_is_dated_behind_it(
         records.lock_calls(c, [held])
         joining_thread.start()
         eventually(lambda: waiting_for_locks(house) > 0, "the joiner waits for the call")
-        house.program.operator.cancel(seen)
+        house.program.call_actions.cancel(seen)
 
     house.database.write(hold)
     joining_thread.join()

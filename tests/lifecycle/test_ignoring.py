@@ -23,9 +23,9 @@ def test_what_equals_an_ignored_callback_does_not_stay_where_that_one_was(
     one, same = (house.receive({**RECORD, **number}) for _ in range(2))
     house.clock.forward(seconds=1)
     call = house.place()
-    house.program.operator.join(one, submission=house.submissions(call)[0].id)
+    house.program.callback_actions.join(one, submission=house.submissions(call)[0].id)
     assert house.standing(same).matched_by == "twin"
-    house.program.operator.ignore(one)
+    house.program.callback_actions.ignore(one)
     assert house.standing(same).state == "orphaned"
     assert house.timeline(call).status == "queued"
     assert oracle.find_differences(house.database, house.program.accounts) == []

@@ -72,7 +72,7 @@ def test_status_answer_hides_echoed_secrets_in_every_spelling(
     body = callstatus(row).body.replace(b"ECHO", spell(TOKEN).encode())
     provider.polls.append(Told(body=body))
 
-    poll = asyncio.run(house.program.asker.ask(house.submissions(call)[0].id))
+    poll = asyncio.run(house.program.poller.poll(house.submissions(call)[0].id))
 
     assert [report.recording_url for report in poll.reports] == ["https://example.com/?token=***"]
     stored = house.database.read(lambda c: c.scalars(sa.select(tables.exchanges.c.reply_body)).all())

@@ -57,7 +57,7 @@ def live(house: House, provider: RecordingProvider) -> list[str]:
     provider.polls.append(
         callstatus({"id": house.provider_id(answered), "status": "ANSWER", "duration": "12"})
     )
-    asyncio.run(house.program.asker.ask(house.submissions(answered)[0].id))
+    asyncio.run(house.program.poller.poll(house.submissions(answered)[0].id))
     placed = house.program.placer.place({"to": NUMBERS[2], "flow_id": "24"}, scope="me", key="K-1")
     house.submit(placed.submission)
     secret = house.place(NUMBERS[3], send=False, variables={"otp": "123456"})
@@ -124,7 +124,7 @@ def test_the_copy_works_on(house: House, provider: RecordingProvider, database_u
     moved.clock = house.clock
     # the key is known, work gets numbers that are free, what was waiting is joined and sent
     again = moved.program.placer.place({"to": NUMBERS[2], "flow_id": "24"}, scope="me", key="K-1")
-    assert (again.call, again.replayed) == (calls[2], True)
+    assert (again.call, again.is_replayed) == (calls[2], True)
     moved.place(NUMBERS[5], send=False)
     moved.join()
     moved.submit(moved.submissions(calls[3])[0].id)
@@ -297,16 +297,16 @@ def test_nobody_works_in_a_copy_that_is_not_complete(
     copy = Database(database_url)
     move(house, copy, while_running=True)
     moved = House(database_url, provider.base_url)
-    operator, callback = moved.program.operator, copy.read(lambda c: inbox_ids(c))[0]
+    program, callback = moved.program, copy.read(lambda c: inbox_ids(c))[0]
     # a request that was seen before the copy is answered, for nothing comes into being by it
     again = moved.program.placer.place({"to": NUMBERS[2], "flow_id": "24"}, scope="me", key="K-1")
-    assert again.replayed
+    assert again.is_replayed
     for act in (
         lambda: moved.place(NUMBERS[8]),
-        lambda: operator.retry(answered, force=True),
-        lambda: operator.cancel(told_to_come_again),
-        lambda: operator.join(callback, submission=moved.submissions(answered)[0].id),
-        lambda: operator.ignore(callback),
+        lambda: program.call_actions.retry(answered, force=True),
+        lambda: program.call_actions.cancel(told_to_come_again),
+        lambda: program.callback_actions.join(callback, submission=moved.submissions(answered)[0].id),
+        lambda: program.callback_actions.ignore(callback),
     ):
         with pytest.raises(IncompleteCopy, match="tracker db copy"):
             act()

@@ -96,7 +96,7 @@ def test_a_worker_lets_nothing_out_and_then_everything(house: House, provider: R
 def _unheld(c: sa.Connection) -> int:
     return int(
         c.execute(
-            sa.text("select count(*) from jobs where due_at < :held"), {"held": pauses.HELD}
+            sa.text("select count(*) from jobs where due_at < :held"), {"held": pauses.HELD_UNTIL}
         ).scalar_one()
     )
 
@@ -114,9 +114,9 @@ def test_a_pause_holds_its_scope_alone(house: House, provider: RecordingProvider
     # lifting one leaves what the other one holds
     assert pauser.resume(account="thundersms").released == 1
     assert due(house) == [house.submissions(without)[0].id]
-    assert [p.scope for p in pauser.standing()] == ["campaign spring"]
+    assert [p.scope for p in pauser.list_pauses()] == ["campaign spring"]
     assert pauser.resume(campaign="spring").released == 1
-    assert pauser.standing() == []
+    assert pauser.list_pauses() == []
 
 
 def test_a_wider_pause_still_holds_what_a_narrower_one_lets_go(house: House) -> None:
@@ -133,7 +133,7 @@ def test_what_was_canceled_or_expired_is_not_held(house: House) -> None:
     soon = (house.clock() + timedelta(minutes=1)).isoformat()
     house.program.pauser.pause()
     canceled, expiring = house.place(), house.place(OTHER, not_after=soon)
-    assert house.program.operator.cancel(canceled) is True
+    assert house.program.call_actions.cancel(canceled) is True
     house.clock.forward(minutes=2)
     assert house.program.pauser.resume().released == 1
     for submission in due(house):
@@ -147,7 +147,7 @@ def test_a_retry_by_hand_and_a_resend_wait_too(house: House, provider: Recording
     refused, told_to_wait = house.place(), house.place(OTHER)
     assert len(provider.sent) == 2
     house.program.pauser.pause()
-    house.submit(house.program.operator.retry(refused).submission)
+    house.submit(house.program.call_actions.retry(refused).submission)
     house.program.sender.resend(house.submissions(told_to_wait)[0].id)
     for submission in due(house):
         house.submit(submission)
@@ -177,10 +177,10 @@ def test_a_time_that_was_told_before_does_not_outlive_the_pause(house: House) ->
 def test_who_was_killed_while_he_resumed_leaves_nobody_waiting(house: House) -> None:
     house.program.pauser.pause()
     house.place()
-    assert house.program.pauser.release_forgotten() == 0
-    house.database.write(lambda c: pauses.end(c, None, None))  # and then the power went
+    assert house.program.pauser.finish_resuming() == 0
+    house.database.write(lambda c: pauses.delete_pause(c, None, None))  # and then the power went
     assert due(house) == []
-    assert house.program.pauser.release_forgotten() == 1
+    assert house.program.pauser.finish_resuming() == 1
     assert len(due(house)) == 1
 
 

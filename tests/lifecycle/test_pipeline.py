@@ -175,7 +175,7 @@ def test_what_was_worked_out_and_does_not_hold_any_more_is_weighed(
     calls, callbacks = receive(house, 2 * BATCH, first=100)
     assert joiner.join_pending().more  # and the next is asked for
     wait_until(beside._line.has_something)
-    house.program.operator.cancel(calls[-1])
+    house.program.call_actions.cancel(calls[-1])
     if another_joiner:
         house.join()
     assert joiner.join_pending().count == BATCH

@@ -72,7 +72,7 @@ def settled(house: House, provider: RecordingProvider, to: str = NUMBER) -> str:
     house.receive(body)
     house.receive(body)  # a repeat
     provider.polls.append(callstatus({"id": id, "mobile": to.lstrip("+"), "status": "BUSY", "dtmf": "1"}))
-    asyncio.run(house.program.asker.ask(placed.submission))
+    asyncio.run(house.program.poller.poll(placed.submission))
     assert house.timeline(placed.call).settled
     return placed.call
 
@@ -134,7 +134,7 @@ def test_one_that_was_opened_again_meanwhile_stays(
     def found_and_then_retried(*arguments: Any) -> Any:
         old = find(*arguments)
         if old:
-            house.program.operator.retry(call)
+            house.program.call_actions.retry(call)
         return old
 
     monkeypatch.setattr(stored, "old_calls", found_and_then_retried)
@@ -186,12 +186,12 @@ def test_what_was_decided_by_hand_about_a_call_that_stays_stays(
 ) -> None:
     call = house.place()
     stray = house.receive({"status": "BUSY", "to": NUMBERS[0].lstrip("+")})
-    house.program.operator.join(stray, submission=house.submissions(call)[0].id, force=True)
+    house.program.callback_actions.join(stray, submission=house.submissions(call)[0].id, force=True)
     ignored = house.receive({"status": "BUSY", "to": NUMBERS[1].lstrip("+")})
-    house.program.operator.ignore(ignored)
+    house.program.callback_actions.ignore(ignored)
     house.receive({"id": house.provider_id(call), "status": "BUSY"})
     house.clock.forward(days=401)
-    house.program.operator.retry(call)
+    house.program.call_actions.retry(call)
     assert prune(house).rows == Counter({"callbacks": 1})
     assert house.standing(stray).call == call
     nothing_dangles(house)
@@ -203,7 +203,7 @@ def test_a_callback_that_was_moved_leaves_nothing_behind_that_dangles(
     first, second = house.place(), house.place(NUMBERS[0])
     moved = house.receive({"id": house.provider_id(first), "status": "BUSY"})
     house.receive({"id": house.provider_id(first), "status": "BUSY"})
-    house.program.operator.join(moved, submission=house.submissions(second)[0].id)
+    house.program.callback_actions.join(moved, submission=house.submissions(second)[0].id)
     house.clock.forward(days=300)
     house.receive({"id": house.provider_id(first), "status": "ANSWER", "duration": "3"})
     house.clock.forward(days=101)

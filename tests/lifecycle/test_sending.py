@@ -47,7 +47,7 @@ def test_a_secret_variable_reaches_the_provider_and_stays_nowhere(
     assert "Asha" in stored
     house.receive(house.default_push("BUSY"))
     with pytest.raises(Conflict, match="otp"):
-        house.program.operator.retry(call)
+        house.program.call_actions.retry(call)
 
 
 def test_a_secret_variable_is_kept_while_the_request_may_be_made_again(
@@ -109,19 +109,19 @@ def test_a_slow_pace_and_a_fast_one(house: House, provider: RecordingProvider) -
 def test_canceling_what_was_not_sent_cancels_it(house: House, provider: RecordingProvider) -> None:
     call = house.place(send=False)
     submission = house.submissions(call)[0].id
-    assert house.program.operator.cancel(call) is True
+    assert house.program.call_actions.cancel(call) is True
     house.submit(submission)
     timeline = house.timeline(call)
     assert (timeline.status, timeline.reason, timeline.settled) == ("canceled", "operator", True)
     assert [e.type for e in house.events(call)] == ["decision", "status"]
     assert provider.sent == []
     with pytest.raises(Conflict):
-        house.program.operator.cancel(call)
+        house.program.call_actions.cancel(call)
 
 
 def test_canceling_what_was_sent_only_ends_further_attempts(house: House) -> None:
     call = house.place()
-    assert house.program.operator.cancel(call) is False
+    assert house.program.call_actions.cancel(call) is False
     timeline = house.timeline(call)
     assert (timeline.status, timeline.cancel_requested, timeline.settled) == ("queued", True, False)
     house.receive(house.default_push("ANSWER"))
@@ -131,19 +131,19 @@ def test_canceling_what_was_sent_only_ends_further_attempts(house: House) -> Non
 def test_retrying_by_hand(house: House, provider: RecordingProvider) -> None:
     call = house.place()
     with pytest.raises(Conflict, match="open"):
-        house.program.operator.retry(call)
+        house.program.call_actions.retry(call)
     house.receive({"id": house.provider_id(call), "status": "BUSY"})
-    again = house.program.operator.retry(call).submission
+    again = house.program.call_actions.retry(call).submission
     assert house.timeline(call).settled is False
     house.submit(again)
     assert len(provider.sent) == 2
     house.receive({"id": house.provider_id(call), "status": "ANSWER"})
     assert (house.timeline(call).outcome, house.timeline(call).attempts) == ("completed", 2)
     with pytest.raises(Conflict, match="answered"):
-        house.program.operator.retry(call)
-    house.program.operator.retry(call, force=True)
+        house.program.call_actions.retry(call)
+    house.program.call_actions.retry(call, force=True)
     with pytest.raises(NotFound):
-        house.program.operator.retry("call_nobody")
+        house.program.call_actions.retry("call_nobody")
 
 
 def test_a_request_that_never_leaves_is_given_up(house: House) -> None:
@@ -172,7 +172,7 @@ def test_too_many_requests_are_given_up(house: House, provider: RecordingProvide
 def test_canceling_while_it_never_leaves(house: House) -> None:
     house.with_account(base_url="http://127.0.0.1:9/api/v2/")
     call = house.place()
-    assert house.program.operator.cancel(call) is True
+    assert house.program.call_actions.cancel(call) is True
     assert house.timeline(call).outcome == "canceled"
 
 

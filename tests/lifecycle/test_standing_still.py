@@ -58,11 +58,10 @@ def test_a_joiner_that_stands_still_is_out_of_the_way_before_others_lose_their_p
 
 
 def test_placing_a_call_does_not_wait_for_who_joins_and_stands_still(
-    house: House, other: Database, provider: RecordingProvider, monkeypatch: pytest.MonkeyPatch
+    house: House, other: Database, provider: RecordingProvider
 ) -> None:
-    monkeypatch.setattr("tracker.lifecycle.sending.send.LOOK_PATIENCE_S", 0.1)
     # once: it is not tried again and again
-    monkeypatch.setattr("tracker.lifecycle.sending.send.RECORD_FOR_S", 0.0)
+    house.with_sender(match_lock_timeout_s=0.1, record_for_s=0.0)
     provider.sends.append(accepted(ID))
     callback = house.receive({"id": ID, "status": "BUSY"})
     assert house.standing(callback).state == "orphaned"

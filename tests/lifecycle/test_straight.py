@@ -127,7 +127,7 @@ def test_a_call_that_was_heard_of_meanwhile_is_weighed(house: House, monkeypatch
     """Somebody cancels it between the working out and the writing."""
     call = house.place()
     callback = house.receive({**RECORD, "id": house.provider_id(call)}, join=False)
-    assert during(monkeypatch, house, lambda: house.program.operator.cancel(call)) == [set()]
+    assert during(monkeypatch, house, lambda: house.program.call_actions.cancel(call)) == [set()]
     assert house.standing(callback).state == "joined"
     assert house.timeline(call).cancel_requested
     assert house.timeline(call).outcome == "busy"
@@ -138,7 +138,7 @@ def test_what_still_holds_is_written_without_what_does_not(
 ) -> None:
     calls = [house.place(f"+91891952522{n}") for n in range(5)]
     callbacks = [house.receive({**RECORD, "id": house.provider_id(c)}, join=False) for c in calls]
-    written = during(monkeypatch, house, lambda: [house.program.operator.cancel(c) for c in calls[1:3]])
+    written = during(monkeypatch, house, lambda: [house.program.call_actions.cancel(c) for c in calls[1:3]])
     assert written == [{callbacks[0], *callbacks[3:]}]
     for call, callback in zip(calls, callbacks, strict=True):
         assert house.standing(callback).state == "joined"

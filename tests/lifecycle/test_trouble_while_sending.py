@@ -50,7 +50,7 @@ def database_fails(
 def test_an_answer_waits_for_a_database_that_is_away(
     house: House, provider: RecordingProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracker.lifecycle.sending.send.RECORD_PAUSES_S", (0.01,))
+    house.with_sender(record_pauses_s=(0.01,))
     call = house.place(send=False)
     database_fails(house, provider, monkeypatch, 3)
     house.submit(house.submissions(call)[0].id)
@@ -61,11 +61,10 @@ def test_an_answer_waits_for_a_database_that_is_away(
 def test_an_answer_that_nobody_can_record_is_said_to_be_lost(
     house: House, provider: RecordingProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracker.lifecycle.sending.send.RECORD_PAUSES_S", (0.01,))
+    house.with_sender(record_for_s=0.1, record_pauses_s=(0.01,))
     call = house.place(send=False)
     with monkeypatch.context() as broken:
         database_fails(house, provider, broken, 10_000)
-        broken.setattr("tracker.lifecycle.sending.send.RECORD_FOR_S", 0.1)
         with pytest.raises(StorageUnavailable):
             house.submit(house.submissions(call)[0].id)
     house.clock.forward(minutes=5)
@@ -78,6 +77,7 @@ def test_an_answer_that_was_committed_unseen_is_recorded_once(
 ) -> None:
     """The connection broke at the commit: it says that it failed, and it did not. The request never left, and
     another worker has taken the submission meanwhile: the repetition must not take it from its hands."""
+    house.with_sender(record_pauses_s=(0.01,))
     call, claim = claimed(house)
     real = house.database.write
     second: list[Claim | None] = []
@@ -89,9 +89,8 @@ def test_an_answer_that_was_committed_unseen_is_recorded_once(
         second.append(house.program.sender.claim(claim.submission.id))
         raise StorageUnavailable("the connection was lost")
 
-    monkeypatch.setattr("tracker.lifecycle.sending.send.RECORD_PAUSES_S", (0.01,))
     monkeypatch.setattr(house.database, "write", commit_and_fail)
-    asyncio.run(house.program.sender.record_answer(claim, NEVER_LEFT, house.clock()))
+    asyncio.run(house.program.sender.record_until_stored(claim, NEVER_LEFT, house.clock()))
     assert second[0] is not None
     (submission,) = house.submissions(call)
     assert (submission.status, submission.owner) == ("submitting", house.program.sender.owner)
@@ -119,7 +118,7 @@ def test_a_name_that_became_secret_later_does_not_stop_a_retry(
     call = house.place(variables={"otp": "not secret then"})
     house.receive({"id": house.provider_id(call), "status": "BUSY"})
     house.with_account(secret_variables=("otp",))
-    house.submit(house.program.operator.retry(call).submission)
+    house.submit(house.program.call_actions.retry(call).submission)
     assert [s.json()["variables[otp]"] for s in provider.sent] == ["not secret then"] * 2
 
 
@@ -129,7 +128,7 @@ def test_a_name_that_is_secret_no_more_still_stops_a_retry(house: House, provide
     house.receive({"id": house.provider_id(call), "status": "BUSY"})
     house.with_account(secret_variables=())
     with pytest.raises(Conflict, match="otp"):
-        house.program.operator.retry(call)
+        house.program.call_actions.retry(call)
     assert len(provider.sent) == 1
 
 
@@ -178,7 +177,7 @@ def test_a_plan_that_was_withdrawn_stays_withdrawn(house: House, provider: Recor
     refused = house.submissions(call)[0].id
     callback = house.receive({"reference": refused, "status": "ANSWER"})
     house.program.sender.resend(refused)
-    house.program.operator.ignore(callback)
+    house.program.callback_actions.ignore(callback)
     timeline = house.timeline(call)
     assert (timeline.status, timeline.settled, timeline.next_attempt_at) == ("rejected", True, None)
 
@@ -202,7 +201,7 @@ def test_canceled_calls_leave_their_moments_of_the_pace_to_others(
     house.with_account(calls_per_second=0.01)
     calls = [house.place() for _ in range(6)]
     for call in calls[1:]:
-        house.program.operator.cancel(call)
+        house.program.call_actions.cancel(call)
     late = house.timeline(house.place())
     assert late.next_attempt_at is not None
     assert (late.next_attempt_at - house.clock()).total_seconds() <= 100
@@ -238,7 +237,7 @@ def test_two_programs_with_different_accounts_leave_each_others_work_alone(house
 def test_silence_and_cancel_and_a_late_yes(house: House, provider: RecordingProvider) -> None:
     """Canceled while it is being sent: the provider has it, and its outcome stands."""
     call, claim = claimed(house)
-    assert house.program.operator.cancel(call) is False
+    assert house.program.call_actions.cancel(call) is False
     reply = HttpResponse(status=200, headers=(), body=accepted(ID).body)
     house.program.sender.answered(claim, reply, house.clock())
     timeline = house.timeline(call)
@@ -249,7 +248,7 @@ def test_silence_and_cancel_and_a_late_yes(house: House, provider: RecordingProv
 
 def test_too_many_after_a_cancel_makes_no_new_submission(house: House) -> None:
     call, claim = claimed(house)
-    house.program.operator.cancel(call)
+    house.program.call_actions.cancel(call)
     house.program.sender.answered(claim, TOO_MANY, house.clock())
     timeline = house.timeline(call)
     assert (timeline.status, timeline.settled, timeline.next_attempt_at) == ("rejected", True, None)
@@ -263,7 +262,7 @@ def test_a_retry_by_hand_takes_the_place_of_a_planned_resend(
     provider.sends.append(error(429, "Too many", Retry_After="1"))
     call = house.place(variables={"otp": "kx-839201"})
     refused = house.submissions(call)[0].id
-    again = house.program.operator.retry(call).submission
+    again = house.program.call_actions.retry(call).submission
     house.program.sender.resend(refused)
     house.submit(again)
     assert [s.trigger for s in house.submissions(call)] == ["first", "operator"]
@@ -276,11 +275,11 @@ def test_canceling_says_nothing_about_an_attempt_that_is_over(
     """The first attempt is open again, since its record was taken back; the second was busy, and remains so."""
     call = house.place()
     first = house.receive(house.default_push("NOANSWER"))
-    house.submit(house.program.operator.retry(call).submission)
+    house.submit(house.program.call_actions.retry(call).submission)
     house.receive({"id": house.provider_id(call), "status": "BUSY"})
-    house.program.operator.ignore(first)
+    house.program.callback_actions.ignore(first)
     assert house.timeline(call).settled is False
-    assert house.program.operator.cancel(call) is False
+    assert house.program.call_actions.cancel(call) is False
     assert [s.status for s in house.submissions(call)] == ["queued", "busy"]
 
 

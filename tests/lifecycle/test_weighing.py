@@ -201,7 +201,7 @@ def test_a_question_and_the_joiner_do_not_wait_for_each_other(
 
     def ask() -> None:
         try:
-            asyncio.run(house.program.asker.ask(house.submissions(call)[0].id))
+            asyncio.run(house.program.poller.poll(house.submissions(call)[0].id))
         except BaseException as error:
             errors.append(error)
 
@@ -230,8 +230,8 @@ def test_joining_by_hand_prefers_the_id_as_it_was_given(house: House, provider: 
     calls = [house.place(), house.place()]
     callback = house.receive(house.default_push("BUSY"))
     with pytest.raises(NotFound, match="More than one"):
-        house.program.operator.join(callback, submission_id="one-id")
-    house.program.operator.join(callback, submission_id="ONE-ID:2")
+        house.program.callback_actions.join(callback, submission_id="one-id")
+    house.program.callback_actions.join(callback, submission_id="ONE-ID:2")
     assert house.standing(callback).submission == house.submissions(calls[1])[0].id
 
 
@@ -239,14 +239,14 @@ def test_a_join_that_was_moved_and_moved_back_is_the_same_fact(house: House) -> 
     first, second = house.place(), house.place()
     callback = house.receive(house.default_push("BUSY"))
     ids = [house.submissions(call)[0].id for call in (first, second)]
-    house.program.operator.join(callback, submission=ids[0])
+    house.program.callback_actions.join(callback, submission=ids[0])
     facts = {e.key: (e.id, e.recorded_at) for e in house.events(first) if e.callback}
     assert facts
-    house.program.operator.join(callback, submission=ids[1])
+    house.program.callback_actions.join(callback, submission=ids[1])
     assert not [e for e in house.events(first) if e.callback]
     assert house.timeline(first).settled is False
     assert house.timeline(second).status == "busy"
-    house.program.operator.join(callback, submission=ids[0])
+    house.program.callback_actions.join(callback, submission=ids[0])
     assert {e.key: (e.id, e.recorded_at) for e in house.events(first) if e.callback} == facts
 
 

@@ -45,7 +45,7 @@ def test_a_withdrawn_plan_makes_none(house: House, provider: RecordingProvider) 
 
 def test_a_canceled_plan_makes_none(house: House, provider: RecordingProvider) -> None:
     call, refused = refused_for_now(house, provider)
-    assert house.program.operator.cancel(call) is True
+    assert house.program.call_actions.cancel(call) is True
     house.program.sender.resend(refused)
     assert len(house.submissions(call)) == 1
     timeline = house.timeline(call)

@@ -28,7 +28,7 @@ def test_every_event_says_how_we_know(house: House, provider: RecordingProvider)
     provider.polls.append(
         callstatus({"id": house.provider_id(call), "status": "BUSY", "charges": "0.1500", "dtmf": "1"})
     )
-    asyncio.run(house.program.asker.ask(house.submissions(call)[1].id))
+    asyncio.run(house.program.poller.poll(house.submissions(call)[1].id))
     events = house.events(call)
     assert {e.source for e in events} >= {EventSource.sender, EventSource.callback, EventSource.poll}
     for e in events:
@@ -94,12 +94,12 @@ def test_what_an_operator_did_stands_in_the_timeline(house: House) -> None:
     first, second = house.place("+918919525224"), house.place("+917619360003")
     callback = house.receive(house.default_push("BUSY"))
     assert house.standing(callback).call == first
-    house.program.operator.join(callback, submission=house.submissions(second)[0].id, force=True)
+    house.program.callback_actions.join(callback, submission=house.submissions(second)[0].id, force=True)
     assert house.standing(callback).matched_by == "operator"
     assert (house.timeline(first).status, house.timeline(second).status) == ("queued", "busy")
     assert decisions(house, second)[-1].detail["decision"] == "join"
     assert decisions(house, first)[-1].source is EventSource.operator
-    house.program.operator.ignore(callback)
+    house.program.callback_actions.ignore(callback)
     assert (house.standing(callback).state, house.timeline(second).status) == ("ignored", "queued")
-    house.program.operator.join(callback, submission_id=house.provider_id(first))
+    house.program.callback_actions.join(callback, submission_id=house.provider_id(first))
     assert (house.timeline(first).status, house.timeline(second).status) == ("busy", "queued")

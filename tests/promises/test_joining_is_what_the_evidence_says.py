@@ -261,7 +261,7 @@ class Telling:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("tracker.lifecycle.polling.poll.exchange", told)
-            asyncio.run(self.house.program.asker.ask(self._submission(asked.about).id))
+            asyncio.run(self.house.program.poller.poll(self._submission(asked.about).id))
 
     def decide(self, by: ByHand) -> None:
         """Somebody decides: about what was read, for nobody can about anything else."""
@@ -272,11 +272,11 @@ class Telling:
         id = self.heard[by.callback][0]
         try:
             if by.to is None:
-                self.house.program.operator.ignore(id)
+                self.house.program.callback_actions.ignore(id)
                 self.hands[id] = None
             else:
                 submission = self.claims[by.to].submission.id
-                self.house.program.operator.join(id, submission=submission, force=True)
+                self.house.program.callback_actions.join(id, submission=submission, force=True)
                 self.hands[id] = submission
         except Conflict:
             event("an operator was refused")

@@ -105,7 +105,7 @@ def test_the_same_idempotency_key_gives_the_same_call(house: House, provider: Re
     def place(program: Services) -> str:
         start.wait()
         placed = program.placer.place(fields, scope="a token", key="k1")
-        if not placed.replayed:
+        if not placed.is_replayed:
             asyncio.run(program.sender.submit(placed.submission))
         return placed.call
 
@@ -114,10 +114,10 @@ def test_the_same_idempotency_key_gives_the_same_call(house: House, provider: Re
     assert len(calls) == 1
     assert len(provider.sent) == 1
     again = house.program.placer.place(dict(reversed(fields.items())), scope="a token", key="k1")
-    assert (again.call, again.replayed) == (calls.pop(), True)
+    assert (again.call, again.is_replayed) == (calls.pop(), True)
     with pytest.raises(IdempotencyConflict):
         house.program.placer.place({**fields, "reference": "order-43"}, scope="a token", key="k1")
-    assert not house.program.placer.place(fields, scope="another token", key="k1").replayed
+    assert not house.program.placer.place(fields, scope="another token", key="k1").is_replayed
 
 
 def test_the_same_key_makes_one_attempt_more(house: House, provider: RecordingProvider) -> None:
@@ -127,10 +127,10 @@ def test_the_same_key_makes_one_attempt_more(house: House, provider: RecordingPr
 
     def retry(program: Services) -> tuple[str, bool]:
         start.wait()
-        placed = program.operator.retry(call, scope="a token", key="r1")
-        if not placed.replayed:
+        placed = program.call_actions.retry(call, scope="a token", key="r1")
+        if not placed.is_replayed:
             asyncio.run(program.sender.submit(placed.submission))
-        return placed.submission, placed.replayed
+        return placed.submission, placed.is_replayed
 
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(retry, others(house, 6)))
@@ -138,14 +138,14 @@ def test_the_same_key_makes_one_attempt_more(house: House, provider: RecordingPr
     assert [replayed for _, replayed in answers].count(False) == 1
     assert len(provider.sent) == 2
     with pytest.raises(IdempotencyConflict):
-        house.program.operator.retry(call, force=True, scope="a token", key="r1")
+        house.program.call_actions.retry(call, force=True, scope="a token", key="r1")
     with pytest.raises(Conflict, match="open"):
-        house.program.operator.retry(call, scope="another token", key="r1")
+        house.program.call_actions.retry(call, scope="another token", key="r1")
 
 
 def test_a_key_is_kept_for_more_than_a_day(house: House) -> None:
     fields = {"to": NUMBER, "flow_id": "24"}
     first = house.program.placer.place(fields, scope="a token", key="k1")
     house.clock.forward(hours=25)
-    house.program.placer.forget_old_keys()
+    house.program.placer.delete_old_keys()
     assert house.program.placer.place(fields, scope="a token", key="k1").call == first.call

@@ -281,7 +281,7 @@ def test_the_evidence_is_everything_that_was_said(house: House, provider: Record
     id = house.place(variables={"otp": "123456"})
     callback = house.receive(b'{"id": "%s", "status": "BUSY"}' % house.provider_id(id).encode())
     moved = house.place(NUMBERS[1])
-    house.program.operator.join(callback, submission=house.submissions(moved)[0].id)
+    house.program.callback_actions.join(callback, submission=house.submissions(moved)[0].id)
     evidence = house.database.read(lambda c: queries.evidence(c, id))
     assert set(evidence) == {"call", "exchanges", "callbacks", "decisions", "withdrawn"}
     (sent,) = evidence["exchanges"]

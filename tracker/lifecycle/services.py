@@ -10,7 +10,8 @@ from tracker.clock import Clock, system_clock
 from tracker.domain.accounts import Account
 from tracker.lifecycle.joining.joiner import Joiner
 from tracker.lifecycle.maintenance.housekeeping import Housekeeper
-from tracker.lifecycle.operations.operator_actions import Operator
+from tracker.lifecycle.operations.call_actions import CallActions
+from tracker.lifecycle.operations.callback_actions import CallbackActions
 from tracker.lifecycle.operations.pauses import Pauser
 from tracker.lifecycle.placing.place import Placer
 from tracker.lifecycle.polling.poll import Poller
@@ -28,8 +29,9 @@ class Services:
     joiner: Joiner
     placer: Placer
     sender: Sender
-    asker: Poller
-    operator: Operator
+    poller: Poller
+    call_actions: CallActions
+    callback_actions: CallbackActions
     pauser: Pauser
     keeper: Housekeeper
 
@@ -56,8 +58,9 @@ def build_services(
         joiner=joiner,
         placer=Placer(database, accounts, clock),
         sender=Sender(database, accounts, joiner, clock),
-        asker=Poller(database, accounts, joiner, clock),
-        operator=Operator(database, accounts, joiner, clock),
+        poller=Poller(database, accounts, joiner, clock),
+        call_actions=CallActions(database, accounts, clock),
+        callback_actions=CallbackActions(database, joiner, clock),
         pauser=pauser,
         keeper=Housekeeper(database, pauser, clock, keep),
     )

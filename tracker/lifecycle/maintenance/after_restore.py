@@ -82,10 +82,10 @@ def after_restore(
 
 def _pause(c: Connection, pause: Pause) -> None:
     heartbeats.deregister_all(c)  # whoever worked on it worked elsewhere
-    known = next((p for p in pauses.standing(c) if p.scope == pause.scope), None)
+    known = next((p for p in pauses.find_pauses(c) if p.scope == pause.scope), None)
     if known is None or known.why is not pause.why:  # one of a person's says why less well
-        pauses.end(c, None, None)
-        pauses.begin(c, pause)
+        pauses.delete_pause(c, None, None)
+        pauses.insert_pause(c, pause)
 
 
 def _mark_dialled(

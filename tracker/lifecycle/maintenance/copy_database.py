@@ -202,7 +202,7 @@ class DatabaseCopier:
                 )
 
     def _complete(self) -> None:
-        standing = self._source.read(pauses.standing)
+        standing = self._source.read(pauses.find_pauses)
         of_all = next((p for p in standing if p.scope == "all"), None)
         mark = self._source.read(lambda c: copy_marker.mark_for(c, self._clock(), complete=True))
 

@@ -38,7 +38,7 @@ class Housekeeper:
         now = time.monotonic()
         if now >= self._release_at:
             self._release_at = now + _RELEASE_S
-            if released := self._pauser.release_forgotten():
+            if released := self._pauser.finish_resuming():
                 log.warning("dialling.released", released=released)
         if self._keep is not None and now >= self._look_at:
             self._prune(self._keep, now)

@@ -1,4 +1,4 @@
-"""Pausing: no further dial leaves, on whatever worker, until it is resumed. What is under way is not recalled."""
+"""Pauses and resumes dialling for operators, on all workers. Requests that are under way are not recalled."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from tracker.store.policy import pauses
 
 log = structlog.get_logger()
 
-#: held work that one transaction makes due
-_AT_ONCE: Final = 2_000
+#: held jobs that one transaction releases
+_BATCH: Final = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resumed:
-    """What lifting a pause brought about."""
+    """The result of resuming."""
 
-    #: None where none of this scope stood
+    #: None if there was no pause of this scope
     lifted: Pause | None
-    #: calls that are sent now
+    #: the number of calls that are sent now
     released: int
 
 
 class Pauser:
-    """Pauses and resumes, for people."""
+    """Pauses and resumes dialling of the configured accounts."""
 
     def __init__(
         self, database: Database, accounts: Mapping[str, Account], clock: Clock = system_clock
@@ -47,61 +47,64 @@ class Pauser:
         campaign: str | None = None,
         why: PauseReason = PauseReason.operator,
     ) -> list[Pause]:
-        """Let no further dial leave: of an account, of a campaign, or, without either, at all; gives all pauses that
-        stand. The same again changes nothing. Raises InvalidInput, StorageUnavailable."""
-        self._check(account, campaign)
+        """Let no further dial leave, and return all pauses. A pause of the same scope stays as it is.
+
+        account, campaign: the scope; without both, all calls. Raises InvalidInput, StorageUnavailable.
+        """
+        self._check_scope(account, campaign)
         new = Pause(account=account, campaign=campaign, since=self._clock(), why=why)
-        begun = self._database.write(lambda c: pauses.begin(c, new))
-        if begun:
+        if self._database.write(lambda c: pauses.insert_pause(c, new)):
             log.info("dialling.paused", scope=new.scope, why=why.value)
-        return self.standing()
+        return self.list_pauses()
 
     def resume(
         self, *, account: str | None = None, campaign: str | None = None, force: bool = False
     ) -> Resumed:
-        """Lift the pause of exactly this scope, and have what it held be due; other pauses go on holding.
+        """Lift the pause of exactly this scope, and release what no other pause holds back.
 
-        Raises InvalidInput, StorageUnavailable; IncompleteCopy where such a one pauses (unless `force`).
+        force: also lift the pause of an incomplete copy. Raises InvalidInput, IncompleteCopy, StorageUnavailable.
         """
-        self._check(account, campaign, resuming=True)
-        lifted = self._database.write(lambda c: _end(c, account, campaign, force=force))
-        released = self.release(account)
+        self._check_scope(account, campaign, is_resuming=True)
+        lifted = self._database.write(lambda c: _lift(c, account, campaign, force=force))
+        released = self._release(account)
         if lifted is not None:
             log.info("dialling.resumed", scope=lifted.scope, released=released)
         return Resumed(lifted=lifted, released=released)
 
-    def standing(self) -> list[Pause]:
-        """All pauses that stand."""
-        return self._database.read(pauses.standing)
+    def list_pauses(self) -> list[Pause]:
+        """Return all pauses. Raises StorageUnavailable."""
+        return self._database.read(pauses.find_pauses)
 
-    def release(self, account: str | None = None) -> int:
-        """Have all work be due that is held by no pause any more; gives how much there was."""
+    def finish_resuming(self) -> int:
+        """Release what is held back without any pause, and return how many jobs that were.
+
+        A process that was killed while it resumed leaves such jobs. Raises StorageUnavailable.
+        """
+        is_left = self._database.read(lambda c: not pauses.find_pauses(c) and pauses.has_held_jobs(c))
+        return self._release() if is_left else 0
+
+    def _release(self, account: str | None = None) -> int:
         released = 0
         while True:
-            done = self._database.write(
-                lambda c: pauses.release(
-                    c, pauses.standing(c), self._clock(), limit=_AT_ONCE, account=account
+            count = self._database.write(
+                lambda c: pauses.release_held_jobs(
+                    c, pauses.find_pauses(c), self._clock(), limit=_BATCH, account=account
                 )
             )
-            released += done
-            if done < _AT_ONCE:
+            released += count
+            if count < _BATCH:
                 return released
 
-    def release_forgotten(self) -> int:
-        """The same where nothing is paused any more, for a process that was killed while it resumed."""
-        left = self._database.read(lambda c: not pauses.standing(c) and pauses.holds_any(c))
-        return self.release() if left else 0
-
-    def _check(self, account: str | None, campaign: str | None, *, resuming: bool = False) -> None:
+    def _check_scope(self, account: str | None, campaign: str | None, *, is_resuming: bool = False) -> None:
         errors = []
         if account is not None and campaign is not None:
-            message = "cannot stand beside `account`: give one of them, or neither for all calls"
+            message = "cannot stand beside account: give one of them, or neither for all"
             errors.append(FieldError(field="campaign", message=message))
-        # one that is no longer configured can still be resumed
-        if account is not None and account not in self._accounts and not resuming:
+        # an account that is not configured any more can still be resumed
+        if account is not None and account not in self._accounts and not is_resuming:
             known = ", ".join(sorted(self._accounts)) or "none is configured"
             errors.append(FieldError(field="account", message=f"is not configured; configured: {known}"))
-        if campaign is not None and not resuming:
+        if campaign is not None and not is_resuming:
             try:
                 WISH_FIELDS["campaign"].parse(campaign)
             except ValueError as error:
@@ -110,15 +113,17 @@ class Pauser:
             raise InvalidInput(errors)
 
 
-def _end(c: Connection, account: str | None, campaign: str | None, *, force: bool) -> Pause | None:
-    lifted = pauses.end(c, account, campaign)
+def _lift(c: Connection, account: str | None, campaign: str | None, *, force: bool) -> Pause | None:
+    lifted = pauses.delete_pause(c, account, campaign)
     if lifted is not None and lifted.why is PauseReason.copying and not force:
         raise IncompleteCopy
     return lifted
 
 
 def require_complete_database(c: Connection) -> None:
-    """What people do waits until a copy is complete, or somebody has forced it open: else it never could be, for what
-    came into being in it would be lost. Raises IncompleteCopy."""
-    if any(p.why is PauseReason.copying for p in pauses.standing(c)):
+    """Raise IncompleteCopy in an incomplete copy, unless its pause was lifted by force.
+
+    What operators and clients do has to wait, because a copy that has rows of its own cannot be completed.
+    """
+    if any(p.why is PauseReason.copying for p in pauses.find_pauses(c)):
         raise IncompleteCopy

@@ -1,82 +1,103 @@
-"""Repeating: a request that comes with an Idempotency-Key is carried out once, however often it comes."""
+"""Carries out a request with an Idempotency-Key once, however often it comes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
+from tracker.domain.calls import Submission
 from tracker.errors import IdempotencyConflict
 from tracker.store.calls.submissions import find_submissions
 from tracker.store.engine.database import Connection, Database
 from tracker.store.queue.idempotency_keys import bind_key, find_key
 from tracker.store.queue.keyed_digests import keyed_digest
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """A submission that was asked for, with its call; it may be sent now."""
+    """The pending submission that a request made, with its call."""
 
     call: str
     submission: str
-    #: whose provider it is sent to
+    #: its configuration says how long sending may take
     account: str
-    #: the request was seen before: nothing is to be sent
-    replayed: bool = False
+    #: UTC, of the submission
+    created_at: datetime
+    #: whether the same request came before, so that nothing is to be sent
+    is_replayed: bool = False
+
+    @classmethod
+    def of(cls, submission: Submission) -> Placed:
+        """Return a submission that was just made."""
+        return cls(
+            call=submission.call,
+            submission=submission.id,
+            account=submission.account,
+            created_at=submission.created_at,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class IdempotentRequest:
-    """A request, as far as it decides whether another is the same."""
+    """The parts of a request that decide whether another one is the same."""
 
-    #: who asks: a token, or the command line
+    #: the client: an API token, or the command line
     scope: str
-    #: the Idempotency-Key; with None every request is another one
+    #: the Idempotency-Key; if it is None, no request is the same as another
     key: str | None
-    #: what is asked for, in one form only
+    #: as `canonical_json` returns it
     content: bytes
 
 
 def canonical_json(fields: Mapping[str, Any]) -> bytes:
-    """These fields in the one form that is the same for all their orders."""
+    """Return the fields as JSON that does not depend on their order."""
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def run_once(database: Database, work: Callable[[Connection], T]) -> T:
-    """Carry out work that calls `seen` and `bind`, in a transaction; again where the same request got ahead of it."""
+def run_once(database: Database, request: IdempotentRequest, work: Callable[[Connection], Placed]) -> Placed:
+    """Do the work in a transaction, unless the same request was carried out before; then return what that one made.
+
+    Raises IdempotencyConflict if the key was used for another request, StorageUnavailable, and what `work` raises.
+    """
+
+    def find_or_do(c: Connection) -> Placed:
+        if (before := _find_placed(c, request)) is not None:
+            return before
+        placed = work(c)
+        _bind(c, request, placed)
+        return placed
+
     try:
-        return database.write(work)
-    except _SeenMeanwhile:
-        return database.write(work)
+        return database.write(find_or_do)
+    except _BoundMeanwhile:
+        return database.write(find_or_do)
 
 
-def find_replay(c: Connection, asked: IdempotentRequest) -> Placed | None:
-    """What the same request led to before. Raises IdempotencyConflict where its key was given for another one."""
-    if asked.key is None:
+def _find_placed(c: Connection, request: IdempotentRequest) -> Placed | None:
+    if request.key is None:
         return None
-    found = find_key(c, scope=keyed_digest(c, asked.scope.encode()), key=asked.key)
-    if found is None:
+    bound = find_key(c, scope=keyed_digest(c, request.scope.encode()), key=request.key)
+    if bound is None:
         return None
-    if found.digest != keyed_digest(c, asked.content):
+    if bound.digest != keyed_digest(c, request.content):
         raise IdempotencyConflict
-    # a request and the submission that it led to are of one transaction, and of one moment
-    submissions = find_submissions(c, [found.call])
-    made = next((s for s in submissions if s.created_at == found.created_at), submissions[0])
-    return Placed(call=found.call, submission=made.id, account=made.account, replayed=True)
+    # the key has the time of the submission that its request made
+    submissions = find_submissions(c, [bound.call])
+    made = next((s for s in submissions if s.created_at == bound.created_at), submissions[0])
+    return replace(Placed.of(made), is_replayed=True)
 
 
-def remember_request(c: Connection, asked: IdempotentRequest, call: str, now: datetime) -> None:
-    """Remember the request, in the transaction that carries it out; now: when its submission is created."""
-    if asked.key is None:
+def _bind(c: Connection, request: IdempotentRequest, placed: Placed) -> None:
+    if request.key is None:
         return
-    scope, digest = keyed_digest(c, asked.scope.encode()), keyed_digest(c, asked.content)
-    if not bind_key(c, scope=scope, key=asked.key, digest=digest, call_id=call, now=now):
-        raise _SeenMeanwhile
+    scope, digest = keyed_digest(c, request.scope.encode()), keyed_digest(c, request.content)
+    now = placed.created_at
+    if not bind_key(c, scope=scope, key=request.key, digest=digest, call_id=placed.call, now=now):
+        raise _BoundMeanwhile
 
 
-class _SeenMeanwhile(Exception):
-    """The same request came by another connection at the same moment. Rolls this one back; then the other is found."""
+class _BoundMeanwhile(Exception):
+    """The same request came over another connection at the same time. It rolls this transaction back."""

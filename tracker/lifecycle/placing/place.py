@@ -1,4 +1,4 @@
-"""Placing: a wish for a call becomes a record, once, before anything is sent."""
+"""Records the wish for a call with a pending submission, before anything is sent."""
 
 from __future__ import annotations
 
@@ -14,16 +14,9 @@ from tracker.domain.calls import Call, CallStatus, Submission, Trigger
 from tracker.domain.timeline.fold import fold
 from tracker.domain.wish.call_wish import CallWish
 from tracker.lifecycle.operations.pauses import require_complete_database
-from tracker.lifecycle.placing.idempotency import (
-    IdempotentRequest,
-    Placed,
-    canonical_json,
-    find_replay,
-    remember_request,
-    run_once,
-)
+from tracker.lifecycle.placing.idempotency import IdempotentRequest, Placed, canonical_json, run_once
 from tracker.lifecycle.placing.validation import validate_call_request
-from tracker.lifecycle.sending.secret_variables import masked
+from tracker.lifecycle.sending.secret_variables import digest_secrets
 from tracker.lifecycle.timeline.call_state import CallState
 from tracker.store.calls.calls import insert_call
 from tracker.store.calls.secrets import insert_secrets
@@ -35,12 +28,11 @@ from tracker.store.queue.idempotency_keys import delete_keys_before
 
 log = structlog.get_logger()
 
-#: after this a worker sends what its placer, who sends at once, did not
+#: the process that places a call sends it at once; after this a worker does
 _PLACER_GRACE: Final = timedelta(seconds=5)
-#: Idempotency-Keys are kept at least a day
-KEYS_KEPT: Final = timedelta(hours=48)
-#: of a call without events
-_NOTHING_YET: Final = fold(())
+#: how long Idempotency-Keys are kept; at least a day is promised
+_KEYS_KEPT: Final = timedelta(hours=48)
+_EMPTY_TIMELINE: Final = fold(())
 
 
 class Placer:
@@ -52,48 +44,45 @@ class Placer:
         self._database, self._accounts, self._clock = database, accounts, clock
 
     def place(self, fields: Mapping[str, Any], *, scope: str = "", key: str | None = None) -> Placed:
-        """Record the call that these fields ask for, with a pending submission.
+        """Record the call that the fields of a request describe, with a pending submission.
 
-        scope, key: who asks, and their Idempotency-Key; the same key again gives the same call. Raises InvalidInput
-        (which no key remembers; AccountIncomplete where the account has no token), IdempotencyConflict for the same key
-        with other fields, IncompleteCopy, StorageUnavailable.
+        scope: the client. key: its Idempotency-Key; the same key again returns the same call. Raises InvalidInput,
+        which no key remembers; AccountIncomplete if the account has no access token; IdempotencyConflict if the key was
+        used with other fields; IncompleteCopy; StorageUnavailable.
         """
         wish = validate_call_request(fields, self._accounts)
-        asked = IdempotentRequest(scope=scope, key=key, content=canonical_json(fields))
-        placed = run_once(self._database, lambda c: self._place(c, wish, asked))
-        log.info("call.placed", call=placed.call, account=wish.account, replayed=placed.replayed)
+        request = IdempotentRequest(scope=scope, key=key, content=canonical_json(fields))
+        placed = run_once(self._database, request, lambda c: self._place(c, wish))
+        log.info("call.placed", call=placed.call, account=placed.account, replayed=placed.is_replayed)
         return placed
 
-    def forget_old_keys(self) -> int:
-        """Forget Idempotency-Keys that were kept long enough; gives how many."""
-        return self._database.write(lambda c: delete_keys_before(c, self._clock() - KEYS_KEPT))
+    def delete_old_keys(self) -> int:
+        """Delete Idempotency-Keys after 48 hours, and return how many. Raises StorageUnavailable."""
+        return self._database.write(lambda c: delete_keys_before(c, self._clock() - _KEYS_KEPT))
 
-    def _place(self, c: Connection, wish: CallWish, asked: IdempotentRequest) -> Placed:
-        if before := find_replay(c, asked):
-            return before
+    def _place(self, c: Connection, wish: CallWish) -> Placed:
         require_complete_database(c)
         now = self._clock()
-        hidden = self._accounts[wish.account].secret_variables
-        secret = {name: value for name, value in wish.variables.items() if name in hidden}
-        values = wish.wish_values() | {"variables": masked(c, wish.variables, secret.keys())}
+        secret_names = self._accounts[wish.account].secret_variables
+        secrets = {name: value for name, value in wish.variables.items() if name in secret_names}
+        values = wish.wish_values() | {"variables": digest_secrets(c, wish.variables, secrets.keys())}
         call = Call(**values, id=new_id("call"), created_at=now)
         submission = _new_submission(call, 1, Trigger.first, now)
-        insert_call(c, call, _NOTHING_YET)
-        insert_secrets(c, call.id, secret)
+        insert_call(c, call, _EMPTY_TIMELINE)
+        insert_secrets(c, call.id, secrets)
         insert_submission(c, submission)
-        remember_request(c, asked, call.id, now)
         jobs.plan(c, jobs.SEND, submission.id, call.account, now + _PLACER_GRACE)
-        return Placed(call=call.id, submission=submission.id, account=call.account)
+        return Placed.of(submission)
 
 
 def add_submission(
     c: Connection, state: CallState, *, trigger: Trigger, now: datetime, due_at: datetime
 ) -> Submission:
     """Add the next attempt to a loaded call, pending, and plan its sending. `CallStates.save` stores it."""
-    new = _new_submission(state.call, state.submissions[-1].number + 1, trigger, now)
-    state.add_submission(new)
-    jobs.plan(c, jobs.SEND, new.id, new.account, due_at)
-    return new
+    submission = _new_submission(state.call, state.submissions[-1].number + 1, trigger, now)
+    state.add_submission(submission)
+    jobs.plan(c, jobs.SEND, submission.id, submission.account, due_at)
+    return submission
 
 
 def _new_submission(call: Call, number: int, trigger: Trigger, now: datetime) -> Submission:

@@ -1,4 +1,4 @@
-"""Asking: what the provider says of one submission when no callback comes. The answer is evidence like a callback."""
+"""Asks the provider about one submission when no callback comes, and records its answer as it does a callback."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import structlog
 from tracker.clock import Clock, system_clock
 from tracker.domain.accounts import Account
 from tracker.domain.call_reports import StatusResult
+from tracker.domain.calls import Submission
 from tracker.domain.matching.heuristics import MATCH_WINDOW
 from tracker.errors import Conflict, NotFound, ProviderError
 from tracker.lifecycle.joining.joiner import Joiner
-from tracker.lifecycle.sending.exchanges import mask_result, reply_fields
+from tracker.lifecycle.sending.exchange_evidence import make_exchange, mask_response
 from tracker.lifecycle.timeline.call_state import load
-from tracker.logs.redaction import MASK, masker_of
-from tracker.providers.base import ExchangeFailure, HttpRequest
+from tracker.logs.redaction import masker_of
+from tracker.providers.base import ExchangeFailure
 from tracker.providers.registry import get_provider
 from tracker.providers.transport import exchange
 from tracker.store.calls.exchanges import Exchange, insert_exchange
@@ -31,83 +32,85 @@ from tracker.store.inbox.match_queries import poll_evidence
 
 log = structlog.get_logger()
 
-#: pauses between questions about one submission; the last one repeats
+#: pauses between polls of one submission; the last one repeats
 _PAUSES: Final = tuple(timedelta(seconds=s) for s in (15, 30, 60, 120, 300, 900))
 
 
 class Poller:
-    """Asks the provider of each configured account."""
+    """Asks the providers of the configured accounts."""
 
     def __init__(
         self, database: Database, accounts: Mapping[str, Account], joiner: Joiner, clock: Clock = system_clock
     ) -> None:
         self._database, self._accounts, self._joiner, self._clock = database, accounts, joiner, clock
 
-    async def ask(self, submission_id: str) -> StatusResult:
-        """Ask what became of a submission, and record what is said; an empty poll means "not yet known".
+    async def poll(self, submission_id: str) -> StatusResult:
+        """Ask about a submission and record what the provider reports; no reports mean that it does not know yet.
 
-        Raises NotFound, Conflict where the provider gave it no id to ask by, ProviderError, StorageUnavailable.
+        Raises NotFound if the submission or its account does not exist, Conflict if the provider gave it no id,
+        ProviderError, StorageUnavailable.
         """
-        submission = await asyncio.to_thread(self._database.read, lambda c: find_submission(c, submission_id))
+        submission = await self._find(submission_id)
         if submission is None or (account := self._accounts.get(submission.account)) is None:
             raise NotFound
         if submission.submission_id is None:
             raise Conflict("The provider has given this submission no id, so it cannot be asked about it.")
         provider = get_provider(account.provider)
-        asked_at = self._clock()
+        requested_at = self._clock()
         request = provider.status_request(account, submission.submission_id)
-        result = await exchange(request, timeout_s=account.timeout_s, proxy=account.proxy)
-        # before it is parsed, because a link to a recording may hold the token
-        result = mask_result(result, masker_of(account.secrets))
-        kept = Exchange(
-            id=new_id("ask"), kind="ask", call=submission.call, submission=submission.id, requested_at=asked_at,
-            answered_at=self._clock(), method=request.method, url=request.url, request_headers=_told(request),
-            request_body=request.body, **reply_fields(result),
-        )  # fmt: skip
-        if isinstance(result, ExchangeFailure):
-            raise ProviderError(f"The provider could not be asked: {result.message}")
-        poll = provider.parse_status_response(account, submission.submission_id, result)
-        if poll.reports:
-            await asyncio.to_thread(self._database.write, lambda c: self._record(c, kept, poll))
+        response = await exchange(request, timeout_s=account.timeout_s, proxy=account.proxy)
+        # before it is parsed, because a link to a recording may hold the access token
+        response = mask_response(response, masker_of(account.secrets))
+        if isinstance(response, ExchangeFailure):
+            raise ProviderError(f"The provider could not be asked: {response.message}")
+        result = provider.parse_status_response(account, submission.submission_id, response)
+        if result.reports:
+            answered = make_exchange(
+                id=new_id("ask"),
+                kind="ask",
+                submission=submission,
+                request=request,
+                response=response,
+                requested_at=requested_at,
+                answered_at=self._clock(),
+            )
+            answered = replace(answered, reports=result.reports)
+            await asyncio.to_thread(self._database.write, lambda c: self._record(c, answered, result))
         log.info(
-            "submission.asked", submission=submission.id, call=submission.call, records=len(poll.reports)
+            "submission.polled", submission=submission.id, call=submission.call, reports=len(result.reports)
         )
-        return poll
+        return result
 
-    async def ask_until_known(self, submission_id: str, tries: int) -> datetime | None:
-        """Ask, for due work; gives when to ask again: as long as the provider does not know yet, or cannot be asked.
+    async def poll_until_known(self, submission_id: str, tries: int) -> datetime | None:
+        """Poll a submission, and return when to poll it again: never if the provider knows, or a day after the request.
 
-        tries: how often it was asked, this time included. A day after the request nobody asks any more. Raises
-        StorageUnavailable.
+        tries: the number of polls, including this one. Raises StorageUnavailable.
         """
-        known = False
         try:
-            known = bool((await self.ask(submission_id)).reports)
+            if (await self.poll(submission_id)).reports:
+                return None
         except ProviderError as error:
-            log.warning("submission.not_asked", submission=submission_id, tries=tries, error=str(error))
+            log.warning("submission.poll_failed", submission=submission_id, tries=tries, error=str(error))
         except (NotFound, Conflict) as error:
-            log.warning("submission.not_asked", submission=submission_id, error=str(error))
+            log.warning("submission.poll_failed", submission=submission_id, tries=tries, error=str(error))
             return None
-        if known:
-            return None
-        again = self._clock() + _PAUSES[min(tries, len(_PAUSES)) - 1]
-        submission = await asyncio.to_thread(self._database.read, lambda c: find_submission(c, submission_id))
+        next_at = self._clock() + _PAUSES[min(tries, len(_PAUSES)) - 1]
+        submission = await self._find(submission_id)
         if submission is None or submission.requested_at is None:
             return None
-        return again if again < submission.requested_at + MATCH_WINDOW else None
+        return next_at if next_at < submission.requested_at + MATCH_WINDOW else None
 
-    def _record(self, c: Connection, kept: Exchange, poll: StatusResult) -> None:
-        states.lock_joining(c)  # before any call, as every joiner does
-        calls = load(c, [kept.call], with_reports=True)
-        state = calls.get(kept.call)
+    async def _find(self, submission_id: str) -> Submission | None:
+        return await asyncio.to_thread(self._database.read, lambda c: find_submission(c, submission_id))
+
+    def _record(self, c: Connection, answered: Exchange, result: StatusResult) -> None:
+        states.lock_joining(c)  # before the lock of the call, as every joiner does
+        calls = load(c, [answered.call], with_reports=True)
+        state = calls.get(answered.call)
         if state is None:
             return
-        insert_exchange(c, replace(kept, reports=poll.reports))
-        state.derive(kept.submission, add=poll_evidence(kept.id, kept.answered_at, poll.reports))
+        insert_exchange(c, answered)
+        reports = poll_evidence(answered.id, answered.answered_at, result.reports)
+        state.derive(answered.submission, add=reports)
         calls.save(self._clock())
-        self._joiner.weigh_number(c, state.submission(kept.submission))
-
-
-def _told(request: HttpRequest) -> tuple[tuple[bytes, bytes], ...]:
-    hidden = ((k, MASK if k.lower() == "authorization" else v) for k, v in request.headers.items())
-    return tuple((k.encode(), v.encode()) for k, v in hidden)
+        self._joiner.weigh_number(c, state.submission(answered.submission))

@@ -1,4 +1,4 @@
-"""Telling: the events that our own acts make."""
+"""Makes the events of what the tracker and its operators do."""
 
 from __future__ import annotations
 
@@ -11,20 +11,12 @@ from tracker.domain.events import AtSource, Event, EventSource, EventType
 
 
 class EventFactory:
-    """Makes the events of one submission at one moment."""
+    """Makes events of one submission that happen at one moment and have one source."""
 
     def __init__(
         self, submission: Submission, now: datetime, source: EventSource = EventSource.sender
     ) -> None:
         self._submission, self._now, self._source = submission, now, source
-
-    def event(self, key: str, *, type: EventType, next_attempt: bool = False, **fields: Any) -> Event:
-        s = self._submission
-        detail = {k: v for k, v in fields.pop("detail", {}).items() if v is not None}
-        return Event(
-            key=f"{s.id}/{key}", call=s.call, submission=s.id, attempt=s.number + next_attempt, type=type, at=self._now,
-            at_source=fields.pop("at_source", AtSource.tracker), source=self._source, detail=detail, **fields,
-        )  # fmt: skip
 
     def status(
         self,
@@ -32,20 +24,55 @@ class EventFactory:
         reason: Reason | None,
         *,
         key: str | None = None,
-        word: str | None = None,
+        provider_status: str | None = None,
         detail: Mapping[str, Any] | None = None,
         at_source: AtSource = AtSource.tracker,
     ) -> Event:
-        return self.event(
-            key or status.value, type=EventType.status, status=status, reason=reason, provider_status=word,
+        """Return the event that the submission reached a status. key: by default the status, for what happens once."""
+        return self._event(
+            key or status.value, type=EventType.status, status=status, reason=reason, provider_status=provider_status,
             detail=detail or {}, at_source=at_source,
         )  # fmt: skip
 
     def decision(self, key: str, reason: Reason | None, detail: Mapping[str, Any]) -> Event:
-        return self.event(f"decision/{key}", type=EventType.decision, reason=reason, detail=dict(detail))
+        """Return a decision about the submission."""
+        return self._event(f"decision/{key}", type=EventType.decision, reason=reason, detail=detail)
 
     def next_decision(self, key: str, reason: Reason | None, detail: Mapping[str, Any]) -> Event:
-        """A decision about the attempt after this one: it stands between the two in the timeline."""
-        return self.event(
-            f"decision/{key}", type=EventType.decision, reason=reason, detail=dict(detail), next_attempt=True
+        """Return a decision about the attempt after the submission. In the timeline it is between the two."""
+        number = self._submission.number + 1
+        return self._event(
+            f"decision/{key}", type=EventType.decision, reason=reason, detail=detail, attempt=number
+        )
+
+    def warning(self, key: str, reason: Reason, detail: Mapping[str, Any]) -> Event:
+        """Return a warning about the submission."""
+        return self._event(key, type=EventType.warning, reason=reason, detail=detail)
+
+    def _event(
+        self,
+        key: str,
+        *,
+        type: EventType,
+        reason: Reason | None,
+        detail: Mapping[str, Any],
+        status: CallStatus | None = None,
+        provider_status: str | None = None,
+        attempt: int | None = None,
+        at_source: AtSource = AtSource.tracker,
+    ) -> Event:
+        submission = self._submission
+        return Event(
+            key=f"{submission.id}/{key}",
+            call=submission.call,
+            submission=submission.id,
+            attempt=attempt or submission.number,
+            type=type,
+            status=status,
+            at=self._now,
+            at_source=at_source,
+            source=self._source,
+            provider_status=provider_status,
+            reason=reason,
+            detail={name: value for name, value in detail.items() if value is not None},
         )

@@ -98,12 +98,12 @@ def find_rows_created_in_copy(
 def mark_incomplete(connection: Connection, mark: CopyMarker, now: datetime) -> None:
     """Nobody is dialled from a copy that is not complete."""
     write_mark(connection, mark)
-    pauses.end(connection, None, None)
-    pauses.begin(connection, Pause(since=now, why=PauseReason.copying))
+    pauses.delete_pause(connection, None, None)
+    pauses.insert_pause(connection, Pause(since=now, why=PauseReason.copying))
 
 
 def mark_complete(connection: Connection, like: Pause | None) -> None:
     """It is complete: it pauses if the original does."""
-    pauses.end(connection, None, None)
+    pauses.delete_pause(connection, None, None)
     if like is not None:
-        pauses.begin(connection, like)
+        pauses.insert_pause(connection, like)

@@ -1,7 +1,7 @@
-"""Which pauses stand, and the due work that they hold back.
+"""Stores pauses, and holds back and releases the jobs that they concern.
 
-Whoever dials looks here in the transaction in which it claims: once a pause is committed, no further dial leaves. What
-it held is due at a moment that never comes, until the pause is lifted.
+A sender reads the pauses in the transaction in which it claims a submission: once a pause is committed, no further dial
+leaves. The job of a submission that is held back is due at a time that never comes, until the pause is lifted.
 """
 
 from __future__ import annotations
@@ -21,85 +21,88 @@ from tracker.store.engine.upsert import insert_if_absent
 from tracker.store.queue import jobs
 from tracker.store.schema import tables as t
 
-_ALL: Final = "pause"
-#: when held work is due
-HELD: Final = datetime(9999, 12, 31, tzinfo=UTC)
+#: when the jobs of submissions that are held back are due
+HELD_UNTIL: Final = datetime(9999, 12, 31, tzinfo=UTC)
+#: the names of pauses among the settings begin so
+_PREFIX: Final = "pause"
+
+_S = t.settings.c
 
 
-def begin(connection: Connection, pause: Pause) -> bool:
-    """Have this pause stand; False where one of the same scope stood already."""
-    said = {
+def insert_pause(connection: Connection, pause: Pause) -> bool:
+    """Insert a pause. Return False if there is one of the same scope."""
+    value = {
         "account": pause.account, "campaign": pause.campaign, "since": iso(pause.since), "why": pause.why.value,
     }  # fmt: skip
-    name = _name(pause.account, pause.campaign)
-    return insert_if_absent(connection, t.settings, {"name": name, "value": json.dumps(said)})
+    row = {"name": _name(pause.account, pause.campaign), "value": json.dumps(value)}
+    return insert_if_absent(connection, t.settings, row)
 
 
-def end(connection: Connection, account: str | None, campaign: str | None) -> Pause | None:
-    """Lift the pause of this scope; gives the one that stood."""
-    s = t.settings
-    row = connection.execute(
-        s.delete().where(s.c.name == _name(account, campaign)).returning(s.c.value)
-    ).first()
+def delete_pause(connection: Connection, account: str | None, campaign: str | None) -> Pause | None:
+    """Delete the pause of this scope, and return it. Return None if there is none."""
+    delete = t.settings.delete().where(_S.name == _name(account, campaign))
+    row = connection.execute(delete.returning(_S.value)).first()
     return _pause(row.value) if row else None
 
 
-def standing(connection: Connection) -> list[Pause]:
-    """All pauses that stand."""
-    s = t.settings.c
-    query = sa.select(s.value).where(sa.or_(s.name == _ALL, s.name.startswith(_ALL + "/"))).order_by(s.name)
-    return [_pause(value) for value in connection.scalars(query)]
+def find_pauses(connection: Connection) -> list[Pause]:
+    """Return all pauses."""
+    is_pause = sa.or_(_S.name == _PREFIX, _S.name.startswith(_PREFIX + "/"))
+    return [
+        _pause(value) for value in connection.scalars(sa.select(_S.value).where(is_pause).order_by(_S.name))
+    ]
 
 
-def of_call(connection: Connection, call: Call) -> list[Pause]:
-    """Those that may hold this call. None of them is lifted before this transaction has ended."""
-    names = [_ALL, _name(call.account, None)]
+def lock_pauses_of_call(connection: Connection, call: Call) -> list[Pause]:
+    """Return the pauses that may hold back a call. None of them is lifted before this transaction ends."""
+    names = [_PREFIX, _name(call.account, None)]
     if call.campaign is not None:
         names.append(_name(None, call.campaign))
-    s = t.settings.c
-    query = sa.select(s.value).where(s.name.in_(names)).order_by(s.name).with_for_update(read=True)
+    query = sa.select(_S.value).where(_S.name.in_(names)).order_by(_S.name).with_for_update(read=True)
     return [_pause(value) for value in connection.scalars(query)]
 
 
-def release(
-    connection: Connection, still: Collection[Pause], now: datetime, *, limit: int, account: str | None = None
+def release_held_jobs(
+    connection: Connection, pauses: Collection[Pause], now: datetime, *, limit: int, account: str | None
 ) -> int:
-    """Have held work be due that none of these pauses holds, at most `limit` of it; gives how much there was."""
-    if any(p.scope == "all" for p in still):
+    """Make at most `limit` held jobs due that none of these pauses holds back, and return how many.
+
+    account: only jobs of this account.
+    """
+    if any(p.scope == "all" for p in pauses):
         return 0
     j, s, c = t.jobs.c, t.submissions.c, t.calls.c
-    free = [j.kind == jobs.SEND, j.due_at == HELD]
+    is_released = [j.kind == jobs.SEND, j.due_at == HELD_UNTIL]
     if account is not None:
-        free.append(j.account == account)
-    if accounts := [p.account for p in still if p.account is not None]:
-        free.append(j.account.not_in(accounts))
-    held = sa.select(j.id).where(*free).order_by(j.id).limit(limit)
-    if campaigns := [p.campaign for p in still if p.campaign is not None]:
+        is_released.append(j.account == account)
+    if accounts := [p.account for p in pauses if p.account is not None]:
+        is_released.append(j.account.not_in(accounts))
+    held = sa.select(j.id).where(*is_released).order_by(j.id).limit(limit)
+    if campaigns := [p.campaign for p in pauses if p.campaign is not None]:
         held = held.join(t.submissions, s.id == j.subject).join(t.calls, c.id == s.call_id)
         held = held.where(sa.or_(c.campaign.is_(None), c.campaign.not_in(campaigns)))
-    return connection.execute(
-        t.jobs.update().where(j.id.in_(held.scalar_subquery())).values(due_at=now)
-    ).rowcount
+    update = t.jobs.update().where(j.id.in_(held.scalar_subquery()))
+    return connection.execute(update.values(due_at=now)).rowcount
 
 
-def holds_any(connection: Connection) -> bool:
-    """Whether any work is held."""
+def has_held_jobs(connection: Connection) -> bool:
+    """Return whether any job is held back."""
     j = t.jobs.c
-    query = sa.select(j.id).where(j.kind == jobs.SEND, j.due_at == HELD).limit(1)
+    query = sa.select(j.id).where(j.kind == jobs.SEND, j.due_at == HELD_UNTIL).limit(1)
     return connection.scalar(query) is not None
 
 
 def _name(account: str | None, campaign: str | None) -> str:
     if account is not None:
-        return f"{_ALL}/account/{account}"
-    return f"{_ALL}/campaign/{campaign}" if campaign is not None else _ALL
+        return f"{_PREFIX}/account/{account}"
+    return f"{_PREFIX}/campaign/{campaign}" if campaign is not None else _PREFIX
 
 
 def _pause(text: str) -> Pause:
-    said = json.loads(text)
+    value = json.loads(text)
     return Pause(
-        account=said["account"],
-        campaign=said["campaign"],
-        since=from_iso(said["since"]),
-        why=PauseReason(said["why"]),
+        account=value["account"],
+        campaign=value["campaign"],
+        since=from_iso(value["since"]),
+        why=PauseReason(value["why"]),
     )

@@ -78,7 +78,7 @@ def system_status(connection: Connection, accounts: Iterable[str], now: datetime
             for state in (inbox.PENDING, inbox.ORPHANED, inbox.UNREADABLE, inbox.QUARANTINED)
         },
         "unconfirmed_submissions": sum(unconfirmed for _, unconfirmed in opened_by_account.values()),
-        "paused": [pause_document(p) for p in pauses.standing(connection)],
+        "paused": [pause_document(p) for p in pauses.find_pauses(connection)],
         "incomplete_copy": (mark := copy_marker.mark_of(connection)) is not None and not mark.complete,
         "jobs_due": jobs.count_due(connection, now),
         "oldest_job_overdue_s": max(0.0, _age(overdue, now) or 0.0),

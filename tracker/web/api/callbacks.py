@@ -40,9 +40,9 @@ async def join_callback(request: AppRequest) -> Response:
     if len(ids) != 1:
         message = "is needed, unless `submission_id` is given: give exactly one of them"
         raise InvalidInput([FieldError(field="submission", message=message)])
-    id, operator = path_id(request), request.state["program"].operator
+    id, actions = path_id(request), request.state["program"].callback_actions
     try:
-        await asyncio.to_thread(lambda: operator.join(id, **ids, force=force))
+        await asyncio.to_thread(lambda: actions.join(id, **ids, force=force))
     except NumberMismatch as error:
         raise NumberMismatch(f'{error} To join it all the same, send {{"force": true}}.') from None
     return await _callback_response(request, id)
@@ -52,8 +52,8 @@ async def ignore_callback(request: AppRequest) -> Response:
     """POST /callbacks/{id}/ignore: it belongs to no call of ours."""
     refuse_parameters(request)
     require_fields(await json_object(request, may_be_empty=True), {})
-    id, operator = path_id(request), request.state["program"].operator
-    await asyncio.to_thread(operator.ignore, id)
+    id, actions = path_id(request), request.state["program"].callback_actions
+    await asyncio.to_thread(actions.ignore, id)
     return await _callback_response(request, id)
 
 

@@ -41,11 +41,11 @@ async def place_call(request: AppRequest) -> Response:
     placer, scope, key = request.state["program"].placer, idempotency_scope(request), idempotency_key(request)
     fields = await json_object(request)
     placed = await asyncio.to_thread(lambda: placer.place(fields, scope=scope, key=key))
-    if not placed.replayed:
+    if not placed.is_replayed:
         await _send(request, placed)
     call = await read_database(request, lambda c: calls.get_call(c, placed.call))
     location = {"Location": f"{request.scope.get('root_path', '')}/api/v1/calls/{placed.call}"}
-    if placed.replayed:
+    if placed.is_replayed:
         return json_response(call, 200, location | REPLAYED)
     # `rejected` with a next attempt: the provider answered "too many requests", and the same wish is sent again
     is_clear = call["submissions"][-1]["status"] not in _UNCLEAR and call["next_attempt_at"] is None
@@ -97,8 +97,8 @@ async def get_evidence(request: AppRequest) -> Response:
 async def cancel_call(request: AppRequest) -> Response:
     """POST /calls/{id}/cancel: 200 if nothing had left or the attempt is given up, 202 if the outcome is to come."""
     force = await _read_force(request)
-    id, operator = path_id(request), request.state["program"].operator
-    is_canceled = await asyncio.to_thread(lambda: operator.cancel(id, force=force))
+    id, actions = path_id(request), request.state["program"].call_actions
+    is_canceled = await asyncio.to_thread(lambda: actions.cancel(id, force=force))
     call = await read_database(request, lambda c: calls.get_call(c, id))
     return json_response(call, 200 if is_canceled else 202)
 
@@ -107,14 +107,14 @@ async def retry_call(request: AppRequest) -> Response:
     """POST /calls/{id}/retry: another attempt, sent at once. 201 with the new submission, 200 for a repeat."""
     scope, key = idempotency_scope(request), idempotency_key(request)
     force = await _read_force(request)
-    id, operator = path_id(request), request.state["program"].operator
-    placed = await asyncio.to_thread(lambda: operator.retry(id, force=force, scope=scope, key=key))
-    if not placed.replayed:
+    id, actions = path_id(request), request.state["program"].call_actions
+    placed = await asyncio.to_thread(lambda: actions.retry(id, force=force, scope=scope, key=key))
+    if not placed.is_replayed:
         await _send(request, placed)
     call = await read_database(request, lambda c: calls.get_call(c, id))
     submission = next(s for s in call["submissions"] if s["id"] == placed.submission)
     document = {**submission, "call": id}
-    return json_response(document, 200, REPLAYED) if placed.replayed else json_response(document, 201)
+    return json_response(document, 200, REPLAYED) if placed.is_replayed else json_response(document, 201)
 
 
 async def _read_force(request: AppRequest) -> bool:

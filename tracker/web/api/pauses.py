@@ -26,7 +26,7 @@ async def resume(request: AppRequest) -> Response:
     fields = await _read_fields(request, {"account": str, "campaign": str, "force": bool})
     pauser = request.state["program"].pauser
     resumed = await asyncio.to_thread(lambda: pauser.resume(**fields))
-    pauses = await asyncio.to_thread(pauser.standing)
+    pauses = await asyncio.to_thread(pauser.list_pauses)
     return json_response({"paused": [pause_document(each) for each in pauses], "released": resumed.released})
 
 

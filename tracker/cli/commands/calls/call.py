@@ -66,12 +66,12 @@ def call(
             placed = services.placer.place(fields, scope="command line", key=idempotency_key)
         except InvalidInput as error:
             raise name_options(error, OPTIONS) from None
-        if placed.replayed:
+        if placed.is_replayed:
             typer.echo(f"This key has placed {placed.call} already, so nothing is sent.", err=True)
         document = services.database.read(lambda c: calls.get_call(c, placed.call))
         if warning := country_code_warning(fields["to"], document["to"]):
             typer.echo(warning, err=True)
-        if pause := find_pause(document, services.pauser.standing()):
+        if pause := find_pause(document, services.pauser.list_pauses()):
             typer.echo(with_program_name(pause_warning(pause)), err=True)
         if wait:
             from tracker.cli.commands.calls.wait import wait_until_settled
@@ -81,12 +81,12 @@ def call(
             )
         else:
             is_settled = True
-            if not placed.replayed:
+            if not placed.is_replayed:
                 asyncio.run(services.sender.submit(placed.submission))
         document, events = services.database.read(
             lambda c: (calls.get_call(c, placed.call), calls.timeline(c, placed.call))
         )
-        pause = find_pause(document, services.pauser.standing())
+        pause = find_pause(document, services.pauser.list_pauses())
     if json:
         print_json({**document, "timeline": events} if wait else document)
     sentence, was_placed = describe_placed_call(document, pause, utc=utc)

@@ -48,7 +48,7 @@ async def wait_until_settled(
     interrupted = _interrupted_event()
     worker_task = asyncio.create_task(worker.run())
     try:
-        if not placed.replayed:
+        if not placed.is_replayed:
             await services.sender.submit(placed.submission)
         with open_timeline_view(utc=utc, visible=visible) as view:
             return await _follow(
@@ -122,6 +122,6 @@ async def _ask_provider(services: Services, call: Document) -> None:
     for submission in call["submissions"]:
         if submission["submission_id"] and submission["outcome"] is None:
             try:
-                await services.asker.ask(submission["id"])
+                await services.poller.poll(submission["id"])
             except (ProviderError, Conflict) as error:
                 typer.echo(escape_control(str(error)), err=True)

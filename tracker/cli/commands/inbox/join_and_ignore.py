@@ -36,7 +36,7 @@ def join_callback(
     with open_services() as services:
         before = services.database.read(lambda c: take_snapshot(c, callback, id))
         try:
-            services.operator.join(callback, **target, force=force)
+            services.callback_actions.join(callback, **target, force=force)
         except NumberMismatch as error:
             raise NumberMismatch(f"{error} To join it all the same, use `--force`.") from None
         after = services.database.read(lambda c: retake_snapshot(c, before))
@@ -56,7 +56,7 @@ def ignore_callback(
 
     with open_services() as services:
         before = services.database.read(lambda c: take_snapshot(c, callback))
-        services.operator.ignore(callback)
+        services.callback_actions.ignore(callback)
         after = services.database.read(lambda c: retake_snapshot(c, before))
     _print_changes(before, after, json=json)
 

@@ -38,7 +38,7 @@ def pause(
         pauser = build_services(database, settings.account_values()).pauser
         try:
             resumed = pauser.resume(account=account, campaign=campaign, force=force) if resume else None
-            pauses = pauser.standing() if resume else pauser.pause(account=account, campaign=campaign)
+            pauses = pauser.list_pauses() if resume else pauser.pause(account=account, campaign=campaign)
         except InvalidInput as error:
             raise name_options(error) from None
         is_campaign_unused = False
