@@ -262,9 +262,7 @@ def test_the_concepts_name_every_type_of_event() -> None:
 
 
 def test_the_provider_s_words_become_what_the_page_says() -> None:
-    part = text_of("docs/how-to/connect-thundersms.md").split(
-        "## What the provider says, and what it becomes\n"
-    )[1]
+    part = text_of("docs/how-to/connect-thundersms.md").split("## The provider's status words\n")[1]
     shown = re.findall(r"^\| `([A-Z]+)` \|.*\| `([a-z-]+)`(?:, reason `([a-z-]+)`)? \|$", part, re.MULTILINE)
     known = {word: (status, reason or "") for word, (status, reason) in STATUSES.items() if word != "queued"}
     assert {normalize_status(word): (status, reason) for word, status, reason in shown} == known
