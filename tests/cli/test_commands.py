@@ -115,7 +115,7 @@ def test_configuration_without_accounts_is_named(cli: Cli) -> None:
         (
             "postgres://me:a-password@127.0.0.1:1/db",
             "postgres://me:***@127.0.0.1:1/db",
-            "start its server",
+            "Start its server",
         ),
     ],
 )

@@ -77,7 +77,7 @@ def test_read_only_file_is_named_with_its_mode(cli_with_call: Cli) -> None:
     paused = run_unprivileged(cli_with_call.folder, "pause")
     assert paused.returncode == 1
     assert "may not write" in paused.stderr
-    assert "its directory exist" not in paused.stderr
+    assert "its directory exists" not in paused.stderr
 
 
 def test_read_only_directory_is_named(cli_with_call: Cli) -> None:
@@ -148,7 +148,7 @@ def test_hint_for_a_file_that_is_no_database(cli_with_call: Cli) -> None:
     (cli_with_call.folder / "text.db").write_text("no database at all" * 1000)
     refused = cli_with_call("db", "copy", "--to", "sqlite:///text.db")
     assert refused.exit_code == 1
-    assert "it is no SQLite database: name another file" in refused.stderr
+    assert "It is no SQLite database. Name another file" in refused.stderr
     assert "directory" not in refused.stderr
 
 

@@ -118,10 +118,8 @@ def database_error_context(settings: Settings) -> Iterator[None]:
         raise
     except StorageUnavailable as error:
         hint = error_hint(error.__cause__, Path(settings.database_location) if settings.is_sqlite else None)
-        todo = f"; {hint}" if hint else ""
-        raise StorageUnavailable(
-            f"{_without_stop(error)}. Database: {settings.database_location}; {source}{todo}"
-        ) from error
+        place = f"Database: {settings.database_location}; {source}."
+        raise StorageUnavailable(" ".join(filter(None, (f"{_without_stop(error)}.", place, hint)))) from error
 
 
 def _without_stop(error: Exception) -> str:

@@ -156,7 +156,7 @@ def check_database(url: str, place: str) -> Iterator[Check]:
         revision = None if problems else upgrade.current(database)
     except StorageUnavailable as error:
         hint = error_hint(error.__cause__, database.path)
-        problems = [f"{error}; {hint}" if hint else str(error)]
+        problems = [f"{str(error).removesuffix('.')}. {hint}" if hint else str(error)]
     except TrackerError as error:
         problems = [str(error)]
     finally:

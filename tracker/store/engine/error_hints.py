@@ -6,17 +6,17 @@ import errno
 from pathlib import Path
 from typing import Final
 
-_DIRECTORY: Final = "does its directory exist, and may you write there?"
-_DISK_SPACE: Final = "make room on its disk."
+_DIRECTORY: Final = "Check that its directory exists and that you may write there."
+_DISK_SPACE: Final = "Make room on its disk."
 
 #: by the beginning of SQLite's name for the error
 _SQLITE: Final = {
-    "SQLITE_NOTADB": "it is no SQLite database: name another file.",
-    "SQLITE_CORRUPT": "it is damaged: restore it from a backup.",
-    "SQLITE_BUSY": "another process is writing: try again in a moment.",
-    "SQLITE_LOCKED": "another process is writing: try again in a moment.",
+    "SQLITE_NOTADB": "It is no SQLite database. Name another file.",
+    "SQLITE_CORRUPT": "It is damaged. Restore it from a backup.",
+    "SQLITE_BUSY": "Another process is writing. Try again in a moment.",
+    "SQLITE_LOCKED": "Another process is writing. Try again in a moment.",
     "SQLITE_FULL": _DISK_SPACE,
-    "SQLITE_IOERR": "is its disk sound, and is there room?",
+    "SQLITE_IOERR": "Check that its disk is sound and has room.",
 }
 _SQLITE_NO_ACCESS: Final = ("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")
 _NO_ACCESS: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -29,7 +29,7 @@ _READ_ONLY: Final = "25006"
 def error_hint(
     error: BaseException | None, file: Path | None, *, setting: str = "database.url"
 ) -> str | None:
-    """Return what to do about an error, as the end of a sentence; None if there is nothing to advise.
+    """Return a sentence that says what to do about an error; None if there is nothing to advise.
 
     error: raised by the driver or the system, or what wraps it. file: SQLite's; None for a server. setting: the name of
     what names this database.
@@ -43,17 +43,17 @@ def error_hint(
 def _server_hint(cause: BaseException, setting: str) -> str:
     state = getattr(cause, "sqlstate", None)
     if state is None or state.startswith(_NO_SERVER):
-        return f"start its server, or {'check' if setting == 'database.url' else 'correct'} {setting}."
+        return f"Start its server, or {'check' if setting == 'database.url' else 'correct'} `{setting}`."
     if state == _READ_ONLY:
-        return "it takes no writes (a standby?): name the primary."
-    return "see its server's log."
+        return "It takes no writes (a standby?). Name the primary."
+    return "See its server's log."
 
 
 def _sqlite_hint(cause: BaseException, file: Path) -> str | None:
     name = str(getattr(cause, "sqlite_errorname", ""))
     number = cause.errno if isinstance(cause, OSError) else None
     if name.startswith(_SQLITE_NO_ACCESS) or number in _NO_ACCESS:
-        return _rights_hint(file) or "is its file system mounted read-only?"
+        return _rights_hint(file) or "Check whether its file system is mounted read-only."
     if name.startswith("SQLITE_CANTOPEN"):
         return _rights_hint(file) or _DIRECTORY
     if number == errno.ENOENT:

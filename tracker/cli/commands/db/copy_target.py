@@ -21,8 +21,7 @@ class Target(Database):
 
     def unavailable(self, told: str, why: Exception) -> LocatedStorageUnavailable:
         """Return the error with the target's name and what to do."""
-        todo = error_hint(why, self.path, setting="--to")
-        hint = f"; {todo}" if todo else ""
-        return LocatedStorageUnavailable(
-            f"The copy: {told[0].lower()}{told[1:]}. Target (--to): {self.place}{hint}"
-        )
+        hint = error_hint(why, self.path, setting="--to")
+        problem = told.removesuffix(".")
+        place = f"The copy: {problem[0].lower()}{problem[1:]}. Target (`--to`): {self.place}."
+        return LocatedStorageUnavailable(f"{place} {hint}" if hint else place)
