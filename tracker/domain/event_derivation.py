@@ -21,6 +21,7 @@ from tracker.domain.time_text import iso
 #: minutes; the offsets from UTC that are in use, besides the whole hours
 _UNEVEN_ZONE_OFFSETS = (210, 270, 330, 345, 390, 525, 570, 630, 765)
 _MAX_ZONE_OFFSET = 14 * 60
+_QUARTER_HOUR = timedelta(minutes=15)
 #: A delay that is this close to an offset counts as that offset.
 _ZONE_TOLERANCE = timedelta(minutes=2)
 
@@ -103,7 +104,9 @@ class _EventBuilder:
         if r.started_at is not None:
             detail["started_at"] = iso(r.started_at)
         is_known = r.status is not None
-        unknown_word = Reason.unknown_word if provider_status_key(r.provider_status) else None
+        reason = r.reason
+        if not is_known:
+            reason = Reason.unknown_word if provider_status_key(r.provider_status) else None
         return self._event(
             joined,
             f"{record_key}/record",
@@ -111,7 +114,7 @@ class _EventBuilder:
             type=EventType.status if is_known else EventType.detail,
             status=r.status,
             at=at,
-            reason=r.reason if is_known else unknown_word,
+            reason=reason,
             provider_status=r.provider_status,
             detail=detail,
         )
@@ -195,7 +198,7 @@ def guess_zone_offset(delay: timedelta) -> int | None:
     to an offset that is in use. A callback that is an hour late is common, so only two hours count. A callback from
     before the end of its call is not, so half an hour counts.
     """
-    minutes = 15 * round(delay / timedelta(minutes=15))
+    minutes = 15 * round(delay / _QUARTER_HOUR)
     if -30 < minutes < 120 or abs(minutes) > _MAX_ZONE_OFFSET:
         return None
     is_in_use = minutes % 60 == 0 or abs(minutes) in _UNEVEN_ZONE_OFFSETS

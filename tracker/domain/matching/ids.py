@@ -47,7 +47,7 @@ class SubmissionIndex:
             return Join(submission=receipt.polled_submission, matched_by=MatchedBy.submission_id)
         account, report = receipt.account, receipt.report
         ids, message_id = report.ids, report.message_id
-        first = self._full.get((account, id_key(ids[0])), []) if ids else []
+        first = self._full.get((account, id_key(ids[0])), ()) if ids else ()
         if len(first) == 1:  # nearly always
             return Join(submission=first[0], matched_by=MatchedBy.submission_id)
         from_sure_to_unsure = (

@@ -49,7 +49,7 @@ def fold_submission(id: str, events: Sequence[Event], *, interval: int) -> Submi
 
     `interval` is in minutes: how long after a failed dial the provider redials, or 0 if it does not.
     """
-    number = min([e.attempt for e in events])
+    number = events[0].attempt  # the lowest, because a place begins with the attempt
     outcomes = [e for e in events if e.type is EventType.status and e.status in OUTCOMES]
     deciding = outcomes[0] if len(outcomes) == 1 else min(outcomes, key=_precedence, default=None)
     if deciding is None or deciding.status is None:
