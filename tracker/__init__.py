@@ -32,7 +32,8 @@ The tree
 
 Imports point downwards only. `tests/test_layers.py` checks that::
 
-    cli/            the command line                                        ┐
+    cli/            the command line: commands/, input/ (options),          ┐
+                    output/ (text and JSON)                                 │
     demo/           `tracker demo`: the whole system in one process         │
     worker.py       runs the work that is due                               │ the edges: they read the
     web/            the HTTP server: http/ the protocol, callbacks/ for     │ settings and configure

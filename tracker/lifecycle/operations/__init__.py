@@ -1,1 +1,1 @@
-"""What operators do and ask: joins by hand, pauses, health."""
+"""Decisions of operators and reports for them: joins by hand, pauses, lists, health, doctor, samples."""
