@@ -11,6 +11,7 @@ from typing import Any
 from tracker.domain.accounts import Account
 from tracker.domain.events import Event
 from tracker.domain.timeline.fold import Timeline, fold
+from tracker.lifecycle.sending.claim import Claim
 from tracker.lifecycle.sending.send import Sender
 from tracker.lifecycle.services import build_services
 from tracker.store.calls.calls import lock_calls
@@ -69,6 +70,13 @@ class House:
         if send:
             self.submit(placed.submission)
         return placed.call
+
+    def claim(self, **fields: Any) -> tuple[str, Claim]:
+        """Place a call and claim its submission; return the call's id and the claim."""
+        call = self.place(send=False, **fields)
+        claim = self.program.sender.claim(self.submissions(call)[0].id)
+        assert claim is not None
+        return call, claim
 
     def submit(self, submission: str) -> None:
         asyncio.run(self.program.sender.submit(submission))

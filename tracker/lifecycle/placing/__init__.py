@@ -1,1 +1,1 @@
-"""Validate a call request and record the call once."""
+"""Validates a call request and records the call once."""

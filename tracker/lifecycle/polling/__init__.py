@@ -1,1 +1,1 @@
-"""Ask the provider about submissions without an outcome."""
+"""Asks the provider about submissions without an outcome."""

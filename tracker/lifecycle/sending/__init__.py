@@ -1,1 +1,1 @@
-"""Send a submission to the provider once and record its answer."""
+"""Sends submissions to the provider, once each, and records the responses."""

@@ -1,1 +1,1 @@
-"""The only way in which events of calls are written."""
+"""Loads calls with their events, and writes new events and what follows from them."""

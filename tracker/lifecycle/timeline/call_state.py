@@ -1,4 +1,4 @@
-"""Load calls once, change them in memory and save them once: the one way in which events of calls are written.
+"""Loads calls once, changes them in memory and saves them once: the one way in which events of calls are written.
 
 `load` locks the calls in the order of their ids. `CallStates.save` writes their new events and refreshes the status
 columns of calls and submissions from the timelines, in the same transaction. So these columns always agree with the
@@ -49,9 +49,11 @@ class CallState:
         self.call = call
         #: what the provider reported of each submission (submission → callbacks and polls)
         self.reports = reports
+        # the changes, for `CallStates.save`
+        #: of submissions whose reports changed (submission → its events)
         self.derived: dict[str, DerivedEvents] = {}
         self.new_submissions: list[Submission] = []
-        #: columns of submissions to set (submission → column → value)
+        #: submission → column → value
         self.columns: dict[str, dict[str, Any]] = {}
         self._submissions = {s.id: s for s in submissions}
         self._stored = list(stored)

@@ -1,4 +1,4 @@
-"""Find what brings the stored events of a call in line with what the provider reported. Pure."""
+"""Finds what brings the stored events of a call in line with what the provider reported. Pure."""
 
 from __future__ import annotations
 

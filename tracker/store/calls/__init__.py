@@ -1,1 +1,1 @@
-"""SQL for calls, submissions, events and exchanges."""
+"""Stores calls, submissions, events, secret variables and exchanges."""

@@ -1,1 +1,1 @@
-"""SQL for what decides whether dialling is allowed."""
+"""Stores what decides whether a call may be dialled."""

@@ -1,1 +1,1 @@
-"""SQL for due work: jobs, heartbeats, counters, keyed digests."""
+"""Stores jobs and what workers share: heartbeats, counters, rate limits, keys and digests."""
