@@ -29,12 +29,12 @@ def from_iso(text: object) -> datetime:
 
 def format_duration(seconds: float) -> str:
     """Write a duration in its two largest units: 8 s, 1 min 15 s, 5 h 30 min, 3 d 2 h."""
-    rest = round(seconds)
-    if rest < 60:
-        return f"{rest} s"
+    remaining = round(seconds)
+    if remaining < 60:
+        return f"{remaining} s"
     parts: list[tuple[int, str]] = []
     for size, name in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        if rest >= size or parts:
-            parts.append((rest // size, name))
-        rest %= size
+        if remaining >= size or parts:
+            parts.append((remaining // size, name))
+        remaining %= size
     return " ".join(f"{n} {name}" for n, name in parts[:2] if n)

@@ -20,17 +20,17 @@ def call_filter(options: Mapping[str, Any], settings: Settings) -> tuple[CallFil
     options: by the names of the API's parameters; None means not given.
     """
     parameters = _list_parameters(options, settings)
-    found = parameters.call_filter(), parameters.order()
+    query, order = parameters.call_filter(), parameters.order()
     _require_valid(parameters)
-    return found
+    return query, order
 
 
 def callback_filter(options: Mapping[str, Any], settings: Settings) -> CallbackFilter:
     """Return the filter of a list of callbacks. options: as above."""
     parameters = _list_parameters(options, settings)
-    found = parameters.callback_filter()
+    query = parameters.callback_filter()
     _require_valid(parameters)
-    return found
+    return query
 
 
 def unknown_account_warning(account: str | None, configured: Iterable[str]) -> str | None:

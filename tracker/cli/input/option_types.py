@@ -58,10 +58,10 @@ def parse_public_url(text: str) -> str:
 
 def parse_duration(text: str) -> float:
     """Parse a duration such as 90, 30s, 2m or 1h, and return its seconds."""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)", text.strip().lower())
-    if not found:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)", text.strip().lower())
+    if not match:
         raise ValueError("must be a duration, such as 30s, 2m or 1h")
-    return float(found[1]) * _SECONDS[found[2] or "s"]
+    return float(match[1]) * _SECONDS[match[2] or "s"]
 
 
 def parse_moment(text: str, now: datetime | None = None) -> datetime:

@@ -71,8 +71,8 @@ def _parameter(field: WishField) -> inspect.Parameter:
 
 def read_wish(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the request for a call that options describe. Raises ValueError, which names the wrong option."""
-    found = {field.name: _read_value(field, values[field.name]) for field in _FIELDS}
-    return {name: value for name, value in found.items() if value is not None}
+    request = {field.name: _read_value(field, values[field.name]) for field in _FIELDS}
+    return {name: value for name, value in request.items() if value is not None}
 
 
 def _read_value(field: WishField, value: Any) -> Any:

@@ -86,9 +86,9 @@ def run_checks(configuration: Configuration, *, public_url: str | None) -> Itera
 
 def check_configuration(configuration: Configuration) -> Iterator[Check]:
     """Check that the values fit together. Loading has checked each of them alone."""
-    found = list(_configuration_problems(configuration))
-    yield from found
-    if all(check.state is not CheckState.fail for check in found):
+    problems = list(_configuration_problems(configuration))
+    yield from problems
+    if all(check.state is not CheckState.fail for check in problems):
         file = configuration.config_file
         source = (
             str(file.absolute())

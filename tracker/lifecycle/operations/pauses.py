@@ -98,7 +98,7 @@ class Pauser:
     def _check_scope(self, account: str | None, campaign: str | None, *, is_resuming: bool = False) -> None:
         errors = []
         if account is not None and campaign is not None:
-            message = "cannot stand beside account: give one of them, or neither for all"
+            message = "cannot stand beside `account`: give one of them, or neither for all"
             errors.append(FieldError(field="campaign", message=message))
         # an account that is not configured any more can still be resumed
         if account is not None and account not in self._accounts and not is_resuming:
