@@ -1,4 +1,7 @@
-"""Candidates: the submissions among which an orphan is ambiguous, found anew by the matching when somebody looks."""
+"""Finds the submissions that an orphan may belong to.
+
+They depend on everything else that is stored, so they are matched each time that somebody looks, and never stored.
+"""
 
 from __future__ import annotations
 
@@ -11,31 +14,30 @@ from tracker.store.inbox import match_queries, states
 from tracker.store.read import callbacks
 
 
-def shown_callback(c: Connection, id: str) -> Document:
-    """One callback with the request as it came, and with its candidates. Raises NotFound."""
-    found = callbacks.get_callback(c, id)
-    request = found.pop("request")
-    candidates = _candidates(c, id) if found["state"] == states.ORPHANED else []
-    return {**found, "candidates": candidates, "request": request}
+def show_callback(c: Connection, id: str) -> Document:
+    """Return a callback with its request and, if it is an orphan, with its candidates. Raises NotFound."""
+    document = callbacks.get_callback(c, id)
+    request = document.pop("request")
+    candidates = _find_candidates(c, id) if document["state"] == states.ORPHANED else []
+    return {**document, "candidates": candidates, "request": request}
 
 
-def _candidates(c: Connection, id: str) -> list[Document]:
-    """What an orphan may belong to, the earliest request first; where each is contradicted, those that fit but for it.
+def _find_candidates(c: Connection, id: str) -> list[Document]:
+    """Return the submissions that an orphan fits, the earliest request first.
 
-    They hang on everything else that is stored, so they are not stored: what they were once would mislead.
+    If each of them is contradicted by another report, return those that it would fit otherwise.
     """
     receipts = match_queries.receipts(c, [id])
     if not receipts:
         return []
-    gathered = load_match_context(c, receipts[0].account, receipts)
-    verdict = gathered.verdicts.get(id)
+    verdict = load_match_context(c, receipts[0].account, receipts).verdicts.get(id)
     if not isinstance(verdict, Unjoined):
         return []
-    found = [s for each in verdict.candidates if (s := find_submission(c, each)) is not None]
+    candidates = [s for each in verdict.candidates if (s := find_submission(c, each)) is not None]
     return [
         {
             "submission": s.id, "call": s.call, "submission_id": s.submission_id, "status": s.status.value,
             "requested_at": time(s.requested_at),
         }
-        for s in sorted(found, key=lambda s: (s.requested_at or s.created_at, s.id))
+        for s in sorted(candidates, key=lambda s: (s.requested_at or s.created_at, s.id))
     ]  # fmt: skip

@@ -7,7 +7,7 @@ import asyncio
 from starlette.responses import Response
 
 from tracker.errors import FieldError, InvalidInput, NumberMismatch
-from tracker.lifecycle.operations.orphan_candidates import shown_callback
+from tracker.lifecycle.operations.orphan_candidates import show_callback
 from tracker.store.read import callbacks
 from tracker.web.api.params import json_object, list_parameters, path_id, refuse_parameters, require_fields
 from tracker.web.api.responses import json_response, page_response, read_database
@@ -58,4 +58,4 @@ async def ignore_callback(request: AppRequest) -> Response:
 
 
 async def _callback_response(request: AppRequest, id: str) -> Response:
-    return json_response(await read_database(request, lambda c: shown_callback(c, id)))
+    return json_response(await read_database(request, lambda c: show_callback(c, id)))

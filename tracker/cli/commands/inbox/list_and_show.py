@@ -60,10 +60,10 @@ def show_callback(
     from tracker.cli.output.callbacks import render_callback
     from tracker.cli.output.json import print_json
     from tracker.cli.output.text import print_text
-    from tracker.lifecycle.operations.orphan_candidates import shown_callback
+    from tracker.lifecycle.operations.orphan_candidates import show_callback
 
     with open_database(load_cli_settings()) as database:
-        document = database.read(lambda c: shown_callback(c, callback))
+        document = database.read(lambda c: show_callback(c, callback))
     if json:
         print_json(document)
     else:
