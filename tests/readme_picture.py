@@ -19,12 +19,12 @@ from rich.console import Console
 
 from tests.lifecycle.house import House, SettableClock
 from tests.recording_provider import RecordingProvider, accepted, callstatus
+from tracker.cli.commands.calls.call_documents import load_call_documents
 from tracker.cli.output import timeline
-from tracker.domain.documents import Document
 from tracker.logs import configure_logs
 from tracker.providers.base import HttpResponse
-from tracker.store.read import calls
 from tracker.store.read.callbacks import CallbackFilter, list_callbacks
+from tracker.web.api.documents import Document, callback_document, plain
 
 WIDTH = 100
 ID = "70fa87e0-9df9-4327-bc80-a561c48703d8:1"
@@ -51,10 +51,9 @@ def told() -> Told:
         house = House(f"sqlite:///{Path(folder) / 'tracker.db'}", provider.base_url)
         try:
             call_id = _tell(house, provider)
-            call, events = house.database.read(
-                lambda c: (calls.get_call(c, call_id), calls.timeline(c, call_id))
-            )
-            callbacks = house.database.read(lambda c: list_callbacks(c, CallbackFilter(call=call_id)).data)
+            call, events = load_call_documents(house.database, call_id)
+            page = house.database.read(lambda c: list_callbacks(c, CallbackFilter(call=call_id)))
+            callbacks = [plain(callback_document(each)) for each in page.data]
         finally:
             house.close()
     return Told(call=call, events=events, callbacks=callbacks)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from tests.lifecycle.house import House
 from tests.recording_provider import RecordingProvider, accepted
-from tracker.lifecycle.operations.orphan_candidates import show_callback
+from tracker.lifecycle.operations.orphan_candidates import load_callback_details
 
 ID = "3b69aca9-3b55-4e2d-bfe0-02b910dbe156"
 
 
 def candidate_calls(house: House, callback: str) -> list[str]:
     """Return the calls that an orphan is shown to fit."""
-    shown = house.database.read(lambda c: show_callback(c, callback))
-    return [candidate["call"] for candidate in shown["candidates"]]
+    details = house.database.read(lambda c: load_callback_details(c, callback))
+    return [candidate.call for candidate in details.candidates]
 
 
 def test_call_is_sent_accepted_and_completed(house: House, provider: RecordingProvider) -> None:

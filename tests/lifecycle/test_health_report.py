@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from tracker.domain.pause import Pause, PauseReason
 from tracker.lifecycle.operations.health_report import HealthFacts, find_notes, find_problems
+from tracker.store.queue.heartbeats import WorkerSeen
+from tracker.store.read.system_status import AccountStatus, SystemStatus
 
 NOW = datetime(2026, 11, 23, 13, 30, tzinfo=UTC)
 
@@ -19,19 +22,20 @@ def facts(
     """Return the facts of a system where all is well, with changes. Ages are before NOW."""
     silent_s = changed.pop("silent_s", 10.0)
     refused = changed.pop("refused", None)
-    account = {
-        "last_callback_at": (NOW - timedelta(seconds=silent_s)).isoformat() if silent_s is not None else None,
-        "last_quarantined_at": (NOW - refused).isoformat() if refused is not None else None,
-        "silent_s": silent_s, "open_submissions": 3,
-    }  # fmt: skip
-    standing = {
-        "workers": [{"id": "w", "seen_at": "2026-11-23T13:29:58Z"}], "lag_s": 0.0, "accounts": {"thundersms": account},
-        "callbacks": {"pending": 0, "orphaned": 0, "unreadable": 0, "quarantined": 0}, "unconfirmed_submissions": 0,
-        "paused": [], "incomplete_copy": False, "jobs_due": {}, "oldest_job_overdue_s": 0.0, "counts": [], **changed,
+    account = AccountStatus(
+        last_callback_at=NOW - timedelta(seconds=silent_s) if silent_s is not None else None,
+        last_quarantined_at=NOW - refused if refused is not None else None,
+        silent_s=silent_s,
+        open_submissions=3,
+    )
+    usual = {
+        "at": NOW, "workers": [WorkerSeen(id="w", started_at=NOW, seen_at=NOW)], "lag_s": 0.0,
+        "accounts": {"thundersms": account}, "callbacks": {}, "unconfirmed_submissions": 0, "paused": [],
+        "incomplete_copy": False, "jobs_due": {}, "oldest_job_overdue_s": 0.0, "counts": [],
     }  # fmt: skip
     return HealthFacts(
         now=NOW,
-        status=standing,
+        status=SystemStatus(**{**usual, **changed}),
         newest={state: NOW - age for state, age in (newest or {}).items()},
         oldest_open={"thundersms": NOW - oldest_open} if oldest_open else {},
     )
@@ -67,28 +71,26 @@ def test_each_problem_is_one_sentence(wrong: dict[str, Any], words: list[str]) -
     assert "\n" not in sentence
 
 
-def paused(why: str, account: str | None = None) -> dict[str, Any]:
-    since = (NOW - timedelta(hours=1)).isoformat()
-    scope = f"account {account}" if account else "all"
-    return {"scope": scope, "account": account, "campaign": None, "since": since, "why": why}
+def paused(why: PauseReason, *, account: str | None = None, campaign: str | None = None) -> Pause:
+    return Pause(account=account, campaign=campaign, since=NOW - timedelta(hours=1), why=why)
 
 
 def test_pause_is_a_note_when_a_person_wanted_it() -> None:
-    wanted = facts(paused=[paused("operator", "thundersms")])
+    wanted = facts(paused=[paused(PauseReason.operator, account="thundersms")])
     assert list(find_problems(wanted)) == []
     [note] = find_notes(wanted)
     assert "account thundersms" in note
     assert "for 1 h" in note
     assert "`tracker pause --resume --account thundersms`" in note
-    [sentence] = find_problems(facts(paused=[paused("restored")]))
+    [sentence] = find_problems(facts(paused=[paused(PauseReason.restored)]))
     assert "backup was restored" in sentence
     assert "--resume`" in sentence
-    [sentence] = find_problems(facts(paused=[paused("copying")]))
+    [sentence] = find_problems(facts(paused=[paused(PauseReason.copying)]))
     assert "tracker db copy" in sentence
 
 
 def test_resume_command_is_quoted_for_a_shell() -> None:
-    pause = {**paused("operator"), "scope": "campaign $(date) of 'spring'", "campaign": "$(date) of 'spring'"}
+    pause = paused(PauseReason.operator, campaign="$(date) of 'spring'")
     [note] = find_notes(facts(paused=[pause]))
     command = note.split("`")[1]
     assert shlex.split(command) == ["tracker", "pause", "--resume", "--campaign", "$(date) of 'spring'"]

@@ -18,10 +18,11 @@ from tracker.errors import Conflict, IncompleteCopy
 from tracker.lifecycle.maintenance.copy_database import CopyReport, DatabaseCopier
 from tracker.lifecycle.maintenance.prune import Pruner
 from tracker.store.calls.secrets import load_secrets
-from tracker.store.engine.database import Database
+from tracker.store.engine.database import Connection, Database
 from tracker.store.maintenance import copy_rows
 from tracker.store.queue import heartbeats, jobs
 from tracker.store.read import calls as queries
+from tracker.store.read.views import CallView, Evidence
 from tracker.store.schema import tables as t
 from tracker.store.schema import upgrade
 
@@ -110,8 +111,11 @@ def test_everything_arrives(house: House, provider: RecordingProvider, target: D
     assert settings(target)["digest-key"] == settings(house.database)["digest-key"]
     assert "pause" not in settings(target)
     for call in calls:
-        there = target.read(lambda c: (queries.get_call(c, call), queries.evidence(c, call)))  # noqa: B023
-        assert there == house.database.read(lambda c: (queries.get_call(c, call), queries.evidence(c, call)))  # noqa: B023
+
+        def read(c: Connection, id: str = call) -> tuple[CallView, Evidence]:
+            return queries.get_call(c, id), queries.get_evidence(c, id)
+
+        assert target.read(read) == house.database.read(read)
     assert target.read(lambda c: load_secrets(c, calls[-1])) == {"otp": "123456"}
 
 

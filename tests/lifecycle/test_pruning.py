@@ -96,12 +96,12 @@ def test_what_changed_lately_stays(house: House, provider: RecordingProvider) ->
     house.receive({"id": house.provider_id(corrected), "status": "ANSWER", "duration": "3"})
     house.clock.forward(days=101)
     young = settled(house, provider, NUMBERS[1])
-    before = {call: house.database.read(lambda c: calls.evidence(c, call)) for call in (corrected, young)}  # noqa: B023
+    before = {call: house.database.read(lambda c: calls.get_evidence(c, call)) for call in (corrected, young)}  # noqa: B023
     done = prune(house)
 
     assert done.rows["calls"] == 1
     for call, evidence in before.items():
-        assert house.database.read(lambda c: calls.evidence(c, call)) == evidence  # noqa: B023
+        assert house.database.read(lambda c: calls.get_evidence(c, call)) == evidence  # noqa: B023
         assert house.timeline(call).settled
     with pytest.raises(NotFound):
         house.database.read(lambda c: calls.get_call(c, old))
@@ -208,8 +208,8 @@ def test_a_callback_that_was_moved_leaves_nothing_behind_that_dangles(
     house.receive({"id": house.provider_id(first), "status": "ANSWER", "duration": "3"})
     house.clock.forward(days=101)
     assert prune(house).rows["calls"] == 1
-    timeline = house.database.read(lambda c: calls.timeline(c, first))
-    assert moved not in {event["callback"] for event in timeline}
+    timeline = house.database.read(lambda c: calls.get_timeline(c, first))
+    assert moved not in {event.callback for event in timeline}
 
     def repeats(c: Any) -> list[Any]:
         column = t.callbacks.c.repeat_of

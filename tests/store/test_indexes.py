@@ -130,7 +130,7 @@ NEEDED: dict[str, Callable[[Connection], object]] = {
     "ix_callbacks_twin": lambda c: match_queries.twin_receipts(c, "account_1", ["no-twin"]),
     "ix_callbacks_repeat_of": callbacks(),
     "ix_waiting_keys_callback_id": lambda c: states.add_wait_keys(c, "account_1", {}, ["cb_0001"]),
-    "ix_exchanges_call_id": lambda c: queries.evidence(c, "call_0001"),
+    "ix_exchanges_call_id": lambda c: queries.get_evidence(c, "call_0001"),
     # as the database asks for each submission that is removed
     "ix_exchanges_submission_id": lambda c: c.execute(
         sa.select(sa.literal(1)).where(t.exchanges.c.submission_id == "sub_0001")
@@ -276,10 +276,10 @@ def test_however_a_list_is_read_it_is_the_same(
         cursor = None
         for limit in (7, 100, 500):
             ask = partial(
-                queries.list_calls, which=CallFilter(**which), order=order, limit=limit, cursor=cursor
+                queries.list_calls, query=CallFilter(**which), order=order, limit=limit, cursor=cursor
             )
             page = database.read(ask)
-            seen += [found["id"] for found in page.data]
+            seen += [found.id for found in page.data]
             cursor = page.next_cursor
             if cursor is None:
                 break
@@ -336,7 +336,7 @@ def test_the_inbox_of_many_accounts_is_merged_all_the_same(database: Database) -
     again = database.read(
         lambda c: inbox_queries.list_callbacks(c, CallbackFilter(), limit=500, cursor=page.next_cursor)
     )
-    shown = [item["id"] for item in page.data + again.data]
+    shown = [each.id for each in page.data + again.data]
     c = t.callbacks.c
     query = sa.select(c.id).order_by(c.received_at.desc(), c.id.desc())
     assert shown == database.read(lambda connection: list(connection.scalars(query)))
@@ -348,8 +348,8 @@ def test_the_inbox_of_many_accounts_is_merged_all_the_same(database: Database) -
         lambda c: lock_calls(c, ["call_0001"]),
         lambda c: lock_calls_of_submissions(c, ["sub_0001"]),
         lambda c: queries.get_call(c, "call_0001"),
-        lambda c: queries.timeline(c, "call_0001"),
-        lambda c: queries.evidence(c, "call_0001"),
+        lambda c: queries.get_timeline(c, "call_0001"),
+        lambda c: queries.get_evidence(c, "call_0001"),
         lambda c: match_queries.exact_receipts(c, [SUBMITTED]),
         lambda c: match_queries.evidence_of(c, {"sub_0001": "call_0001"}, {}),
         lambda c: quarantine.room_of(c, "account_1"),
@@ -357,7 +357,7 @@ def test_the_inbox_of_many_accounts_is_merged_all_the_same(database: Database) -
         lambda c: inbox_queries.get_callback(c, "cb_0001"),
         lambda c: prune.old_calls(c, "busy", LATER, None, 10),
         lambda c: prune.old_callbacks(c, "orphaned", LATER, None, 10),
-        lambda c: system_status.system_status(c, ["account_1"], LATER),
+        lambda c: system_status.load_system_status(c, ["account_1"], LATER),
         lambda c: find_pollable_submissions(c, "account_1", NOW),
     ],
 )  # fmt: skip

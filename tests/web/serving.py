@@ -15,6 +15,7 @@ from tracker.settings import load_settings
 from tracker.store.engine.database import Database
 from tracker.store.read import callbacks, system_status
 from tracker.store.schema import tables as t
+from tracker.web.api.documents import plain, received_callback_document
 from tracker.web.app import create_app
 
 Response = httpx2.Response
@@ -80,7 +81,8 @@ class Serving:
 
         def work(c: Any) -> list[dict[str, Any]]:
             page = callbacks.list_callbacks(c, which, limit=2000)
-            return [callbacks.get_callback(c, item["id"]) for item in reversed(page.data)]
+            found = [callbacks.get_callback(c, each.id) for each in reversed(page.data)]
+            return [plain(received_callback_document(each)) for each in found]
 
         return self.database.read(work)
 
@@ -99,8 +101,8 @@ class Serving:
 
     def counted(self, name: str, account: str | None = "thundersms") -> int:
         def work(c: Any) -> int:
-            counts = system_status.system_status(c, [], self.clock())["counts"]
-            return sum(row["count"] for row in counts if (row["name"], row["account"]) == (name, account))
+            counts = system_status.load_system_status(c, [], self.clock()).counts
+            return sum(each.count for each in counts if (each.name, each.account) == (name, account))
 
         return self.database.read(work)
 

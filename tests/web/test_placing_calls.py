@@ -13,7 +13,7 @@ from tests.processes import SECRET, eventually
 from tests.recording_provider import RecordingProvider, Told, accepted, error
 from tests.web.serving import Serving, is_problem
 from tracker.domain.wish.call_wish import WISH_FIELDS
-from tracker.store.read import system_status
+from tracker.store.read.system_status import load_system_status
 
 CALL = {"to": NUMBER, "flow_id": "24"}
 PROVIDERS_ID = "70fa87e0-9df9-4327-bc80-a561c48703d8:1"
@@ -474,10 +474,10 @@ def test_what_holds_no_record_can_be_ignored(
     assert again == ignored
     assert ignored["request"]["body"] == body.decode()
     assert is_problem(serving.api("POST", f"{path}/join", {"submission": submission}), 409)
-    found = serving.database.read(lambda c: system_status.system_status(c, ["thundersms"], serving.clock()))
-    heard = found["accounts"]["thundersms"]["last_callback_at"]
-    assert (heard is not None) == (state == "unreadable"), "what was not believed is not believed later"
-    assert found["accounts"]["thundersms"]["last_quarantined_at"] is None
+    status = serving.database.read(lambda c: load_system_status(c, ["thundersms"], serving.clock()))
+    account = status.accounts["thundersms"]
+    assert (account.last_callback_at is not None) == (state == "unreadable")
+    assert account.last_quarantined_at is None
 
 
 def test_secret_variables_are_in_no_answer(sqlite_url: str, provider: RecordingProvider) -> None:

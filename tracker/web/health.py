@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-import orjson
 import structlog
 from starlette.responses import Response
 
@@ -14,6 +13,7 @@ from tracker.errors import TrackerError
 from tracker.store.engine.database import Database
 from tracker.store.read import system_status
 from tracker.store.schema import upgrade
+from tracker.web.api.documents import status_document, to_json
 from tracker.web.auth import require_token
 from tracker.web.state import AppRequest
 
@@ -44,12 +44,13 @@ async def readyz(request: AppRequest) -> Response:
 async def statusz(request: AppRequest) -> Response:
     """Answer with workers, lag, silence, queues and counts."""
     program = request.state["program"]
-    document = await asyncio.to_thread(
+    status = await asyncio.to_thread(
         program.database.read,
-        lambda c: system_status.system_status(c, program.accounts.keys(), program.clock()),
+        lambda c: system_status.load_system_status(c, program.accounts.keys(), program.clock()),
     )
     worker = request.state["worker"]
     worker_here = None if worker is None else ("failed" if worker.failed else "running")
+    document = status_document(status)
     return _json({**document, "inbox_waiting": request.state["inbox"].depth, "worker_here": worker_here})
 
 
@@ -88,4 +89,4 @@ class ReadinessProbe:
 
 def _json(document: dict[str, object], status: int = 200) -> Response:
     headers = {"Cache-Control": "no-store"}
-    return Response(orjson.dumps(document), status, media_type="application/json", headers=headers)
+    return Response(to_json(document), status, media_type="application/json", headers=headers)

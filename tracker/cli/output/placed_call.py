@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from tracker.cli.output.formatting import format_time
 from tracker.cli.output.text import escape_control
-from tracker.domain.documents import pause_document
-from tracker.domain.pause import Pause
+from tracker.domain.pause import Pause, PauseReason
 from tracker.domain.time_text import format_duration
 from tracker.lifecycle.operations.health_report import resume_command
 
@@ -32,26 +31,26 @@ def country_code_warning(text: str, number: str) -> str | None:
     return f"{text} is understood as {number}. To be sure, write a number with + and its country code."
 
 
-def find_pause(call: Document, pauses: Iterable[Pause]) -> Document | None:
+def find_pause(call: Document, pauses: Iterable[Pause]) -> Pause | None:
     """Return the pause for which a call waits; None if it does not wait for one."""
     if call["status"] != "pending":
         return None
     matching = (
         p for p in pauses if p.account in (None, call["account"]) and p.campaign in (None, call["campaign"])
     )
-    return next(map(pause_document, matching), None)
+    return next(matching, None)
 
 
-def pause_warning(pause: Document) -> str:
+def pause_warning(pause: Pause) -> str:
     """Say that nothing is sent during this pause, and how to lift it."""
-    paused = f"Dialling is paused ({escape_control(pause['scope'])}), so nothing is sent"
-    if pause["why"] != "operator":
+    paused = f"Dialling is paused ({escape_control(pause.scope)}), so nothing is sent"
+    if pause.why is not PauseReason.operator:
         return f"{paused}. `tracker status` says why, and what to do before you resume."
     return f"{paused}. Resume with `{resume_command(pause)}`."
 
 
 def describe_placed_call(
-    call: Document, pause: Document | None = None, *, utc: bool = False
+    call: Document, pause: Pause | None = None, *, utc: bool = False
 ) -> tuple[str, bool]:
     """Return one sentence about the state of a call, and whether its request was sent or may be.
 
@@ -69,7 +68,7 @@ def describe_placed_call(
     return escape_control(f"{subject} is {status}{_progress(call, pause, why, utc=utc)}"), True
 
 
-def _progress(call: Document, pause: Document | None, why: str, *, utc: bool) -> str:
+def _progress(call: Document, pause: Pause | None, why: str, *, utc: bool) -> str:
     """Return the rest of the sentence about a call whose request was sent or may still be."""
     if pause is not None:
         return f" because dialling is paused. Once you resume, {_WORKER} sends it."

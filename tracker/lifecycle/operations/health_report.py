@@ -9,19 +9,17 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from tracker.domain.calls import Reason
-from tracker.domain.pause import PauseReason
-from tracker.domain.time_text import format_duration, from_iso
+from tracker.domain.events import EventType
+from tracker.domain.pause import Pause, PauseReason
+from tracker.domain.time_text import format_duration
 from tracker.store.engine.database import Connection
 from tracker.store.inbox import states
-from tracker.store.read import calls as stored_calls
 from tracker.store.read.callbacks import CallbackFilter, list_callbacks
-from tracker.store.read.calls import CallFilter, list_calls
-from tracker.store.read.system_status import system_status
-
-Document = Mapping[str, Any]
+from tracker.store.read.calls import CallFilter, get_timeline, list_calls
+from tracker.store.read.system_status import SystemStatus, load_system_status
 
 #: seconds that a callback may wait to be joined, and that due work may wait to be done
 _READ_WITHIN_S: Final = 30.0
@@ -47,8 +45,7 @@ class HealthFacts:
     """Everything that the judgement depends on."""
 
     now: datetime
-    #: the document of `system_status`
-    status: Document
+    status: SystemStatus
     #: state of a callback → when the newest such callback came
     newest: Mapping[str, datetime]
     #: account → when the oldest of its open submissions was sent
@@ -68,22 +65,22 @@ def load_health_facts(c: Connection, accounts: Iterable[str], now: datetime) -> 
     waiting = list_calls(
         c, CallFilter(status=("pending", "rejected"), settled=False), order="created_at", limit=_PAGE
     )
-    due = [from_iso(call["next_attempt_at"]) for call in waiting.data if call["next_attempt_at"]]
+    due = [call.next_attempt_at for call in waiting.data if call.next_attempt_at]
     return HealthFacts(
         now=now,
-        status=system_status(c, accounts, now),
+        status=load_system_status(c, accounts, now),
         newest=_newest_callbacks(c),
         oldest_open=_oldest_open_submissions(c, accounts),
         waiting=len(waiting.data),
         has_more_waiting=waiting.next_cursor is not None,
         next_at=min(due, default=None),
-        unreachable=sum(_was_unreachable(c, call["id"]) for call in waiting.data[:_TIMELINES]),
+        unreachable=sum(_was_unreachable(c, call.id) for call in waiting.data[:_TIMELINES]),
     )
 
 
 def _newest_callbacks(c: Connection) -> dict[str, datetime]:
     return {
-        state: from_iso(callback["received_at"])
+        state: callback.received_at
         for state in states.STATES
         for callback in list_callbacks(c, CallbackFilter(state=state), limit=1).data
     }
@@ -93,15 +90,15 @@ def _oldest_open_submissions(c: Connection, accounts: Iterable[str]) -> dict[str
     oldest = {}
     for account in accounts:
         calls = list_calls(c, CallFilter(account=account, settled=False), order="created_at", limit=_PAGE)
-        submissions = [s for call in calls.data for s in call["submissions"] if s["outcome"] is None]
-        if sent := [from_iso(s["requested_at"]) for s in submissions if s["requested_at"]]:
+        submissions = [s for call in calls.data for s in call.submissions if s.outcome is None]
+        if sent := [s.requested_at for s in submissions if s.requested_at]:
             oldest[account] = min(sent)
     return oldest
 
 
 def _was_unreachable(c: Connection, call_id: str) -> bool:
     """Whether the last attempt to send the call did not reach the provider."""
-    reasons = [e["reason"] for e in stored_calls.timeline(c, call_id) if e["type"] == "warning"]
+    reasons = [event.reason for event in get_timeline(c, call_id) if event.type is EventType.warning]
     return bool(reasons) and reasons[-1] == Reason.provider_unreachable
 
 
@@ -110,14 +107,14 @@ def find_problems(facts: HealthFacts) -> Iterator[str]:
     status = facts.status
     yield from (sentence for sentence, is_intended in _pauses(facts) if not is_intended)
     advice = "see the worker's log"
-    if not status["workers"]:
+    if not status.workers:
         advice = "start `tracker serve` or `tracker worker`"
         yield f"No worker runs: {advice}."
-    if (lag := status["lag_s"]) > _READ_WITHIN_S:
+    if (lag := status.lag_s) > _READ_WITHIN_S:
         yield f"A callback has been waiting for {format_duration(lag)} to be read: {advice}."
-    if (late := status["oldest_job_overdue_s"]) > _DONE_WITHIN_S:
+    if (late := status.oldest_job_overdue_s) > _DONE_WITHIN_S:
         yield f"Work has been due for {format_duration(late)} and is not done: {advice}."
-    if n := status["unconfirmed_submissions"]:
+    if n := status.unconfirmed_submissions:
         yield (
             f"{_count(n, 'submission is', 'submissions are')} unconfirmed, may have been sent, and may have rung: see "
             "`tracker calls --status unconfirmed`."
@@ -125,7 +122,7 @@ def find_problems(facts: HealthFacts) -> Iterator[str]:
     if n := facts.unreachable:
         waiting = _count(n, "call waits", "calls wait")
         yield f"The provider cannot be reached, and {waiting} for it: see `tracker doctor`."
-    for account in status["accounts"]:
+    for account in status.accounts:
         yield from _silence(facts, account)
     yield from (sentence for sentence, is_fresh in _inbox_backlog(facts) if is_fresh)
 
@@ -134,7 +131,7 @@ def find_notes(facts: HealthFacts) -> Iterator[str]:
     """Return a sentence for each thing that is old or intended, and so needs no action now."""
     yield from (sentence for sentence, is_intended in _pauses(facts) if is_intended)
     status = facts.status
-    if status["incomplete_copy"] and all(p["why"] != PauseReason.copying for p in status["paused"]):
+    if status.incomplete_copy and all(p.why is not PauseReason.copying for p in status.paused):
         yield "This database is an incomplete copy, and dialling is allowed in it all the same."
     yield from (sentence for sentence, is_fresh in _inbox_backlog(facts) if not is_fresh)
 
@@ -142,13 +139,13 @@ def find_notes(facts: HealthFacts) -> Iterator[str]:
 def _silence(facts: HealthFacts, account: str) -> Iterator[str]:
     """Tell that no callback came although one is due."""
     sent = facts.oldest_open.get(account)
-    heard = facts.status["accounts"][account]["silent_s"]
+    heard = facts.status.accounts[account].silent_s
     if sent is None or facts.now - sent < _OUTCOME_WITHIN:
         return
     if heard is not None and timedelta(seconds=heard) < _OUTCOME_WITHIN:
         return
     since = "ever" if heard is None else f"for {format_duration(heard)}"
-    open_submissions = facts.status["accounts"][account]["open_submissions"]
+    open_submissions = facts.status.accounts[account].open_submissions
     are_open = _count(open_submissions, "submission is open", "submissions are open")
     age = format_duration((facts.now - sent).total_seconds())
     yield (
@@ -159,17 +156,17 @@ def _silence(facts: HealthFacts, account: str) -> Iterator[str]:
 
 def _pauses(facts: HealthFacts) -> Iterator[tuple[str, bool]]:
     """Return a sentence for each pause, and whether a person wanted it."""
-    for pause in facts.status["paused"]:
-        since = format_duration((facts.now - from_iso(pause["since"])).total_seconds())
-        paused = f"Dialling has been paused ({pause['scope']}) for {since}"
+    for pause in facts.status.paused:
+        since = format_duration((facts.now - pause.since).total_seconds())
+        paused = f"Dialling has been paused ({pause.scope}) for {since}"
         resume = f"`{resume_command(pause)}`"
-        if pause["why"] == PauseReason.restored:
+        if pause.why is PauseReason.restored:
             yield (
                 f"{paused}, because a backup was restored: see `tracker calls --status unconfirmed`, then resume with "
                 f"{resume}.",
                 False,
             )
-        elif pause["why"] == PauseReason.copying:
+        elif pause.why is PauseReason.copying:
             yield (
                 f"{paused}, because this database is an incomplete copy: run `tracker db copy` again.",
                 False,
@@ -178,9 +175,9 @@ def _pauses(facts: HealthFacts) -> Iterator[tuple[str, bool]]:
             yield f"{paused}: resume with {resume}.", True
 
 
-def resume_command(pause: Document) -> str:
+def resume_command(pause: Pause) -> str:
     """Return the command that lifts this pause, quoted for a shell."""
-    scope = {"account": pause["account"], "campaign": pause["campaign"]}
+    scope = {"account": pause.account, "campaign": pause.campaign}
     option = next(
         (f" --{name} {shlex.quote(value)}" for name, value in scope.items() if value is not None), ""
     )
@@ -190,14 +187,14 @@ def resume_command(pause: Document) -> str:
 def _inbox_backlog(facts: HealthFacts) -> Iterator[tuple[str, bool]]:
     """Return a sentence for each state with callbacks that need a person, and whether it is a problem still."""
     for state, sentence in _INBOX_BACKLOG.items():
-        if not (n := facts.status["callbacks"].get(state, 0)):
+        if not (n := facts.status.callbacks.get(state, 0)):
             continue
         at = facts.newest.get(state)
         when = f", the latest {format_duration((facts.now - at).total_seconds())} ago" if at else ""
         is_fresh, advice = at is None or facts.now - at < _FRESH, ""
         if state == "quarantined":
             suspects = [
-                name for name in facts.status["accounts"] if is_fresh and _may_be_the_provider(facts, name)
+                name for name in facts.status.accounts if is_fresh and _may_be_the_provider(facts, name)
             ]
             is_fresh, advice = bool(suspects), "look with `tracker inbox list --state quarantined`"
             if suspects:
@@ -211,11 +208,10 @@ def _may_be_the_provider(facts: HealthFacts, account: str) -> bool:
     It may if a callback was expected then and none was believed since. Otherwise it is a stranger's, and every public
     address gets some of those.
     """
-    account_status, sent = facts.status["accounts"][account], facts.oldest_open.get(account)
-    if account_status["last_quarantined_at"] is None or sent is None:
+    status, sent = facts.status.accounts[account], facts.oldest_open.get(account)
+    refused, believed = status.last_quarantined_at, status.last_callback_at
+    if refused is None or sent is None:
         return False
-    refused = from_iso(account_status["last_quarantined_at"])
-    believed = from_iso(account_status["last_callback_at"]) if account_status["last_callback_at"] else None
     return sent < refused and (believed is None or believed < refused)
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from tracker.errors import NotFound
 from tracker.store.engine.database import Connection
 from tracker.store.read.callbacks import CallbackFilter, get_callback, list_callbacks
-from tracker.store.read.calls import find_call, get_call
-
-Document = Mapping[str, Any]
+from tracker.store.read.calls import find_call_id, get_call
+from tracker.store.read.views import CallbackView, CallView, ReceivedCallback
 
 #: callbacks of one call that are compared: one page of a list
 _PAGE: Final = 500
@@ -22,11 +21,16 @@ _PAGE: Final = 500
 class JoinSnapshot:
     """A callback, and the calls that a decision about it can change, at one moment."""
 
-    callback: Document
+    received: ReceivedCallback
     #: by id
-    calls: Mapping[str, Document]
+    calls: Mapping[str, CallView]
     #: callback → the call that it is joined to, for all callbacks of these calls
     joined: Mapping[str, str]
+
+    @property
+    def callback(self) -> CallbackView:
+        """The callback without its request."""
+        return self.received.callback
 
     def lost_joins(self, after: JoinSnapshot) -> list[tuple[str, str]]:
         """Return the joins (callback, call) of other callbacks that are gone `after`."""
@@ -43,46 +47,30 @@ def take_snapshot(c: Connection, callback_id: str, submission_id: str | None = N
     submission_id: an id of ours or of the provider's that the callback is to be joined to. Raises NotFound if there is
     no such callback; an unknown submission is left to the decision itself.
     """
-    callback = get_callback(c, callback_id)
-    call_ids = [callback["call"]] if callback["call"] else []
+    received = get_callback(c, callback_id)
+    call_ids = [received.callback.call] if received.callback.call else []
     if submission_id is not None:
         with suppress(NotFound):
-            call_ids.append(find_call(c, submission_id))
-    return _snapshot(c, callback, call_ids)
+            call_ids.append(find_call_id(c, submission_id))
+    return _snapshot(c, received, call_ids)
 
 
 def retake_snapshot(c: Connection, before: JoinSnapshot) -> JoinSnapshot:
     """Read the state of the same callback and calls after the decision."""
-    return _snapshot(c, get_callback(c, before.callback["id"]), before.calls)
+    return _snapshot(c, get_callback(c, before.callback.id), before.calls)
 
 
-def changes_document(before: JoinSnapshot, after: JoinSnapshot) -> dict[str, Any]:
-    """Return the callback as it is now, with what the decision changed under `changed`."""
-    calls = [
-        {"id": id, "status_before": call["status"], "status": after.calls[id]["status"]}
-        for id, call in before.calls.items()
-    ]
-    changed = {
-        "submission_before": before.callback["submission"],
-        "calls": calls,
-        "no_longer_joined": [id for id, call in before.joined.items() if after.joined.get(id) != call],
-    }
-    return {**after.callback, "changed": changed}
-
-
-def _snapshot(c: Connection, callback: Document, call_ids: Iterable[str]) -> JoinSnapshot:
+def _snapshot(c: Connection, received: ReceivedCallback, call_ids: Iterable[str]) -> JoinSnapshot:
     calls = {id: get_call(c, id) for id in call_ids}
     joined = {
-        each["id"]: id
-        for id in calls
-        for each in list_callbacks(c, CallbackFilter(call=id), limit=_PAGE).data
+        each.id: id for id in calls for each in list_callbacks(c, CallbackFilter(call=id), limit=_PAGE).data
     }
-    return JoinSnapshot(callback=callback, calls=calls, joined=joined)
+    return JoinSnapshot(received=received, calls=calls, joined=joined)
 
 
 def _missing_joins(snapshot: JoinSnapshot, other: JoinSnapshot) -> list[tuple[str, str]]:
     return [
         (id, call)
         for id, call in snapshot.joined.items()
-        if id != snapshot.callback["id"] and other.joined.get(id) != call
+        if id != snapshot.callback.id and other.joined.get(id) != call
     ]

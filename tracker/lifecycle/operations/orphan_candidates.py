@@ -5,24 +5,34 @@ They depend on everything else that is stored, so they are matched each time tha
 
 from __future__ import annotations
 
-from tracker.domain.documents import Document, time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tracker.domain.calls import Submission
 from tracker.domain.matching.facts import Unjoined
 from tracker.lifecycle.joining.match_context import load_match_context
 from tracker.store.calls.submissions import find_submission
 from tracker.store.engine.database import Connection
 from tracker.store.inbox import match_queries, states
-from tracker.store.read import callbacks
+from tracker.store.read.callbacks import get_callback
+from tracker.store.read.views import ReceivedCallback
 
 
-def show_callback(c: Connection, id: str) -> Document:
-    """Return a callback with its request and, if it is an orphan, with its candidates. Raises NotFound."""
-    document = callbacks.get_callback(c, id)
-    request = document.pop("request")
-    candidates = _find_candidates(c, id) if document["state"] == states.ORPHANED else []
-    return {**document, "candidates": candidates, "request": request}
+class CallbackDetails(NamedTuple):
+    """A callback with its request, and the submissions that it may belong to if it is an orphan."""
+
+    received: ReceivedCallback
+    candidates: Sequence[Submission]
 
 
-def _find_candidates(c: Connection, id: str) -> list[Document]:
+def load_callback_details(c: Connection, id: str) -> CallbackDetails:
+    """Return a callback with its candidates. Raises NotFound."""
+    received = get_callback(c, id)
+    is_orphan = received.callback.state == states.ORPHANED
+    return CallbackDetails(received=received, candidates=_find_candidates(c, id) if is_orphan else [])
+
+
+def _find_candidates(c: Connection, id: str) -> list[Submission]:
     """Return the submissions that an orphan fits, the earliest request first.
 
     If each of them is contradicted by another report, return those that it would fit otherwise.
@@ -33,11 +43,5 @@ def _find_candidates(c: Connection, id: str) -> list[Document]:
     verdict = load_match_context(c, receipts[0].account, receipts).verdicts.get(id)
     if not isinstance(verdict, Unjoined):
         return []
-    candidates = [s for each in verdict.candidates if (s := find_submission(c, each)) is not None]
-    return [
-        {
-            "submission": s.id, "call": s.call, "submission_id": s.submission_id, "status": s.status.value,
-            "requested_at": time(s.requested_at),
-        }
-        for s in sorted(candidates, key=lambda s: (s.requested_at or s.created_at, s.id))
-    ]  # fmt: skip
+    found = [s for each in verdict.candidates if (s := find_submission(c, each)) is not None]
+    return sorted(found, key=lambda s: (s.requested_at or s.created_at, s.id))

@@ -32,7 +32,7 @@ def require_no_recent_call(
     for wanted in filters:
         for call in list_calls(c, wanted, limit=1).data:
             raise Conflict(
-                f"{call['id']} to {call['to']} is a call of the last 24 hours, and this sample would become its "
+                f"{call.id} to {call.wish['to']} is a call of the last 24 hours, and this sample would become its "
                 "outcome."
             )
 

@@ -21,13 +21,3 @@ def _written(at: datetime) -> str:
 def read(text: str) -> datetime:
     """The counterpart of `written`."""
     return datetime.fromisoformat(text + "+00:00")  # `replace` would take ten times as long
-
-
-def to_api(text: str) -> str:
-    """What is stored as the interface writes it: `iso` of what was read."""
-    return f"{text[:10]}T{text[11:19] if text.endswith('.000000') else text[11:]}Z"
-
-
-def json_to_api(text: str) -> str:
-    """What PostgreSQL wrote into JSON, its time zone being UTC, as the interface writes it."""
-    return f"{text[:-6]}Z" if text[19] != "." else f"{text[:-6]:0<26}Z"

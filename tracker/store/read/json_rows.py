@@ -1,13 +1,14 @@
-"""Rows for documents: what is read to be shown, in the interface's own words and in few steps of the interpreter.
+"""Reads rows as one JSON value, which the database writes.
 
-A page is fifty calls of thirty-four values each, and their submissions. They come as one value, which the database
-writes as JSON: a driver makes an object of each value, SQLAlchemy one of each column, and sqlite3 lets go of the
-interpreter at each row, for which a reader would have to wait again while callbacks are joined.
+A page of fifty calls has thirty-four values for each, and their submissions. Read the usual way, a driver makes an
+object of each value and SQLAlchemy one of each column, and sqlite3 gives up the interpreter lock at each row. A reader
+would then wait for it again and again while callbacks are joined.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,57 +19,56 @@ from sqlalchemy.engine import Connection
 from tracker.store.engine import bulk, timestamps
 from tracker.store.engine.pg_arrays import array
 
-#: rows of one value: their texts may have a megabyte each
-_MOST_ROWS: Final = 100
+#: rows of one JSON value, because each of their texts may have a megabyte
+_MAX_ROWS: Final = 100
 
 _Columns = tuple[sa.Column[Any], ...]
 
 
-def gather(
+def fetch_rows(
     connection: Connection,
     columns: _Columns,
-    where: sa.Column[Any],
+    key: sa.Column[Any],
     values: Collection[str],
     *,
     beside: sa.Column[Any] | None = None,
 ) -> list[Sequence[Any]]:
-    """The rows of one table whose column `where` has one of these values, in no order; moments as the interface writes
-    them. Not for columns of bytes.
+    """Return the rows of a table whose column `key` has one of these values, in no order; times in UTC.
 
-    beside: a column of another table that is the first one's id. The rows of that table come beside those of the first,
-    which are repeated; nulls where it has none.
+    columns: none of bytes. beside: a column of another table that refers to the id of the first. The columns of that
+    table stand beside each row of the first, which is repeated for each row there; they are None if there is none.
     """
-    asked = list(values)
-    on_sqlite = connection.dialect.name == "sqlite"
-    statement = (_on_sqlite if on_sqlite else _on_postgresql)(columns, where, beside)
+    wanted = list(values)
+    is_sqlite = connection.dialect.name == "sqlite"
+    statement = (_on_sqlite if is_sqlite else _on_postgresql)(columns, key, beside)
     found: list[Sequence[Any]] = []
-    for start in range(0, len(asked), _MOST_ROWS):
-        part = asked[start : start + _MOST_ROWS]
-        value = orjson.dumps(part).decode() if on_sqlite else array("text", part)
-        cursor: Any = connection.exec_driver_sql(statement, (value,)).cursor
+    for start in range(0, len(wanted), _MAX_ROWS):
+        chunk = wanted[start : start + _MAX_ROWS]
+        parameter = orjson.dumps(chunk).decode() if is_sqlite else array("text", chunk)
+        cursor: Any = connection.exec_driver_sql(statement, (parameter,)).cursor
         rows = orjson.loads(cursor.fetchone()[0])
-        found += _read(columns, rows, _FROM_SQLITE if on_sqlite else _FROM_POSTGRESQL)
+        found += _read_values(columns, rows, _FROM_SQLITE if is_sqlite else _FROM_POSTGRESQL)
     return found
 
 
 @lru_cache(maxsize=64)
-def _on_sqlite(columns: _Columns, where: sa.Column[Any], beside: sa.Column[Any] | None) -> str:
+def _on_sqlite(columns: _Columns, key: sa.Column[Any], beside: sa.Column[Any] | None) -> str:
     return (
-        f"SELECT json_group_array(json_array({_names(columns)})) FROM {_tables(where, beside)}"  # noqa: S608
-        f" WHERE {_name(where)} IN (SELECT value FROM json_each(?))"
+        f"SELECT json_group_array(json_array({_names(columns)})) FROM {_tables(key, beside)}"  # noqa: S608
+        f" WHERE {_name(key)} IN (SELECT value FROM json_each(?))"
     )
 
 
 @lru_cache(maxsize=64)
-def _on_postgresql(columns: _Columns, where: sa.Column[Any], beside: sa.Column[Any] | None) -> str:
+def _on_postgresql(columns: _Columns, key: sa.Column[Any], beside: sa.Column[Any] | None) -> str:
     return (
-        f"SELECT coalesce(json_agg(json_build_array({_names(columns)})), '[]')::text FROM {_tables(where, beside)}"  # noqa: S608
-        f" WHERE {_name(where)} = ANY(%s)"
+        f"SELECT coalesce(json_agg(json_build_array({_names(columns)})), '[]')::text FROM {_tables(key, beside)}"  # noqa: S608
+        f" WHERE {_name(key)} = ANY(%s)"
     )
 
 
-def _tables(where: sa.Column[Any], beside: sa.Column[Any] | None) -> str:
-    table = where.table.name
+def _tables(key: sa.Column[Any], beside: sa.Column[Any] | None) -> str:
+    table = key.table.name
     return (
         table
         if beside is None
@@ -84,10 +84,10 @@ def _name(column: sa.Column[Any]) -> str:
     return f'{column.table.name}."{column.name}"'
 
 
-def _read(
+def _read_values(
     columns: _Columns, rows: Sequence[Sequence[Any]], readers: Mapping[str, Callable[[Any], Any]]
 ) -> Iterator[Sequence[Any]]:
-    """Column by column: to ask of each value what it is costs as much as to read it."""
+    """Convert the values column by column, because looking up the kind of each value costs as much as reading it."""
     by_column: list[Sequence[Any]] = list(zip(*rows, strict=True))
     for n, values in enumerate(by_column):
         read = readers.get(bulk.kind(columns[n]))
@@ -97,8 +97,9 @@ def _read(
 
 
 _FROM_SQLITE: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "moment": timestamps.to_api,
+    "moment": timestamps.read,
     "json": orjson.loads,
     "boolean": bool,
 }
-_FROM_POSTGRESQL: Final[Mapping[str, Callable[[Any], Any]]] = {"moment": timestamps.json_to_api}
+#: PostgreSQL writes times into JSON in the zone of the connection, which is UTC
+_FROM_POSTGRESQL: Final[Mapping[str, Callable[[Any], Any]]] = {"moment": datetime.fromisoformat}

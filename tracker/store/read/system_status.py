@@ -1,17 +1,18 @@
-"""How the work stands: who works, what waits, how long nothing was heard."""
+"""Reads the state of all work: workers, backlog, silence of the provider, due jobs."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tracker.domain.calls import CallStatus
-from tracker.domain.documents import pause_document
+from tracker.domain.pause import Pause
 from tracker.domain.time_text import iso
 from tracker.errors import StorageUnavailable
 from tracker.store.calls.submissions import select_open_submissions
@@ -23,12 +24,15 @@ from tracker.store.inbox import states as inbox
 from tracker.store.maintenance import copy_marker
 from tracker.store.policy import pauses
 from tracker.store.queue import heartbeats, jobs
+from tracker.store.queue.heartbeats import WorkerSeen
 from tracker.store.schema import tables as t
 
 #: bytes; a callback may have 1 MiB, and the log of the database needs as much again
 _LEAST_FREE: Final = 16 * 1024 * 1024
-#: of callbacks: those by which the provider is heard of calls. A handshake, which `tracker doctor` makes too, is none,
-#: and neither is what was not believed, also where somebody has ignored it since
+#: the states in which callbacks lie
+_BACKLOG: Final = (inbox.PENDING, inbox.ORPHANED, inbox.UNREADABLE, inbox.QUARANTINED)
+#: callbacks by which the provider reports calls: no handshakes, which `tracker doctor` makes too, and none that failed
+#: the authentication, also if somebody has ignored it since
 _REPORTS: Final = sa.and_(
     t.callbacks.c.state != inbox.QUARANTINED,
     sa.or_(
@@ -38,64 +42,100 @@ _REPORTS: Final = sa.and_(
 )
 
 
-def system_status(connection: Connection, accounts: Iterable[str], now: datetime) -> dict[str, Any]:
-    """The whole picture as one document; ages in seconds."""
+@dataclass(frozen=True, kw_only=True)
+class AccountStatus:
+    """What is heard of an account. Times are in UTC."""
+
+    last_callback_at: datetime | None
+    last_quarantined_at: datetime | None
+    #: seconds since the last callback
+    silent_s: float | None
+    #: submissions that were sent and have no outcome
+    open_submissions: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counter:
+    """How many callbacks of a kind were counted and not stored."""
+
+    name: str
+    account: str | None
+    count: int
+    #: UTC
+    last_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemStatus:
+    """The state of all work at one moment."""
+
+    #: UTC
+    at: datetime
+    #: those that run, the one that was seen last first
+    workers: Sequence[WorkerSeen]
+    #: seconds that the oldest callback has been waiting to be read
+    lag_s: float
+    #: by name, in the order of the configuration
+    accounts: Mapping[str, AccountStatus]
+    #: state → number of callbacks in it
+    callbacks: Mapping[str, int]
+    unconfirmed_submissions: int
+    paused: Sequence[Pause]
+    incomplete_copy: bool
+    #: kind of job → how many are due
+    jobs_due: Mapping[str, int]
+    #: seconds that the oldest job has been due
+    oldest_job_overdue_s: float
+    counts: Sequence[Counter]
+
+
+def load_system_status(connection: Connection, accounts: Iterable[str], now: datetime) -> SystemStatus:
+    """Return the state of all work. accounts: the configured ones."""
     c = t.callbacks.c
     oldest = connection.scalar(
         sa.select(sa.func.min(c.received_at)).where(c.state == inbox.PENDING, t.unjoined)
     )
-    states = connection.execute(
+    by_state = (
         sa.select(c.state, sa.func.count().label("n"))
-        .where(c.state.in_((inbox.PENDING, inbox.ORPHANED, inbox.QUARANTINED, inbox.UNREADABLE)), t.unjoined)
+        .where(c.state.in_(_BACKLOG), t.unjoined)
         .group_by(c.state)
     )
-    waiting = {row.state: row.n for row in states}
-    opened_by_account = _open(connection)
+    backlog = {row.state: row.n for row in connection.execute(by_state)}
+    opened = _count_open(connection)
     overdue = connection.scalar(sa.select(sa.func.min(t.jobs.c.due_at)))
-    silence = {}
-    newest = sa.select(sa.func.max(c.received_at))
-    for account in accounts:
-        last = connection.scalar(newest.where(c.account == account, _REPORTS))
-        refused = connection.scalar(
-            newest.where(c.state == inbox.QUARANTINED, t.unjoined, c.account == account)
-        )
-        silence[account] = {
-            "last_callback_at": iso(last) if last else None,
-            "last_quarantined_at": iso(refused) if refused else None,
-            "silent_s": _age(last, now),
-            "open_submissions": opened_by_account.get(account, (0, 0))[0],
-        }
-    return {
-        "at": iso(now),
-        "workers": [
-            {"id": w.id, "started_at": iso(w.started_at), "seen_at": iso(w.seen_at)}
-            for w in heartbeats.find_workers(connection, now)
-        ],
-        "lag_s": _age(oldest, now) or 0.0,
-        "accounts": silence,
-        "callbacks": {
-            state: waiting.get(state, 0)
-            for state in (inbox.PENDING, inbox.ORPHANED, inbox.UNREADABLE, inbox.QUARANTINED)
+    mark = copy_marker.mark_of(connection)
+    return SystemStatus(
+        at=now,
+        workers=heartbeats.find_workers(connection, now),
+        lag_s=_age(oldest, now) or 0.0,
+        accounts={
+            name: _load_account(connection, name, opened.get(name, (0, 0))[0], now) for name in accounts
         },
-        "unconfirmed_submissions": sum(unconfirmed for _, unconfirmed in opened_by_account.values()),
-        "paused": [pause_document(p) for p in pauses.find_pauses(connection)],
-        "incomplete_copy": (mark := copy_marker.mark_of(connection)) is not None and not mark.complete,
-        "jobs_due": jobs.count_due(connection, now),
-        "oldest_job_overdue_s": max(0.0, _age(overdue, now) or 0.0),
-        "counts": [
-            {
-                "name": row.name,
-                "account": row.account or None,
-                "count": row.count_,
-                "last_at": iso(row.last_at),
-            }
-            for row in connection.execute(
-                sa.select(
-                    t.counts.c.name, t.counts.c.account, t.counts.c.count.label("count_"), t.counts.c.last_at
-                )
+        callbacks={state: backlog.get(state, 0) for state in _BACKLOG},
+        unconfirmed_submissions=sum(unconfirmed for _, unconfirmed in opened.values()),
+        paused=pauses.find_pauses(connection),
+        incomplete_copy=mark is not None and not mark.complete,
+        jobs_due=jobs.count_due(connection, now),
+        oldest_job_overdue_s=max(0.0, _age(overdue, now) or 0.0),
+        counts=[
+            Counter(name=name, account=account or None, count=count, last_at=last_at)
+            for name, account, count, last_at in connection.execute(
+                sa.select(t.counts.c.name, t.counts.c.account, t.counts.c.count, t.counts.c.last_at)
             )
         ],
-    }
+    )
+
+
+def _load_account(connection: Connection, name: str, open_submissions: int, now: datetime) -> AccountStatus:
+    c, newest = t.callbacks.c, sa.select(sa.func.max(t.callbacks.c.received_at))
+    last = connection.scalar(newest.where(c.account == name, _REPORTS))
+    refused = connection.scalar(newest.where(c.state == inbox.QUARANTINED, t.unjoined, c.account == name))
+    return AccountStatus(
+        last_callback_at=last,
+        last_quarantined_at=refused,
+        silent_s=_age(last, now),
+        open_submissions=open_submissions,
+    )
 
 
 def write_probe(database: Database, now: datetime) -> None:
@@ -123,8 +163,8 @@ def write_probe(database: Database, now: datetime) -> None:
     database.write(work)
 
 
-def _open(connection: Connection) -> dict[str, tuple[int, int]]:
-    """By account, how many submissions were sent and are open, and how many of all are unconfirmed."""
+def _count_open(connection: Connection) -> dict[str, tuple[int, int]]:
+    """Return by account how many submissions were sent and are open, and how many are unconfirmed."""
     s, count = t.submissions.c, sa.func.count()
     query = select_open_submissions(
         s.account,

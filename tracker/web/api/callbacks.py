@@ -7,8 +7,9 @@ import asyncio
 from starlette.responses import Response
 
 from tracker.errors import FieldError, InvalidInput, NumberMismatch
-from tracker.lifecycle.operations.orphan_candidates import show_callback
+from tracker.lifecycle.operations.orphan_candidates import load_callback_details
 from tracker.store.read import callbacks
+from tracker.web.api.documents import callback_details_document, callback_document
 from tracker.web.api.params import json_object, list_parameters, path_id, refuse_parameters, require_fields
 from tracker.web.api.responses import json_response, page_response, read_database
 from tracker.web.state import AppRequest
@@ -19,9 +20,10 @@ async def list_callbacks(request: AppRequest) -> Response:
     parameters = list_parameters(request)
     query, (limit, cursor) = parameters.callback_filter(), parameters.page()
     parameters.require_valid()
-    return page_response(
-        await read_database(request, lambda c: callbacks.list_callbacks(c, query, limit=limit, cursor=cursor))
+    page = await read_database(
+        request, lambda c: callbacks.list_callbacks(c, query, limit=limit, cursor=cursor)
     )
+    return page_response(page, callback_document)
 
 
 async def get_callback(request: AppRequest) -> Response:
@@ -58,4 +60,5 @@ async def ignore_callback(request: AppRequest) -> Response:
 
 
 async def _callback_response(request: AppRequest, id: str) -> Response:
-    return json_response(await read_database(request, lambda c: show_callback(c, id)))
+    details = await read_database(request, lambda c: load_callback_details(c, id))
+    return json_response(callback_details_document(details))

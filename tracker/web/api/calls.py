@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import structlog
 from starlette.responses import Response
 
-from tracker.domain.time_text import from_iso
+from tracker.domain.events import Event
 from tracker.errors import FieldError, InvalidInput, StorageUnavailable
 from tracker.lifecycle.placing.idempotency import Placed
 from tracker.store.read import calls, cursors
 from tracker.store.read.cursors import Page
+from tracker.web.api.documents import call_document, event_document, evidence_document
 from tracker.web.api.params import (
     idempotency_key,
     idempotency_scope,
@@ -46,10 +48,10 @@ async def place_call(request: AppRequest) -> Response:
     call = await read_database(request, lambda c: calls.get_call(c, placed.call))
     location = {"Location": f"{request.scope.get('root_path', '')}/api/v1/calls/{placed.call}"}
     if placed.is_replayed:
-        return json_response(call, 200, location | REPLAYED)
+        return json_response(call_document(call), 200, location | REPLAYED)
     # `rejected` with a next attempt: the provider answered "too many requests", and the same wish is sent again
-    is_clear = call["submissions"][-1]["status"] not in _UNCLEAR and call["next_attempt_at"] is None
-    return json_response(call, 201 if is_clear else 202, location)
+    is_clear = call.submissions[-1].status not in _UNCLEAR and call.next_attempt_at is None
+    return json_response(call_document(call), 201 if is_clear else 202, location)
 
 
 async def list_calls(request: AppRequest) -> Response:
@@ -57,18 +59,18 @@ async def list_calls(request: AppRequest) -> Response:
     parameters = list_parameters(request)
     query, order, (limit, cursor) = parameters.call_filter(), parameters.order(), parameters.page()
     parameters.require_valid()
-    return page_response(
-        await read_database(
-            request, lambda c: calls.list_calls(c, query, order=order, limit=limit, cursor=cursor)
-        )
+    page = await read_database(
+        request, lambda c: calls.list_calls(c, query, order=order, limit=limit, cursor=cursor)
     )
+    return page_response(page, call_document)
 
 
 async def get_call(request: AppRequest) -> Response:
     """GET /calls/{id}."""
     refuse_parameters(request)
     id = path_id(request)
-    return json_response(await read_database(request, lambda c: calls.get_call(c, id)))
+    call = await read_database(request, lambda c: calls.get_call(c, id))
+    return json_response(call_document(call))
 
 
 async def get_timeline(request: AppRequest) -> Response:
@@ -77,21 +79,20 @@ async def get_timeline(request: AppRequest) -> Response:
     limit, cursor = parameters.page()
     parameters.require_valid()
     id = path_id(request)
-    events = await read_database(request, lambda c: calls.timeline(c, id))
+    events = await read_database(request, lambda c: calls.get_timeline(c, id))
     start = _page_start(events, cursor, id)
     page = events[start : start + limit]
     has_more = start + limit < len(events)
-    next_cursor = (
-        cursors.encode({"timeline": id}, from_iso(page[-1]["at"]), page[-1]["id"]) if has_more else None
-    )
-    return page_response(Page(data=page, next_cursor=next_cursor))
+    next_cursor = cursors.encode({"timeline": id}, page[-1].at, page[-1].id) if has_more else None
+    return page_response(Page(data=page, next_cursor=next_cursor), event_document)
 
 
 async def get_evidence(request: AppRequest) -> Response:
     """GET /calls/{id}/evidence: everything that the timeline rests on."""
     refuse_parameters(request)
     id = path_id(request)
-    return json_response(await read_database(request, lambda c: calls.evidence(c, id)))
+    evidence = await read_database(request, lambda c: calls.get_evidence(c, id))
+    return json_response(evidence_document(evidence))
 
 
 async def cancel_call(request: AppRequest) -> Response:
@@ -100,7 +101,7 @@ async def cancel_call(request: AppRequest) -> Response:
     id, actions = path_id(request), request.state["program"].call_actions
     is_canceled = await asyncio.to_thread(lambda: actions.cancel(id, force=force))
     call = await read_database(request, lambda c: calls.get_call(c, id))
-    return json_response(call, 200 if is_canceled else 202)
+    return json_response(call_document(call), 200 if is_canceled else 202)
 
 
 async def retry_call(request: AppRequest) -> Response:
@@ -112,8 +113,8 @@ async def retry_call(request: AppRequest) -> Response:
     if not placed.is_replayed:
         await _send(request, placed)
     call = await read_database(request, lambda c: calls.get_call(c, id))
-    submission = next(s for s in call["submissions"] if s["id"] == placed.submission)
-    document = {**submission, "call": id}
+    submission = next(each for each in call.submissions if each.id == placed.submission)
+    document = {**submission._asdict(), "call": id}
     return json_response(document, 200, REPLAYED) if placed.is_replayed else json_response(document, 201)
 
 
@@ -155,13 +156,13 @@ async def _send(request: AppRequest, placed: Placed) -> None:
     stopping.cancel()
 
 
-def _page_start(events: list[dict[str, Any]], cursor: str | None, id: str) -> int:
+def _page_start(events: Sequence[Event], cursor: str | None, id: str) -> int:
     """Return the index of the first event behind a cursor. Raises InvalidInput."""
     if cursor is None:
         return 0
     _, last = cursors.decode({"timeline": id}, cursor)
     for index, event in enumerate(events):
-        if event["id"] == last:
+        if event.id == last:
             return index + 1
     message = "names an event that is no longer there; begin with the first page again"
     raise InvalidInput([FieldError(field="cursor", message=message)])

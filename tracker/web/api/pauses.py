@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from tracker.domain.documents import pause_document
+from tracker.web.api.documents import pause_document
 from tracker.web.api.params import json_object, refuse_parameters, require_fields
 from tracker.web.api.responses import json_response
 from tracker.web.state import AppRequest

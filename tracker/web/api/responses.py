@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
-import orjson
 from starlette.responses import Response
 
 from tracker.store.engine.database import Connection
 from tracker.store.read.cursors import Page
+from tracker.web.api.documents import Document, to_json
 from tracker.web.state import AppRequest
 
 T = TypeVar("T")
@@ -28,9 +28,9 @@ def json_response(
     document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return a document as a response."""
-    return Response(orjson.dumps(document), status, media_type="application/json", headers=headers)
+    return Response(to_json(document), status, media_type="application/json", headers=headers)
 
 
-def page_response(page: Page[dict[str, Any]]) -> Response:
-    """Return a page of a list as a response."""
-    return json_response({"data": page.data, "next_cursor": page.next_cursor})
+def page_response(page: Page[T], shape: Callable[[T], Document]) -> Response:
+    """Return a page of a list as a response. shape: returns the document of a row."""
+    return json_response({"data": [shape(row) for row in page.data], "next_cursor": page.next_cursor})

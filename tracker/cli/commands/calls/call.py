@@ -38,6 +38,7 @@ def call(
     """
     import asyncio
 
+    from tracker.cli.commands.calls.call_documents import load_call_documents
     from tracker.cli.context import open_services
     from tracker.cli.input.option_errors import name_options
     from tracker.cli.input.option_types import parse_duration, parse_option
@@ -50,7 +51,6 @@ def call(
     )
     from tracker.cli.program_name import with_program_name
     from tracker.errors import InvalidInput
-    from tracker.store.read import calls
 
     if timeout is not None and not wait:
         raise typer.BadParameter(
@@ -68,7 +68,7 @@ def call(
             raise name_options(error, OPTIONS) from None
         if placed.is_replayed:
             typer.echo(f"This key has placed {placed.call} already, so nothing is sent.", err=True)
-        document = services.database.read(lambda c: calls.get_call(c, placed.call))
+        document, _ = load_call_documents(services.database, placed.call)
         if warning := country_code_warning(fields["to"], document["to"]):
             typer.echo(warning, err=True)
         if pause := find_pause(document, services.pauser.list_pauses()):
@@ -83,9 +83,7 @@ def call(
             is_settled = True
             if not placed.is_replayed:
                 asyncio.run(services.sender.submit(placed.submission))
-        document, events = services.database.read(
-            lambda c: (calls.get_call(c, placed.call), calls.timeline(c, placed.call))
-        )
+        document, events = load_call_documents(services.database, placed.call)
         pause = find_pause(document, services.pauser.list_pauses())
     if json:
         print_json({**document, "timeline": events} if wait else document)

@@ -52,6 +52,7 @@ def calls(
     from tracker.cli.output.json import print_json
     from tracker.cli.output.text import escape_control, print_text
     from tracker.store.read.calls import list_calls
+    from tracker.web.api.documents import call_document, plain
 
     options = {
         "status": status, "outcome": outcome, "settled": True if settled else False if still_open else None,
@@ -69,12 +70,13 @@ def calls(
         typer.echo(escape_control(warning), err=True)
     with open_database(settings) as database:
         page = database.read(lambda c: list_calls(c, query, order=order, limit=limit, cursor=cursor))
+    documents = [plain(call_document(each)) for each in page.data]
     if json:
-        print_json({"data": page.data, "next_cursor": page.next_cursor})
+        print_json({"data": documents, "next_cursor": page.next_cursor})
         return
-    if not page.data:
+    if not documents:
         typer.echo("No call matches.", err=True)
         return
-    print_text(render_call_list(page.data, utc=utc))
+    print_text(render_call_list(documents, utc=utc))
     if page.next_cursor is not None:
         typer.echo(f"There are more than these {limit}. Use `--limit` or a filter.", err=True)

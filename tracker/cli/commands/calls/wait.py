@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import typer
 
+from tracker.cli.commands.calls.call_documents import load_call_documents
 from tracker.cli.output.live_timeline import TimelineView, open_timeline_view
 from tracker.cli.output.text import escape_control
 from tracker.errors import Conflict, ProviderError
 from tracker.lifecycle.placing.idempotency import Placed
 from tracker.lifecycle.services import Services
-from tracker.store.read import calls
 from tracker.worker import Worker
 
 Document = Mapping[str, Any]
@@ -95,9 +95,7 @@ async def _follow(
     loop = asyncio.get_running_loop()
     ask_at, interval = loop.time() + first_ask_s, first_ask_s
     while True:
-        call, events = await asyncio.to_thread(
-            services.database.read, lambda c: (calls.get_call(c, call_id), calls.timeline(c, call_id))
-        )
+        call, events = await asyncio.to_thread(load_call_documents, services.database, call_id)
         view.update(call, events)
         if call["settled"]:
             return True

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tracker.cli.input.common_options import JsonOption
 
 if TYPE_CHECKING:
-    from tracker.lifecycle.operations.join_report import Document, JoinSnapshot
+    from tracker.lifecycle.operations.join_report import JoinSnapshot
+    from tracker.store.read.views import CallView
 
 
 def join_callback(
@@ -65,10 +66,9 @@ def _print_changes(before: JoinSnapshot, after: JoinSnapshot, *, json: bool) -> 
     from tracker.cli.output.json import print_json
     from tracker.cli.output.text import escape_control
     from tracker.cli.program_name import with_program_name
-    from tracker.lifecycle.operations.join_report import changes_document
 
     if json:
-        print_json(changes_document(before, after))
+        print_json(_changes_document(before, after))
         return
     for sentence in _describe_changes(before, after):
         typer.echo(with_program_name(escape_control(sentence)))
@@ -77,13 +77,12 @@ def _print_changes(before: JoinSnapshot, after: JoinSnapshot, *, json: bool) -> 
 def _describe_changes(before: JoinSnapshot, after: JoinSnapshot) -> Iterator[str]:
     """Return a sentence for each change."""
     was, now = before.callback, after.callback
-    id = now["id"]
-    if now["call"]:
-        yield f"{id} belongs to {now['submission']} of {now['call']} now."
+    if now.call:
+        yield f"{now.id} belongs to {now.submission} of {now.call} now."
     else:
-        yield f"{id} is {now['state']} now."
-    if was["call"] and was["submission"] != now["submission"]:
-        yield f"It was taken away from {was['submission']} of {was['call']} (matched by {was['matched_by']})."
+        yield f"{now.id} is {now.state} now."
+    if was.call and was.submission != now.submission:
+        yield f"It was taken away from {was.submission} of {was.call} (matched by {was.matched_by})."
     for call_id, call in before.calls.items():
         yield f"{call_id}: {_status(call)} before, {_status(after.calls[call_id])} now."
     for other, call_id in before.lost_joins(after):
@@ -92,5 +91,21 @@ def _describe_changes(before: JoinSnapshot, after: JoinSnapshot) -> Iterator[str
         yield f"{other} is joined to {call_id} now."
 
 
-def _status(call: Document) -> str:
-    return f"{call['status']}{'' if call['settled'] else ', not settled'}"
+def _status(call: CallView) -> str:
+    return f"{call.status}{'' if call.settled else ', not settled'}"
+
+
+def _changes_document(before: JoinSnapshot, after: JoinSnapshot) -> dict[str, Any]:
+    """Return the callback as it is now, with what the decision changed under `changed`."""
+    from tracker.web.api.documents import plain, received_callback_document
+
+    calls = [
+        {"id": id, "status_before": call.status, "status": after.calls[id].status}
+        for id, call in before.calls.items()
+    ]
+    changed = {
+        "submission_before": before.callback.submission,
+        "calls": calls,
+        "no_longer_joined": [id for id, call in before.joined.items() if after.joined.get(id) != call],
+    }
+    return {**plain(received_callback_document(after.received)), "changed": changed}

@@ -31,6 +31,7 @@ def list_callbacks(
     from tracker.cli.output.json import print_json
     from tracker.cli.output.text import escape_control, print_text
     from tracker.store.read import callbacks
+    from tracker.web.api.documents import callback_document, plain
 
     settings = load_cli_settings()
     query = callback_filter({"state": state, "account": account, "call": call}, settings)
@@ -38,12 +39,13 @@ def list_callbacks(
         typer.echo(escape_control(warning), err=True)
     with open_database(settings) as database:
         page = database.read(lambda c: callbacks.list_callbacks(c, query, limit=limit, cursor=cursor))
+    documents = [plain(callback_document(each)) for each in page.data]
     if json:
-        print_json({"data": page.data, "next_cursor": page.next_cursor})
-    elif not page.data:
+        print_json({"data": documents, "next_cursor": page.next_cursor})
+    elif not documents:
         typer.echo("No callback matches.", err=True)
     else:
-        print_text(render_callback_list(page.data, utc=utc))
+        print_text(render_callback_list(documents, utc=utc))
 
 
 def show_callback(
@@ -60,10 +62,12 @@ def show_callback(
     from tracker.cli.output.callbacks import render_callback
     from tracker.cli.output.json import print_json
     from tracker.cli.output.text import print_text
-    from tracker.lifecycle.operations.orphan_candidates import show_callback
+    from tracker.lifecycle.operations.orphan_candidates import load_callback_details
+    from tracker.web.api.documents import callback_details_document, plain
 
     with open_database(load_cli_settings()) as database:
-        document = database.read(lambda c: show_callback(c, callback))
+        details = database.read(lambda c: load_callback_details(c, callback))
+    document = plain(callback_details_document(details))
     if json:
         print_json(document)
     else:

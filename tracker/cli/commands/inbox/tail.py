@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -11,6 +10,7 @@ from tracker.cli.input.common_options import UtcOption
 
 if TYPE_CHECKING:
     from tracker.store.engine.database import Database
+    from tracker.store.read.views import CallbackView
 
 #: seconds between two reads of the inbox
 _READ_INTERVAL_S: Final = 0.5
@@ -65,15 +65,15 @@ def _follow(
     while True:
         page = database.read(lambda c: list_callbacks(c, of_account, limit=_PAGE)).data
         if is_first:
-            shown |= {c["id"] for c in page[last:]}
-        new = [c for c in page if c["id"] not in shown]
+            shown |= {each.id for each in page[last:]}
+        new = [each for each in page if each.id not in shown]
         is_ending = deadline is not None and time.monotonic() >= deadline
         for callback in reversed(new):
-            reads = pending_reads[callback["id"]] = pending_reads.get(callback["id"], 0) + 1
-            if callback["state"] == "pending" and reads < _MAX_PENDING_READS and not is_ending:
+            reads = pending_reads[callback.id] = pending_reads.get(callback.id, 0) + 1
+            if callback.state == "pending" and reads < _MAX_PENDING_READS and not is_ending:
                 continue
-            pending_reads.pop(callback["id"])
-            shown.add(callback["id"])
+            pending_reads.pop(callback.id)
+            shown.add(callback.id)
             _print_callback(callback, utc=utc, json=json)
         if is_ending:
             return
@@ -82,14 +82,17 @@ def _follow(
         time.sleep(min(_READ_INTERVAL_S, remaining))
 
 
-def _print_callback(callback: Mapping[str, Any], *, utc: bool, json: bool) -> None:
+def _print_callback(callback: CallbackView, *, utc: bool, json: bool) -> None:
+    from tracker.web.api.documents import callback_document, plain
+
+    document = plain(callback_document(callback))
     if json:
         from json import dumps
 
-        typer.echo(dumps(callback))
+        typer.echo(dumps(document))
         return
 
     from tracker.cli.output.callbacks import render_callback_list
     from tracker.cli.output.text import print_text
 
-    print_text(render_callback_list([callback], utc=utc, titles=False))
+    print_text(render_callback_list([document], utc=utc, titles=False))

@@ -27,11 +27,11 @@ def pause(
     from tracker.cli.output.formatting import format_time
     from tracker.cli.output.json import print_json
     from tracker.cli.output.text import escape_control
-    from tracker.domain.documents import pause_document
     from tracker.domain.time_text import iso
     from tracker.errors import InvalidInput
     from tracker.lifecycle.services import build_services
     from tracker.store.read.calls import CallFilter, list_calls
+    from tracker.web.api.documents import pause_document, plain
 
     settings = load_cli_settings()
     with open_database(settings) as database:
@@ -51,7 +51,7 @@ def pause(
         )
     if json:
         released = {"released": resumed.released} if resumed else {}
-        print_json({"paused": [pause_document(p) for p in pauses], **released})
+        print_json(plain({"paused": [pause_document(each) for each in pauses], **released}))
         return
     scope = f"account {account}" if account else f"campaign {campaign}" if campaign else "all"
     if resumed and resumed.lifted is None:

@@ -50,10 +50,11 @@ def status(utc: UtcOption = False, json: JsonOption = False) -> None:
         missing_rights = [f"{settings.database_location}: {obstacle}." for obstacle in obstacles(database)]
     problems, notes = list(find_problems(facts)), [*find_notes(facts), *missing_rights]
     if json:
+        from tracker.web.api.documents import plain, status_document
+
+        document = plain(status_document(facts.status))
         waiting = {"calls": facts.waiting, "next_at": iso(facts.next_at) if facts.next_at else None}
-        print_json(
-            {"ok": not problems, "problems": problems, "notes": notes, "waiting": waiting, **facts.status}
-        )
+        print_json({"ok": not problems, "problems": problems, "notes": notes, "waiting": waiting, **document})
     else:
         for problem in problems:
             typer.echo(with_program_name(problem))
@@ -85,23 +86,23 @@ def _status_rows(facts: HealthFacts, *, utc: bool) -> Iterator[tuple[str, str]]:
     from tracker.cli.output.formatting import format_time
     from tracker.domain.time_text import format_duration, iso
 
-    status, workers = facts.status, facts.status["workers"]
-    latest = f", the latest heard {format_time(workers[0]['seen_at'], utc=utc)}" if workers else ""
+    status, workers = facts.status, facts.status.workers
+    latest = f", the latest heard {format_time(iso(workers[0].seen_at), utc=utc)}" if workers else ""
     yield "workers", f"{len(workers)}{latest}"
-    inbox = ", ".join(f"{n} {state}" for state, n in status["callbacks"].items())
-    lag = f", the oldest unread for {format_duration(status['lag_s'])}" if status["lag_s"] else ""
+    inbox = ", ".join(f"{n} {state}" for state, n in status.callbacks.items())
+    lag = f", the oldest unread for {format_duration(status.lag_s)}" if status.lag_s else ""
     yield "inbox", inbox + lag
-    yield "due work", ", ".join(f"{n} to {kind}" for kind, n in sorted(status["jobs_due"].items())) or "none"
+    yield "due work", ", ".join(f"{n} to {kind}" for kind, n in sorted(status.jobs_due.items())) or "none"
     waiting = f"{facts.waiting}{' or more' if facts.has_more_waiting else ''}"
     next_at = f", the next at {format_time(iso(facts.next_at), utc=utc)}" if facts.next_at else ""
     yield "calls to be sent", waiting + next_at
-    yield "unconfirmed", str(status["unconfirmed_submissions"])
-    for name, account in status["accounts"].items():
-        heard = "never" if account["silent_s"] is None else f"{format_duration(account['silent_s'])} ago"
-        n = account["open_submissions"]
+    yield "unconfirmed", str(status.unconfirmed_submissions)
+    for name, account in status.accounts.items():
+        heard = "never" if account.silent_s is None else f"{format_duration(account.silent_s)} ago"
+        n = account.open_submissions
         yield f"account {name}", f"last callback {heard}, {n} submission{'' if n == 1 else 's'} open"
-    for counter in status["counts"]:
-        kind = _NOT_KEPT.get(counter["name"], counter["name"])
-        of_account = f", account {counter['account']}" if counter["account"] else ""
-        last = format_time(counter["last_at"], utc=utc)
-        yield "not kept", f"{counter['count']} {kind}{of_account}, the latest {last}"
+    for counter in status.counts:
+        kind = _NOT_KEPT.get(counter.name, counter.name)
+        of_account = f", account {counter.account}" if counter.account else ""
+        last = format_time(iso(counter.last_at), utc=utc)
+        yield "not kept", f"{counter.count} {kind}{of_account}, the latest {last}"
