@@ -31,8 +31,9 @@ from tracker.store.inbox.states import STATES
 from tracker.web.api.reference import with_fields_table
 from tracker.web.app import create_app
 from tracker.web.callbacks import intake
-from tracker.web.http import body, limits, pipelining, problems
-from tracker.web.http.problems import of_tracker
+from tracker.web.http import body, pipelining, problems
+from tracker.web.http.limits import Limits
+from tracker.web.http.problems import handle_tracker_error
 
 README = ROOT / "README.md"
 DOCUMENTS = [README, *sorted((ROOT / "docs").rglob("*.md"))]
@@ -286,7 +287,7 @@ def test_the_error_shown_is_the_one_that_is_answered() -> None:
     wish = {"to": "12", "flow_id": "24", "bridge": "918068280000"}
     with pytest.raises(InvalidInput) as raised:
         validate_call_request(wish, {"thundersms": Account(name="thundersms")})
-    answer = of_tracker(Request({"type": "http"}), raised.value)
+    answer = handle_tracker_error(Request({"type": "http"}), raised.value)
     assert json.loads(bytes(answer.body)) == shown
 
 
@@ -296,24 +297,24 @@ def test_the_limits_are_those_of_the_code() -> None:
     told = " ".join(
         text_of("docs/how-to/deploy-small-machine.md").split("### Limits")[1].split("\n### ")[0].split()
     )
-    mib, kib = 1024 * 1024, 1024
+    limits, mib, kib = Limits(), 1024 * 1024, 1024
     for figure, in_reference, in_how_to in (
-        (limits.URL_BYTES // kib, "| the address of a request | {} KiB |", "the address {} KiB of it"),
-        (limits.HEAD_BYTES // kib, "headers | {} KiB; 100 |", "may have {} KiB together"),
-        (limits.HEADERS, "| 32 KiB; {} |", None),
-        (limits.HEAD_S, "from their first byte on | {} s |", "have {} seconds for address and headers"),
+        (limits.max_url_bytes // kib, "| the address of a request | {} KiB |", "the address {} KiB of it"),
+        (limits.max_head_bytes // kib, "headers | {} KiB; 100 |", "may have {} KiB together"),
+        (limits.max_headers, "| 32 KiB; {} |", None),
+        (limits.head_timeout_s, "from their first byte on | {} s |", "have {} seconds for address and headers"),
         (body.MAX_BYTES // mib, "| a body | {} MiB |", "A body may have {} MiB"),
-        (limits.BODY_S, "| time for a body | {} s, and", "and {} for a body"),
-        (limits.BODIES_BYTES // mib, "of all requests together | {} MiB |", None),
-        (limits.HEADS_BYTES // mib, "earlier ones of their connection | {} MiB |", None),
-        (limits.HEAD_BYTES // kib, "they are not kept | {} KiB |", None),
-        (limits.ANSWER_S, "are not taken | {} s for each 16 KiB", "16 KiB of them in {} seconds"),
-        (limits.ANSWER_BYTES // kib, "20 s for each {} KiB of them", "taken**, {} KiB of them in"),
-        (pipelining.MOST, "| some {};", "some {} of a connection wait"),
+        (limits.body_timeout_s, "| time for a body | {} s, and", "and {} for a body"),
+        (limits.max_buffered_bytes // mib, "of all requests together | {} MiB |", None),
+        (limits.max_buffered_bytes_for_heads // mib, "earlier ones of their connection | {} MiB |", None),
+        (limits.max_head_bytes // kib, "they are not kept | {} KiB |", None),
+        (limits.send_timeout_s, "are not taken | {} s for each 16 KiB", "16 KiB of them in {} seconds"),
+        (limits.send_progress_bytes // kib, "20 s for each {} KiB of them", "taken**, {} KiB of them in"),
+        (pipelining.MAX_WAITING, "| some {};", "some {} of a connection wait"),
         (inbox_writer.QUEUE_ROWS, "wait for their commit | {:,}, and", "{:,} callbacks, and"),
         (inbox_writer.QUEUE_BYTES // mib, "5,000, and {} MiB of them", "and {} MiB of them, may wait"),
-        (limits.IDLE_S, "| an idle connection | {} s |", "is closed after {} seconds"),
-        (limits.CONNECTIONS, "| connections | {:,}, or", "**{:,} connections**"),
+        (limits.idle_timeout_s, "| an idle connection | {} s |", "is closed after {} seconds"),
+        (limits.max_connections, "| connections | {:,}, or", "**{:,} connections**"),
         (problems.RETRY_AFTER_S, None, "`Retry-After: {}`"),
         (intake.STORE_TIMEOUT_S, None, "within {} seconds"),
     ):
@@ -322,4 +323,4 @@ def test_the_limits_are_those_of_the_code() -> None:
             assert in_reference.format(whole) in reference
         if in_how_to:
             assert in_how_to.format(whole) in told
-    assert limits.BODY_BYTES_A_SECOND == 1024
+    assert limits.min_body_bytes_per_s == 1024

@@ -183,7 +183,7 @@ def test_server_logs_at_start_that_it_cannot_write(cli_with_call: Cli) -> None:
     assert server.stderr is not None
     try:
         entries = (json.loads(line) for line in server.stderr)
-        output = next(entry for entry in entries if entry["event"] == "database.not_writable")
+        output = next(entry for entry in entries if entry["event"] == "database.write_check_failed")
     finally:
         server.terminate()
         server.stderr.read()

@@ -6,14 +6,13 @@ import pytest
 
 from tracker.domain.accounts import Account
 from tracker.web.auth import bearer_token, matches_any_secret
-from tracker.web.callbacks import sanitize
 from tracker.web.callbacks.sanitize import RequestSanitizer
 
 SECRET = 'p/ss "wörd" +1'
 
 
-def keeper(*trusted: str, secrets: tuple[str, ...] = (SECRET,)) -> RequestSanitizer:
-    return RequestSanitizer({}, secrets, trusted)
+def keeper(*trusted: str, secrets: tuple[str, ...] = (SECRET,), cache_size: int = 100) -> RequestSanitizer:
+    return RequestSanitizer({}, secrets, trusted, cache_size=cache_size)
 
 
 def scope(peer: str | None, *forwarded: str) -> tuple[tuple[str, int] | None, list[tuple[bytes, bytes]]]:
@@ -30,12 +29,12 @@ def test_every_secret_of_every_account_is_replaced() -> None:
     )
     found = RequestSanitizer({"a": account}, ["the-api-token"], [])
     data = b"access validation one! two! the-api-token rest"
-    assert found.without_secrets(data) == b"*** *** *** *** *** rest"
+    assert found.mask(data) == b"*** *** *** *** *** rest"
 
 
 def test_names_and_values_of_headers_lose_secrets() -> None:
     headers = ((b"x-secret", b"a secret"), (b"authorization", b"Bearer secret"))
-    told = keeper(secrets=("secret",)).packed_without_secrets(headers)
+    told = keeper(secrets=("secret",)).pack_headers(headers)
     assert told == b"x-***: a ***\r\nauthorization: Bearer ***\r\n"
 
 
@@ -44,7 +43,7 @@ def test_names_and_values_of_headers_lose_secrets() -> None:
     [(None, None), ("a", "a"), ("a-secret", "a-***"), ("\x00\ud800", "\ufffd?"), ("x" * 201, "x" * 200)],
 )
 def test_a_lane_is_kept_as_a_text_that_every_database_takes(lane: str | None, kept: str | None) -> None:
-    assert keeper(secrets=("secret",)).lane(lane) == kept
+    assert keeper(secrets=("secret",)).clean_lane(lane) == kept
 
 
 @pytest.mark.parametrize(
@@ -111,19 +110,14 @@ def test_the_token_stands_in_the_authorization(
 def test_the_callers_address_is_the_last_one_that_is_no_trusted_proxy(
     peer: str | None, forwarded: list[str], remote: str | None
 ) -> None:
-    assert keeper("127.0.0.1", "10.0.0.0/8").remote(*scope(peer, *forwarded)) == remote
+    assert keeper("127.0.0.1", "10.0.0.0/8").client_address(*scope(peer, *forwarded)) == remote
 
 
-def test_headers_and_addresses_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sanitize, "_REMEMBERED", 3)
-    found = keeper("10.0.0.0/8", secrets=("secret",))
+def test_sanitizer_is_right_when_its_caches_are_full() -> None:
+    sanitizer = keeper("10.0.0.0/8", secrets=("secret",), cache_size=3)
     for n in [*range(10), *range(10)]:
         name, value = b"x-%d" % n, b"secret" * 200 if n == 7 else b"value"
-        assert (
-            found.packed_without_secrets([(name, value)])
-            == name + b": " + value.replace(b"secret", b"***") + b"\r\n"
-        )
-        assert found.remote(*scope(f"10.0.0.{n}", "192.0.2.1")) == "192.0.2.1"
-        assert found.remote(*scope(f"11.0.0.{n}", "192.0.2.1")) == f"11.0.0.{n}"
-    assert len(found._lines) <= 3
-    assert len(found._trusts) <= 3
+        packed = name + b": " + value.replace(b"secret", b"***") + b"\r\n"
+        assert sanitizer.pack_headers([(name, value)]) == packed
+        assert sanitizer.client_address(*scope(f"10.0.0.{n}", "192.0.2.1")) == "192.0.2.1"
+        assert sanitizer.client_address(*scope(f"11.0.0.{n}", "192.0.2.1")) == f"11.0.0.{n}"

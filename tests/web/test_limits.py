@@ -16,8 +16,10 @@ import httpx
 import pytest
 
 from tests.processes import SECRET, Processes, Server, eventually
-from tracker.web.http import limits
-from tracker.web.http.limits import ConnectionGuard, most_connections
+from tracker.web.http.connection_guard import ConnectionGuard
+from tracker.web.http.limits import Limits, find_max_connections
+
+LIMITS = Limits()
 
 AUTHORIZED = f"Authorization: Bearer {SECRET}\r\n".encode()
 START = b"POST /callbacks/thundersms HTTP/1.1\r\nHost: tracker\r\n"
@@ -69,12 +71,12 @@ def callback(server: Server, body: bytes = b"{}") -> int:
     ("parts", "status"),
     [
         # in one piece, and in pieces of which none is too large
-        ((START + b"X: " + b"x" * limits.HEAD_BYTES + b"\r\n\r\n",), 431),
-        ((START + b"X: " + b"x" * limits.HEAD_BYTES,), 431),
+        ((START + b"X: " + b"x" * LIMITS.max_head_bytes + b"\r\n\r\n",), 431),
+        ((START + b"X: " + b"x" * LIMITS.max_head_bytes,), 431),
         ((START, *[b"X-%d: " % n + b"x" * 1000 + b"\r\n" for n in range(33)], b"Y: y"), 431),
-        ((START + b"".join(b"X-%d: x\r\n" % n for n in range(limits.HEADERS)) + b"\r\n",), 431),
-        ((b"GET /healthz?" + b"x" * limits.URL_BYTES + b" HTTP/1.1\r\n\r\n",), 414),
-        ((b"GET /healthz?" + b"x" * limits.URL_BYTES,), 414),
+        ((START + b"".join(b"X-%d: x\r\n" % n for n in range(LIMITS.max_headers)) + b"\r\n",), 431),
+        ((b"GET /healthz?" + b"x" * LIMITS.max_url_bytes + b" HTTP/1.1\r\n\r\n",), 414),
+        ((b"GET /healthz?" + b"x" * LIMITS.max_url_bytes,), 414),
         ((b"this is no HTTP\r\n\r\n",), 400),
     ],
 )
@@ -97,7 +99,7 @@ def test_a_long_head_that_is_short_enough_is_read(server: Server) -> None:
 
 def test_whoever_sends_on_after_a_refusal_is_cut_off(server: Server) -> None:
     with connect(server) as wire:
-        wire.sendall(START + b"X: " + b"x" * 2 * limits.HEAD_BYTES)
+        wire.sendall(START + b"X: " + b"x" * 2 * LIMITS.max_head_bytes)
         assert said(wire)[0] == 431
         eventually(lambda: not _takes(wire, b"x" * 1000), "it reads on and on")
 
@@ -203,7 +205,7 @@ def test_where_descriptors_are_few_the_idle_make_room(tmp_path: Path) -> None:
     with Processes(tmp_path, f"sqlite:///{tmp_path / 'tracker.db'}") as processes:
         processes.within = ("sh", "-c", 'ulimit -n 400; exec "$@"', "few")
         server = processes.serve("--no-worker")
-        assert server.log("server.few_descriptors")[0]["connections"] == 144
+        assert server.log("server.connections_limited")[0]["connections"] == 144
         with ExitStack() as stack:
             wires = [stack.enter_context(closing(connect(server))) for _ in range(500)]
             for _ in range(20):
@@ -228,47 +230,47 @@ def _refused(server: Server) -> bool:
 
 
 class Resting:
-    """A connection as the overseer sees it."""
+    """A connection as the guard sees it."""
 
-    def __init__(self, idle_since: float | None, coming_since: float | None = None) -> None:
-        self.idle_since, self.coming_since, self.left = idle_since, coming_since, False
+    def __init__(self, idle_since: float | None, receiving_since: float | None = None) -> None:
+        self.idle_since, self.receiving_since, self.left = idle_since, receiving_since, False
 
-    def make_space(self) -> None: ...
+    def shed(self) -> None: ...
 
-    def look(self, now: float) -> None: ...
+    def check_deadlines(self, now: float) -> None: ...
 
-    def cut(self) -> None: ...
+    def abort_unfinished(self) -> None: ...
 
-    def leave(self) -> None:
+    def evict(self) -> None:
         self.left, self.idle_since = True, None
 
 
 def test_who_was_idle_for_longest_leaves_first() -> None:
-    overseer = ConnectionGuard(most=3)
+    guard = ConnectionGuard(Limits(max_connections=3))
     old, busy, young = Resting(1.0), Resting(None), Resting(2.0)
-    assert all(overseer.has_room(each) for each in (young, busy, old))
-    assert overseer.has_room(Resting(3.0))
+    assert all(guard.admit(each) for each in (young, busy, old))
+    assert guard.admit(Resting(3.0))
     assert (old.left, young.left) == (True, False)
     # before it is gone, its place is taken only once
-    assert overseer.has_room(Resting(3.0))
+    assert guard.admit(Resting(3.0))
     assert young.left
-    overseer.lost(old)
-    overseer.lost(young)
+    guard.remove(old)
+    guard.remove(young)
 
 
 def test_where_nobody_is_idle_there_is_no_room() -> None:
-    overseer = ConnectionGuard(most=1)
-    assert overseer.has_room(Resting(None))
+    guard = ConnectionGuard(Limits(max_connections=1))
+    assert guard.admit(Resting(None))
     late = Resting(None)
-    assert not overseer.has_room(late)
-    overseer.lost(late)
-    assert overseer.has_room(Resting(1.0)) is False
+    assert not guard.admit(late)
+    guard.remove(late)
+    assert guard.admit(Resting(1.0)) is False
 
 
 def test_all_descriptors_are_used_that_there_are() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     code = (
-        "import resource; from tracker.web.http.limits import most_connections; print(most_connections(),"
+        "import resource; from tracker.web.http.limits import find_max_connections; print(find_max_connections(10_000),"
         " *resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
     told = subprocess.run(
@@ -276,6 +278,6 @@ def test_all_descriptors_are_used_that_there_are() -> None:
         capture_output=True, text=True, check=True,
     ).stdout.split()[-3:]  # fmt: skip
     assert told == ["1000", "1256", "1256"]
-    assert most_connections() <= limits.CONNECTIONS
+    assert find_max_connections(LIMITS.max_connections) <= LIMITS.max_connections
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] == hard
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -159,7 +159,7 @@ def test_who_takes_no_answers_makes_room(tmp_path: Path) -> None:
     with Processes(tmp_path, f"sqlite:///{tmp_path / 'tracker.db'}") as processes:
         processes.within = ("sh", "-c", 'ulimit -n 336; exec "$@"', "few")
         server = processes.serve("--no-worker")
-        most = server.log("server.few_descriptors")[0]["connections"]
+        most = server.log("server.connections_limited")[0]["connections"]
         with ExitStack() as stack:
             for _ in range(3):
                 wire = stack.enter_context(closing(connect(server, takes=2048)))

@@ -38,8 +38,8 @@ def test_a_port_that_is_taken_is_noticed_before_the_database_is_touched(processe
         port = taken.getsockname()[1]
         said = refused(processes, "--port", str(port))
     assert (
-        said
-        == f"Port {port} on 127.0.0.1 is taken: another tracker? Choose another with --port or server.port."
+        said == f"Port {port} on 127.0.0.1 is in use, perhaps by another tracker. "
+        "Choose another port with --port or server.port."
     )
     assert not (processes.folder / "tracker.db").exists()
 

@@ -19,9 +19,11 @@ NOBODY = b"POST /callbacks/nobody HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\
 
 def serve(processes: Processes, **smaller: float) -> Server:
     """With limits that are smaller than what they are, and half a second for half a request when it stops."""
+    smaller = {"shutdown_grace_s": 0.5, **smaller}
     code = (
-        "import runpy, sys; from tracker.web import server; from tracker.web.http import limits; "
-        f"vars(limits).update({smaller!r}); server._UNFINISHED_GRACE_S = 0.5; sys.argv = ['tracker', *sys.argv[4:]]; "
+        "import functools, runpy, sys; from tracker.web import server; from tracker.web.http.limits import Limits; "
+        f"limits = Limits(**{smaller!r}); "
+        "server.run = functools.partial(server.run, limits=limits); sys.argv = ['tracker', *sys.argv[4:]]; "
         "runpy.run_module('tracker', run_name='__main__', alter_sys=True)"
     )
     processes.within = (sys.executable, "-c", code)
@@ -39,7 +41,7 @@ def question(server: Server) -> bytes:
     return head.encode()
 
 
-@pytest.mark.parametrize("smaller", [{"IDLE_S": 1.0}, {"ANSWER_S": 3.0}])
+@pytest.mark.parametrize("smaller", [{"idle_timeout_s": 1.0}, {"send_timeout_s": 3.0}])
 def test_who_takes_a_large_answer_steadily_gets_all_of_it(tmp_path: Path, smaller: dict[str, float]) -> None:
     with Processes(tmp_path, f"sqlite:///{tmp_path / 'tracker.db'}") as processes:
         server = serve(processes, **smaller)
@@ -97,7 +99,7 @@ def test_a_server_that_stops_answers_what_is_whole_also_with_half_a_request_behi
 @pytest.mark.parametrize("bad", [b"", b"no chunk\r\n"])
 def test_what_is_answered_at_its_head_has_no_second_answer(tmp_path: Path, bad: bytes) -> None:
     with Processes(tmp_path, f"sqlite:///{tmp_path / 'tracker.db'}") as processes:
-        server = serve(processes, BODY_S=1.0)
+        server = serve(processes, body_timeout_s=1.0)
         with connect(server) as wire:
             chunked = NOBODY.replace(b"Content-Length: 1000", b"Transfer-Encoding: chunked")
             wire.sendall(chunked if bad else NOBODY)
@@ -116,7 +118,7 @@ def test_what_is_answered_at_its_head_has_no_second_answer(tmp_path: Path, bad: 
 
 def test_an_empty_line_behind_a_body_begins_no_request(tmp_path: Path) -> None:
     with Processes(tmp_path, f"sqlite:///{tmp_path / 'tracker.db'}") as processes:
-        server = serve(processes, HEAD_S=0.5)
+        server = serve(processes, head_timeout_s=0.5)
         with connect(server) as wire:
             for end in (b"\r\n", b"\r\n\r\n", b""):
                 wire.sendall(CALLBACK % (2, b"{}"))

@@ -1,2 +1,5 @@
-"""HTTP: the provider's side, the API, and the health of this process. The only place that imports starlette, beside
-the simulator. It reads through `store.queries` and writes through `flow`."""
+"""HTTP: the endpoint of callbacks, the API, and the health of the process.
+
+It reads through `store.read` and writes through `lifecycle`. Beside the simulator it is the only package that imports
+starlette.
+"""

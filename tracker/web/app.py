@@ -1,4 +1,4 @@
-"""The composition root: routes, and a lifespan that puts the parts together and takes them apart again."""
+"""The composition root of the server: its routes, and the lifespan that sets its parts up and tears them down."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ from tracker.worker import Worker
 
 log = structlog.get_logger()
 
-#: seconds that requests may take to be answered once the server stops, and then sends to end
+#: Seconds that a stopping server waits for responses, and then for submissions and the worker.
 REQUESTS_GRACE_S: Final = 8
-GRACE_S: Final = 12.0
+TASKS_GRACE_S: Final = 12.0
 
 
 def create_app(
@@ -50,10 +50,11 @@ def create_app(
     clock: Clock = system_clock,
     stopping: asyncio.Event | None = None,
 ) -> Application:
-    """The server's application. Raises ConfigurationError; its lifespan raises SchemaMismatch, StorageUnavailable.
+    """Return the server's application.
 
-    run_worker: whether due steps are run in this process, too. stopping: set it when the server begins to stop, before
-    the lifespan ends: requests that wait for the provider are then answered.
+    run_worker: whether this process does due work, too. stopping: set it when the server begins to stop, so that
+    requests that wait for the provider are answered before the lifespan ends.
+    Raises ConfigurationError. Its lifespan raises SchemaMismatch and StorageUnavailable.
     """
     accounts = settings.account_values()
     stopping = stopping or asyncio.Event()
@@ -85,12 +86,12 @@ def create_app(
                 "find_storage_problems": health.ReadinessProbe(database, clock).find_problems,
                 "api_token": settings.api_token,
             }
-            # what was accepted is finished: sends that are under way, callbacks that wait for their commit
+            # Finish what was accepted: submissions that have begun, callbacks that wait for their commit.
             stopping.set()
             if worker:
                 worker.stop()
-            if left := {*sends, *([working] if working else [])}:
-                await asyncio.wait(left, timeout=GRACE_S)
+            if tasks := {*sends, *([working] if working else [])}:
+                await asyncio.wait(tasks, timeout=TASKS_GRACE_S)
             await inbox.stop()
             await until_stopping
         finally:
@@ -106,9 +107,9 @@ def create_app(
     ]
     app = Application(
         endpoint,
-        # the endpoint logs successful callbacks at debug level; the fast path does not
+        # The endpoint logs successful callbacks at debug level. The fast path logs none.
         None if endpoint.logs_success else FastPath(intake, prefix),
-        Prefix(prefix, routes),
+        PathPrefix(prefix, routes),
         routes=routes,
         lifespan=lifespan,
         middleware=[Middleware(AccessLog)],
@@ -119,7 +120,7 @@ def create_app(
 
 
 async def _stop_with(stopping: asyncio.Event, worker: Worker | None) -> None:
-    """From the signal on the worker begins nothing new, while requests are still answered."""
+    """Stop the worker as soon as the server begins to stop, while requests are still answered."""
     await stopping.wait()
     if worker is not None:
         worker.stop()
@@ -130,14 +131,14 @@ async def _work(worker: Worker) -> None:
         await worker.run()
     except Exception:
         worker.failed = True
-        log.exception("worker.ended")
+        log.exception("worker.run_failed")
 
 
 class Application(Starlette):
     """The server's application: Starlette, with the endpoint of callbacks in front of its middleware."""
 
     def __init__(
-        self, endpoint: CallbackEndpoint, fast_path: FastPath | None, prefix: Prefix, **options: Any
+        self, endpoint: CallbackEndpoint, fast_path: FastPath | None, prefix: PathPrefix, **options: Any
     ) -> None:
         """fast_path: for the HTTP protocol. None: every callback goes to the endpoint."""
         super().__init__(**options)
@@ -146,27 +147,28 @@ class Application(Starlette):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            self._prefix.take_off(scope)
+            self._prefix.set_root_path(scope)
             if is_callback_path(scope["path"].removeprefix(scope["root_path"])):
                 await self._endpoint(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
 
 
-class Prefix:
-    """A proxy in front may strip the path prefix of `server.public_url`, or leave it: both arrive here."""
+class PathPrefix:
+    """The path of `server.public_url`, which a proxy may strip from requests or leave."""
 
     def __init__(self, prefix: str, routes: Sequence[Route]) -> None:
         self._prefix = prefix
-        # a prefix may look like the beginning of an address of ours: what is left must be one
-        self._firsts = {route.path.split("/")[1] for route in routes}
+        # The prefix can look like the beginning of one of our paths, so what follows it must be one.
+        self._first_segments = {route.path.split("/")[1] for route in routes}
 
-    def take_off(self, scope: Scope) -> None:
-        prefix = self._prefix
-        if prefix and scope["path"].startswith(prefix + "/"):
-            first = scope["path"].removeprefix(prefix).split("/")[1]
-            if first in self._firsts:
-                scope["root_path"] = prefix
+    def set_root_path(self, scope: Scope) -> None:
+        """Declare the prefix as the `root_path` of the request if its path begins with it."""
+        prefix, path = self._prefix, scope["path"]
+        if not prefix or not path.startswith(prefix + "/"):
+            return
+        if path.removeprefix(prefix).split("/")[1] in self._first_segments:
+            scope["root_path"] = prefix
 
 
 def _path_of(url: str | None) -> str:
@@ -178,4 +180,4 @@ def _malformed_body(_request: Request, error: Exception) -> Response:
 
 
 def _too_large(_request: Request, _error: Exception) -> Response:
-    return problems.problem(413, "A request may have 1 MiB.", headers={"Connection": "close"})
+    return problems.problem(413, "The request exceeds 1 MiB.", headers={"Connection": "close"})

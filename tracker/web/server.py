@@ -1,4 +1,4 @@
-"""The server process: one uvicorn around the application."""
+"""The server process: uvicorn around the application, with our HTTP protocol."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import errno
 import functools
 import socket
+from dataclasses import replace
 from types import FrameType
 from typing import Any, Final, cast
 
@@ -19,58 +20,65 @@ from tracker.store.engine import file_rights
 from tracker.store.engine.database import Database
 from tracker.store.schema.upgrade import prepare
 from tracker.web.app import REQUESTS_GRACE_S, create_app
-from tracker.web.http.limits import ConnectionGuard, most_connections
+from tracker.web.http.connection_guard import ConnectionGuard
+from tracker.web.http.limits import Limits, find_max_connections
 from tracker.web.http.protocol import HardenedProtocol
 
 log = structlog.get_logger()
 
-_TICKS_A_SECOND: Final = 10
-#: seconds that a server which stops waits for requests of which a part has come
-_UNFINISHED_GRACE_S: Final = 2.0
+#: How often uvicorn calls `on_tick`.
+_TICKS_PER_S: Final = 10
+#: Connections that the system accepts before we do.
+_BACKLOG: Final = 2048
 
 
 class _Server(uvicorn.Server):
-    """Ends with 0 after a signal, says where it listens, and tells the application when it begins to stop."""
+    """A uvicorn server that checks deadlines, tells the application when it stops, and exits with 0 after a signal."""
 
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, overseer: ConnectionGuard) -> None:
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, guard: ConnectionGuard) -> None:
         super().__init__(config)
-        self._stopping, self._overseer = stopping, overseer
+        self._stopping, self._guard = stopping, guard
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
-        # else the signal is raised once more when everything is over, and the exit status is the signal's
+        # Otherwise uvicorn raises the signal again at the end, and the exit status is that of the signal.
         self._captured_signals.clear()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for each in sockets or ():
             host, port = each.getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            log.info("server.listening", url=f"http://{shown}:{port}")
+            url_host = f"[{host}]" if ":" in host else host
+            log.info("server.listening", url=f"http://{url_host}:{port}")
 
     async def on_tick(self, counter: int) -> bool:
-        if counter % _TICKS_A_SECOND == 0:
-            self._overseer.look_around(asyncio.get_running_loop().time())
+        if counter % _TICKS_PER_S == 0:
+            self._guard.check_deadlines(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stopping.set()
-        asyncio.get_running_loop().call_later(_UNFINISHED_GRACE_S, self._overseer.cut)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._guard.limits.shutdown_grace_s, self._guard.abort_unfinished)
         await super().shutdown(sockets)
 
 
-def run(settings: Settings, *, host: str, port: int, run_worker: bool) -> None:
-    """Serve until a signal. Raises ConfigurationError, before the database is touched, if it cannot listen; then
-    SchemaMismatch and StorageUnavailable."""
-    listening = _listen(host, port)
+def run(settings: Settings, *, host: str, port: int, run_worker: bool, limits: Limits | None = None) -> None:
+    """Serve until a signal.
+
+    Raises ConfigurationError if it cannot listen, before it touches the database. Then raises SchemaMismatch and
+    StorageUnavailable.
+    """
+    listener = _listen(host, port)
     try:
-        _prepare(settings.database_url)
+        _prepare_database(settings.database_url)
         stopping = asyncio.Event()
-        overseer = ConnectionGuard(most_connections())
+        limits = limits or Limits()
+        guard = ConnectionGuard(replace(limits, max_connections=find_max_connections(limits.max_connections)))
         app = create_app(settings, run_worker=run_worker, stopping=stopping)
         config = uvicorn.Config(
             app,
-            http=cast(Any, functools.partial(HardenedProtocol, overseer, app.fast_path)),
+            http=cast(Any, functools.partial(HardenedProtocol, guard, app.fast_path)),
             ws="none",
             access_log=False,
             log_config=None,
@@ -79,42 +87,43 @@ def run(settings: Settings, *, host: str, port: int, run_worker: bool) -> None:
             timeout_graceful_shutdown=REQUESTS_GRACE_S,
             lifespan="on",
         )
-        server = _Server(config, stopping, overseer)
+        server = _Server(config, stopping, guard)
         runtime.tune_runtime()
-        server.run(sockets=[listening])
+        server.run(sockets=[listener])
     finally:
-        listening.close()
+        listener.close()
     if not server.started:
-        raise ConfigurationError("The server could not start; the log above says why.")
+        raise ConfigurationError("The server could not start. The log above says why.")
 
 
-def _prepare(url: str) -> None:
-    """Make sure of the database here, where a refusal is a sentence; inside uvicorn it would be a traceback."""
+def _prepare_database(url: str) -> None:
+    """Create or check the database. Inside uvicorn a refusal would be a traceback instead of a sentence."""
     database = Database(url)
     try:
         prepare(database, create=True)
-        # it may become writable while we run; until then /readyz and every callback are answered 503
+        # No reason to end: it can become writable while we run. Until then /readyz and callbacks are answered 503.
         for problem in file_rights.obstacles(database):
-            log.error("database.not_writable", problem=problem)
+            log.error("database.write_check_failed", problem=problem)
     finally:
         database.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((host, port))
-        listening.listen(2048)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
     except OSError as error:
-        listening.close()
+        listener.close()
         if error.errno == errno.EADDRINUSE:
             message = (
-                f"Port {port} on {host} is taken: another tracker? Choose another with --port or server.port."
+                f"Port {port} on {host} is in use, perhaps by another tracker. "
+                "Choose another port with --port or server.port."
             )
         else:
             message = f"The server cannot listen on {host}:{port}: {error.strerror or error}."
         raise ConfigurationError(message) from None
-    listening.set_inheritable(True)
-    return listening
+    listener.set_inheritable(True)
+    return listener

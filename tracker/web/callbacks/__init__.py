@@ -1,1 +1,1 @@
-"""The provider's side: take callbacks in, authenticate and store them."""
+"""Callbacks over HTTP: authenticate, store and answer them."""

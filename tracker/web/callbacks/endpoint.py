@@ -30,7 +30,7 @@ from tracker.web.callbacks.intake import (
 )
 from tracker.web.http.access_log import log_answered
 from tracker.web.http.body import BodyTooLarge, IncomingBody, content_length
-from tracker.web.http.problems import internal_error, problem
+from tracker.web.http.problems import handle_internal_error, problem
 from tracker.web.state import State
 
 log = structlog.get_logger()
@@ -67,8 +67,8 @@ class CallbackEndpoint:
         except ClientDisconnect:
             status = 499
         except Exception as error:
-            # The server logs what is raised again.
-            await internal_error(Request(scope), error)(scope, receive, send)
+            # uvicorn logs what is raised again.
+            await handle_internal_error(Request(scope), error)(scope, receive, send)
             raise
         finally:
             if status >= 400 or self.logs_success:
@@ -107,14 +107,14 @@ class CallbackEndpoint:
             nearest = difflib.get_close_matches(head.account[:100], self._intake.accounts, n=1, cutoff=0.5)
             log.warning("callback.account_unrecognized", nearest=nearest[0] if nearest else None)
             inbox.count("unknown-account", "")
-            return problem(404, "There is no such account.")
+            return problem(404, "No such account is configured.")
         if action is Action.REJECT_METHOD:
             return problem(
-                405, "Callbacks are sent by POST, PUT or GET.", headers={"Allow": ", ".join(METHODS)}
+                405, "A callback must be sent by POST, PUT or GET.", headers={"Allow": ", ".join(METHODS)}
             )
         log.warning("callback.too_large", account=head.account)
         inbox.count("too-large", head.account)
-        return problem(413, "A callback may have 1 MiB.", headers={"Connection": "close"})
+        return problem(413, "The callback exceeds 1 MiB.", headers={"Connection": "close"})
 
     async def _quarantine(
         self, decision: Decision, callback: InboundCallback, incoming: IncomingBody, inbox: InboxWriter
@@ -127,7 +127,11 @@ class CallbackEndpoint:
         headers = {"WWW-Authenticate": "Bearer"}
         if not incoming.is_complete:
             headers["Connection"] = "close"
-        return problem(401, "The secret of this webhook is missing or wrong.", headers=headers)
+        return problem(
+            401,
+            "The webhook secret is missing or wrong. Send `Authorization: Bearer …`.",
+            headers=headers,
+        )
 
 
 def _read_head(scope: Scope) -> RequestHead:

@@ -79,10 +79,10 @@ class InboundCallback:
         """Return the request as a row of the inbox, with every configured secret masked."""
         head, sanitizer = self.head, self._sanitizer
         return NewCallback(
-            receipt_id(received_at), self.account.name, sanitizer.lane(head.lane), received_at, head.method,
-            sanitizer.without_secrets(head.path), sanitizer.without_secrets(head.query) if head.query else b"",
-            sanitizer.packed_without_secrets(head.headers), sanitizer.without_secrets(body), len(body),
-            sanitizer.remote(head.client, head.headers), state, reason,
+            receipt_id(received_at), self.account.name, sanitizer.clean_lane(head.lane), received_at, head.method,
+            sanitizer.mask(head.path), sanitizer.mask(head.query) if head.query else b"",
+            sanitizer.pack_headers(head.headers), sanitizer.mask(body), len(body),
+            sanitizer.client_address(head.client, head.headers), state, reason,
         )  # fmt: skip
 
     def to_quarantine_row(self, body: bytes, size: int, received_at: datetime) -> NewCallback:
@@ -97,7 +97,7 @@ class InboundCallback:
             for name, value in _first_headers(self.head.headers, _QUARANTINE_HEADER_BYTES)
         ]
         row = self.to_row(body, received_at, states.QUARANTINED, cause)
-        return row._replace(headers=self._sanitizer.packed_without_secrets(headers), size=size)
+        return row._replace(headers=self._sanitizer.pack_headers(headers), size=size)
 
 
 def _first_headers(headers: Headers, limit: int) -> Headers:

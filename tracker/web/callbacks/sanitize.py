@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from tracker.domain.accounts import Account
@@ -13,87 +14,96 @@ from tracker.store.inbox.states import pack_headers
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-#: how many headers and addresses are remembered, and how long such a header may be
-_REMEMBERED: Final = 2_000
-_REMEMBERED_BYTES: Final = 512
-#: an address of IPv4 and a port, as some proxies write it
-_WITH_PORT: Final = re.compile(r"([0-9.]+):[0-9]+", re.ASCII)
+#: Masked headers and parsed addresses that are remembered, because most occur in every callback.
+_CACHE_SIZE: Final = 2_000
+#: Bytes of a header that is remembered.
+_MAX_CACHED_BYTES: Final = 512
+#: Characters of a lane that are stored.
+_MAX_LANE_LENGTH: Final = 200
+#: An IPv4 address with a port, as some proxies write it.
+_IPV4_WITH_PORT: Final = re.compile(r"([0-9.]+):[0-9]+", re.ASCII)
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class RequestSanitizer:
-    """Knows all secrets of the configuration, and whose word about the caller's address is believed."""
+    """The configured secrets, which are masked in requests, and the proxies that are trusted about client addresses."""
 
     def __init__(
-        self, accounts: Mapping[str, Account], secrets: Iterable[str], trusted_proxies: Iterable[str]
+        self,
+        accounts: Mapping[str, Account],
+        secrets: Iterable[str],
+        trusted_proxies: Iterable[str],
+        *,
+        cache_size: int = _CACHE_SIZE,
     ) -> None:
+        """secrets: those that belong to no account. trusted_proxies: addresses and networks."""
         self._trusted = [ipaddress.ip_network(each, strict=False) for each in trusted_proxies]
         self._masker = SecretMasker([*secrets, *(s for a in accounts.values() for s in a.secrets)])
-        #: headers as they are stored, and addresses, that were seen before
-        self._lines: dict[tuple[bytes, bytes], bytes] = {}
-        self._trusts: dict[str, bool] = {}
+        self._pack_cached = lru_cache(cache_size)(self._pack_header)
+        self._is_trusted = lru_cache(cache_size)(self._is_in_trusted_network)
 
-    def without_secrets(self, data: bytes) -> bytes:
-        """The data with every occurrence of a configured secret replaced."""
+    def mask(self, data: bytes) -> bytes:
+        """Return the data with every occurrence of a configured secret replaced."""
         return self._masker.mask_bytes(data)
 
-    def packed_without_secrets(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """Headers as they are stored, names and values without secrets. Most come again and again."""
-        known = self._lines
+    def pack_headers(self, headers: Headers) -> bytes:
+        """Return the headers in the form in which they are stored, with names and values masked."""
         lines = []
         for header in headers:
-            line = known.get(header)
-            if line is None:
-                name, value = header
-                line = pack_headers(((self.without_secrets(name), self.without_secrets(value)),))
-                if len(line) <= _REMEMBERED_BYTES:
-                    if len(known) >= _REMEMBERED:
-                        known.clear()
-                    known[header] = line
-            lines.append(line)
+            is_short = len(header[0]) + len(header[1]) < _MAX_CACHED_BYTES
+            lines.append(self._pack_cached(header) if is_short else self._pack_header(header))
         return b"".join(lines)
 
-    def lane(self, lane: str | None) -> str | None:
-        """A lane as it is stored: whoever calls chose its text."""
+    def clean_lane(self, lane: str | None) -> str | None:
+        """Return the lane in a form that every database can store. Its text is chosen by the client."""
         if lane is None:
             return None
-        storable = self.without_secrets(lane.replace("\x00", "\ufffd").encode("utf-8", "replace"))
-        return storable.decode("utf-8", "replace")[:200]
+        storable = self.mask(lane.replace("\x00", "\ufffd").encode("utf-8", "replace"))
+        return storable.decode("utf-8", "replace")[:_MAX_LANE_LENGTH]
 
-    def remote(self, client: Sequence[object] | None, headers: Headers) -> str | None:
-        """The caller's address: the peer's, or what a trusted proxy says of it (the last entry that is no proxy)."""
-        address = str(client[0]) if client else None
+    def client_address(self, peer: Sequence[object] | None, headers: Headers) -> str | None:
+        """Return the address of the client: that of the peer, or the one that trusted proxies say in X-Forwarded-For.
+
+        Each proxy appends an entry. The last one that is no trusted proxy is the client. The entries before it were
+        written by the client itself. peer: the address and port at the other end of the connection.
+        """
+        address = str(peer[0]) if peer else None
         if address is None or not self._trusted or not self._is_trusted(address):
             return address
         forwarded = b",".join(v for k, v in headers if k == b"x-forwarded-for").decode("latin-1")
         for entry in reversed([e.strip() for e in forwarded.split(",") if e.strip()]):
-            if entry.startswith("["):
-                host = entry[1:].partition("]")[0]
-            else:
-                host = with_port[1] if (with_port := _WITH_PORT.fullmatch(entry)) else entry
-            if _address(host) is None:
+            host = _host_of(entry)
+            if _parse_address(host) is None:
                 return address
             address = host
             if not self._is_trusted(host):
                 break
         return address
 
-    def _is_trusted(self, text: str) -> bool:
-        known = self._trusts.get(text)
-        if known is None:
-            address = _address(text)
-            known = address is not None and any(address in network for network in self._trusted)
-            if len(self._trusts) >= _REMEMBERED:
-                self._trusts.clear()
-            self._trusts[text] = known
-        return known
+    def _pack_header(self, header: tuple[bytes, bytes]) -> bytes:
+        name, value = header
+        return pack_headers(((self.mask(name), self.mask(value)),))
+
+    def _is_in_trusted_network(self, text: str) -> bool:
+        address = _parse_address(text)
+        return address is not None and any(address in network for network in self._trusted)
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _host_of(entry: str) -> str:
+    """Return an entry of X-Forwarded-For without port and brackets."""
+    if entry.startswith("["):
+        return entry[1:].partition("]")[0]
+    with_port = _IPV4_WITH_PORT.fullmatch(entry)
+    return with_port[1] if with_port else entry
+
+
+def _parse_address(text: str) -> _Address | None:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
         return None
-    if getattr(address, "scope_id", None):  # any text may stand there
+    if getattr(address, "scope_id", None):  # a scope id can be any text
         return None
-    # a server that listens on :: sees a caller by IPv4 as ::ffff:a.b.c.d
+    # A server that listens on :: sees an IPv4 client as ::ffff:a.b.c.d.
     return getattr(address, "ipv4_mapped", None) or address

@@ -1,1 +1,1 @@
-"""HTTP on the wire: the protocol, its limits, bodies, problems and the access log."""
+"""HTTP for every endpoint: the protocol and its limits, request bodies, error responses, the access log."""

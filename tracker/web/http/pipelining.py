@@ -1,79 +1,63 @@
-"""Several requests in the bytes of one connection: those that wait, and those behind an offer of another protocol."""
+"""HTTP pipelining: requests that arrive before earlier ones of their connection are answered.
+
+A few wait. What is behind them stays unparsed, and nothing more is read. The parser also needs help with requests that
+offer another protocol, because it takes what is behind their head for that protocol.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
-import sys
-import termios
 from typing import Final
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-#: so many requests of a connection may wait; then nothing more is read of it
-MOST: Final = 8
-#: bytes that are parsed at once, where they may be many requests: a request has 18 at least
-PIECE: Final = 256
-#: what is parsed as it came, without looking at how many requests it may be
-_SHORT: Final = 1024
+#: Requests of a connection that may wait.
+MAX_WAITING: Final = 8
+#: Bytes that are parsed at once if they may be many requests. A request has at least 18.
+_CHUNK_BYTES: Final = 256
+#: Bytes that are parsed without counting the requests in them.
+_UNCOUNTED_BYTES: Final = 1024
 _END_OF_HEAD: Final = b"\r\n\r\n"
-#: what a request that waits takes beside its bytes
-_WAITING: Final = 4 * 1024
-#: whether the system says how much of what it was given to send is not received yet
-TELLS: Final = sys.platform == "linux"
+#: Bytes that a waiting request takes beside its headers and body.
+_WAITING_BYTES: Final = 4 * 1024
 
 
-class Flow(FlowControl):
-    """Reading also rests while too many requests wait, and as long as something that was read is not parsed."""
+class PipelineFlow(FlowControl):
+    """Flow control that pauses reading, too, while the pipeline is full or bytes are unparsed."""
 
-    full = False
-    #: what was read and is not parsed: less than what is read at once
-    rest = memoryview(b"")
+    #: whether as many requests wait as may
+    is_full = False
+    #: bytes that were read and not parsed, at most as many as are read at once
+    unparsed = memoryview(b"")
 
     def resume_reading(self) -> None:
-        if not self.full:
+        if not self.is_full:
             super().resume_reading()
 
-    def keep(self, data: bytes | memoryview) -> None:
-        """Behind what is there already."""
-        self.rest = memoryview(bytes(self.rest) + bytes(data)) if self.rest else memoryview(data)
+    def add_unparsed(self, data: bytes | memoryview) -> None:
+        """Keep these bytes behind those that are unparsed already."""
+        self.unparsed = memoryview(bytes(self.unparsed) + bytes(data)) if self.unparsed else memoryview(data)
 
-    def next_piece(self) -> memoryview:
-        piece, self.rest = self.rest[:PIECE], self.rest[PIECE:]
-        return piece
-
-
-def are_many(data: bytes) -> bool:
-    """Whether these bytes may be more requests than a few."""
-    return len(data) > _SHORT and data.count(_END_OF_HEAD) > MOST
+    def next_chunk(self) -> memoryview:
+        """Return and remove the next unparsed bytes."""
+        chunk, self.unparsed = self.unparsed[:_CHUNK_BYTES], self.unparsed[_CHUNK_BYTES:]
+        return chunk
 
 
-def size_of_head(headers: list[tuple[bytes, bytes]]) -> int:
+def may_exceed_pipeline(data: bytes) -> bool:
+    """Return whether these bytes can be more requests than may wait."""
+    return len(data) > _UNCOUNTED_BYTES and data.count(_END_OF_HEAD) > MAX_WAITING
+
+
+def header_bytes(headers: list[tuple[bytes, bytes]]) -> int:
+    """Return the size of the headers on the wire."""
     return sum(len(name) + len(value) + 4 for name, value in headers)
 
 
-def unacked_bytes(transport: asyncio.Transport) -> int:
-    """What the system was given to send over this connection, and the peer has not received, in bytes; 0 where the
-    system does not say. Of what waits behind it the system takes more only in steps of up to some MiB."""
-    if not TELLS:
-        return 0
-    try:
-        given = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
-    except (OSError, ValueError):  # it is being closed
-        return 0
-    return int.from_bytes(given, sys.byteorder)
-
-
-def cycle_bytes(cycle: RequestResponseCycle) -> int:
-    """What a request that waits takes, in bytes."""
-    return _WAITING + len(cycle.body) + 2 * size_of_head(list(cycle.scope["headers"]))
-
-
-# Java's client and curl offer HTTP/2 with their requests. A server may ignore the offer (RFC 9110, 7.8), and we do. The
-# parser does not know that: it treats the bytes behind such a head as the other protocol. So the head is given to a new
-# parser without the offer.
+def waiting_bytes(cycle: RequestResponseCycle) -> int:
+    """Return the memory that a waiting request takes, about."""
+    return _WAITING_BYTES + len(cycle.body) + 2 * header_bytes(list(cycle.scope["headers"]))
 
 
 def new_parser(protocol: object) -> httptools.HttpRequestParser:
@@ -84,10 +68,13 @@ def new_parser(protocol: object) -> httptools.HttpRequestParser:
     return parser
 
 
-def without_offer(
+def head_without_upgrade(
     parser: httptools.HttpRequestParser, url: bytes, headers: list[tuple[bytes, bytes]]
 ) -> bytes:
-    """Return the head that this parser has read, without its `Upgrade` header."""
+    """Return the head that this parser has read without its `Upgrade` header, to be given to a new parser.
+
+    Java's client and curl offer HTTP/2 in this way. A server may ignore the offer: RFC 9110, section 7.8.
+    """
     request_line = b"%s %s HTTP/%s" % (parser.get_method(), url, parser.get_http_version().encode())
     fields = (b"%s: %s" % header for header in headers if header[0] != b"upgrade")
     return b"\r\n".join((request_line, *fields, b"", b""))

@@ -1,4 +1,4 @@
-"""Errors as `application/problem+json` (RFC 9457): one shape, wherever they come from."""
+"""Error responses: `application/problem+json` (RFC 9457) for every error."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tracker.errors import (
 
 log = structlog.get_logger()
 
-#: seconds after which it makes sense to come again
+#: Seconds after which a client may repeat a request that was refused for lack of capacity.
 RETRY_AFTER_S: Final = 5
 
-#: RFC 9110's names, which Python knows since 3.13
+#: Names of RFC 9110 that Python knows since 3.13.
 _TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
@@ -38,7 +38,10 @@ def problem(
     reason: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An error as a response. `errors` names the wrong fields; `reason` is for programs."""
+    """Return an error response.
+
+    detail: a sentence for people. errors: the wrong fields. reason: a stable word for programs.
+    """
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": _TITLES.get(status) or HTTPStatus(status).phrase,
@@ -53,8 +56,8 @@ def problem(
     return Response(content, status, media_type="application/problem+json", headers=dict(headers or {}))
 
 
-def of_tracker(_request: Request, error: Exception) -> Response:
-    """What tracker raises on purpose."""
+def handle_tracker_error(_request: Request, error: Exception) -> Response:
+    """Return the answer to an error that tracker raises on purpose."""
     assert isinstance(error, TrackerError)
     if isinstance(error, InvalidInput):
         return problem(422, str(error), errors=error.errors)
@@ -63,35 +66,35 @@ def of_tracker(_request: Request, error: Exception) -> Response:
     if isinstance(error, Conflict):
         return problem(409, str(error), reason=error.reason)
     if isinstance(error, StorageUnavailable):
-        log.warning("request.not_stored", error=str(error))
+        log.warning("request.store_failed", error=str(error))
         return problem(503, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
     log.error("request.failed", error=str(error), kind=type(error).__name__)
     return problem(500, str(error))
 
 
-def of_http(_request: Request, error: Exception) -> Response:
-    """What the router raises: no such path, no such method."""
+def handle_http_error(_request: Request, error: Exception) -> Response:
+    """Return the answer to a path or method that no route has."""
     assert isinstance(error, HTTPException)
     detail = {
-        404: "There is nothing at this address; the endpoints are listed in docs/reference/http.md.",
-        405: "This address does not take that method; see the header Allow.",
+        404: "There is no such path. docs/reference/http.md lists the endpoints.",
+        405: "This path does not support the method. The header `Allow` lists those that it does.",
     }.get(error.status_code, str(error.detail))
     return problem(error.status_code, detail, headers=error.headers)
 
 
-def internal_error(_request: Request, _error: Exception) -> Response:
-    """A mistake of ours. The error is raised again behind this answer, and logged there."""
-    return problem(500, "Something went wrong here; the server's log says what.")
+def handle_internal_error(_request: Request, _error: Exception) -> Response:
+    """Return the answer to a defect of tracker. The server raises the error again and logs it."""
+    return problem(500, "The server failed to handle the request. Its log has the details.")
 
 
-def of_disconnect(_request: Request, _error: Exception) -> Response:
-    """Nobody reads this any more."""
+def handle_disconnect(_request: Request, _error: Exception) -> Response:
+    """Return a response for the access log, because the client is gone."""
     return Response(status_code=499)
 
 
 HANDLERS: Final[dict[Any, Callable[[Request, Exception], Response]]] = {
-    TrackerError: of_tracker,
-    HTTPException: of_http,
-    ClientDisconnect: of_disconnect,
-    Exception: internal_error,
+    TrackerError: handle_tracker_error,
+    HTTPException: handle_http_error,
+    ClientDisconnect: handle_disconnect,
+    Exception: handle_internal_error,
 }

@@ -10,194 +10,228 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tracker.web.callbacks.fast_path import FastPathCycle
-from tracker.web.http import limits
 from tracker.web.http.connection import (
-    ANSWER,
     BODY,
+    CLOSING,
     HEAD,
     IDLE,
-    LATER,
-    LEAVING,
+    RESPONSE,
+    RETRY_LATER,
     HttpConnection,
     RequestRefused,
 )
 from tracker.web.http.pipelining import (
-    MOST,
-    Flow,
-    are_many,
-    cycle_bytes,
+    MAX_WAITING,
+    PipelineFlow,
+    head_without_upgrade,
+    header_bytes,
+    may_exceed_pipeline,
     new_parser,
-    size_of_head,
-    without_offer,
+    waiting_bytes,
 )
 
 
 class HardenedProtocol(HttpConnection):
-    """One connection."""
+    """The parsing of one connection."""
 
     # the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.flow = Flow(transport)
-        if not self._overseer.has_room(self):
-            self._refuse(RequestRefused(503, "There are too many connections.", LATER).answer)
+        self.flow = PipelineFlow(transport)
+        if not self._guard.admit(self):
+            self._refuse(RequestRefused(503, "There are too many connections.", RETRY_LATER).response)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._disconnect()
+        self._abandon_requests()
         super().connection_lost(exc)
-        if self._fast_cycle is not None and self._at == BODY:
-            self._fast_cycle.log_disconnect(self.loop.time() - self._since)
-        self._release()
-        self._overseer.lost(self)
+        if self._fast_cycle is not None and self._phase == BODY:
+            self._fast_cycle.log_disconnect(self.loop.time() - self._phase_since)
+        self._release_buffered()
+        self._guard.remove(self)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The peer says nothing more; for answers to what has come whole it may wait. Gives whether it is answered."""
-        if self._at == LEAVING or not self._is_answering_whole:
+        """The client sends no more. Return whether the connection stays open for responses to complete requests."""
+        if self._phase == CLOSING or not self._is_answering_complete_request:
             return False
-        if self._at == BODY:
-            # half a request behind whole ones
+        if self._phase == BODY:
+            # half a request behind complete ones
             self.pipeline.popleft()
-            self.cycle = self.pipeline[0][0] if self.pipeline else cast(RequestResponseCycle, self._first)
-        self._at, self._head, self._counted = ANSWER, 0, 0
+            self.cycle = self.pipeline[0][0] if self.pipeline else cast(RequestResponseCycle, self._current)
+        self._complete_request()
         self.cycle.keep_alive = False
         return True
 
     def data_received(self, data: bytes) -> None:
-        if self._at == LEAVING:
+        if self._phase == CLOSING:
             return
         try:
-            if self.flow.full or are_many(data):
-                self.flow.keep(data)
-                self._hold(len(data))
-                self._parse_few()
+            if self.flow.is_full or may_exceed_pipeline(data):
+                self.flow.add_unparsed(data)
+                self._add_buffered(len(data), self._limits.max_buffered_bytes_for_heads)
+                self._parse_until_full()
             else:
                 self._parse(data)
         except RequestRefused as refused:
-            self._refuse(refused.answer)
+            self._refuse(refused.response)
         except httptools.HttpParserError as error:
-            self._refuse(_reason(error))
+            self._refuse(_response_to(error))
 
     def _parse(self, data: bytes | memoryview) -> None:
-        if self._at != BODY:
-            self._head += len(data)
-        elif self._trailer >= 0:
-            self._trailer += len(data)
+        if self._phase != BODY:
+            self._head_bytes += len(data)
+        elif self._trailer_bytes >= 0:
+            self._trailer_bytes += len(data)
         while True:
             try:
                 self.parser.feed_data(data)
                 break
             except httptools.HttpParserUpgrade as offer:
-                behind: int = offer.args[0]
-            head = without_offer(self.parser, self.url, self.headers)
-            self.parser, data = new_parser(self), data[behind:]
+                offset: int = offer.args[0]
+            head = head_without_upgrade(self.parser, self.url, self.headers)
+            self.parser, data = new_parser(self), data[offset:]
             self.parser.feed_data(head)
-        if self._at < ANSWER:
-            if self._at == IDLE:
-                # empty lines behind a body are no request
-                self._head = 0
-                return
-            self._look_at_what_is_missing()
+        if self._phase == IDLE:
+            # Empty lines behind a body begin no request.
+            self._head_bytes = 0
+        elif self._phase < RESPONSE:
+            self._count_partial_request()
 
-    def _parse_few(self) -> None:
-        """Of what was read, as much as may wait; the rest when some of that is answered."""
+    def _parse_until_full(self) -> None:
+        """Parse what is unparsed until the pipeline is full. The rest follows when some of it is answered."""
         flow = self.flow
-        while flow.rest and len(self.pipeline) < MOST:
-            self._parse(flow.next_piece())
-        flow.full = bool(flow.rest) or len(self.pipeline) >= MOST
-        if flow.full:
+        while flow.unparsed and len(self.pipeline) < MAX_WAITING:
+            self._parse(flow.next_chunk())
+        flow.is_full = bool(flow.unparsed) or len(self.pipeline) >= MAX_WAITING
+        if flow.is_full:
             flow.pause_reading()
 
-    def _go_on(self) -> None:
-        """Parse on, and read on, where requests have waited."""
-        if self._at == LEAVING or self.transport.is_closing():
+    def _continue_parsing(self) -> None:
+        """Parse and read again after the pipeline was full."""
+        if self._phase == CLOSING or self.transport.is_closing():
             return
-        if self.flow.rest:
+        if self.flow.unparsed:
             self.data_received(b"")
         else:
-            self.flow.full = False
+            self.flow.is_full = False
         self.flow.resume_reading()
 
-    # its requests
+    # what the parser calls
 
     def on_message_begin(self) -> None:
-        # the scope is made where one is needed
+        # Unlike uvicorn's: the scope is made later, and only for requests that need one.
         self.url, self.headers, self.expect_100_continue = b"", [], False
         self._fast_cycle = None
-        if self._at != HEAD:
-            # not a second time where it begins once more, without its offer of another protocol
-            self._at, self._since = HEAD, self.loop.time()
+        if self._phase != HEAD:  # it is HEAD if the head is parsed again without its offer
+            self._enter(HEAD)
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
-        if len(self.url) > limits.URL_BYTES:
-            raise RequestRefused(414, f"An address may have {limits.URL_BYTES} bytes.")
+        if len(self.url) > self._limits.max_url_bytes:
+            raise RequestRefused(414, f"The URL exceeds {self._limits.max_url_bytes} bytes.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._at == BODY:
-            # a trailer, which nobody asks for
-            if len(name) + len(value) > limits.HEAD_BYTES:
-                raise _too_long_a_head()
+        if self._phase == BODY:
+            # a trailer, which is discarded
+            if len(name) + len(value) > self._limits.max_head_bytes:
+                raise self._head_too_large()
             return
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
         self.headers.append((name, value))
-        if len(self.headers) > limits.HEADERS:
-            raise RequestRefused(431, f"A request may have {limits.HEADERS} headers.")
+        if len(self.headers) > self._limits.max_headers:
+            raise RequestRefused(431, f"The request has more than {self._limits.max_headers} headers.")
 
     def on_chunk_header(self) -> None:
-        self._trailer = 0
+        self._trailer_bytes = 0
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
-                raise RequestRefused(400, "This is no proxy.")
-            # the parser has it end here, and it begins once more without the offer
+                raise RequestRefused(400, "This server is not a proxy.")
+            # The head is parsed again without its offer.
             return
-        # what was read together with the head may be a body, or the next request
-        if self._head > limits.HEAD_BYTES and len(self.url) + size_of_head(self.headers) > limits.HEAD_BYTES:
-            raise _too_long_a_head()
-        cycle = None
+        # The bytes that arrived together with the head can be a body or the next request, so they are not counted.
+        if (
+            self._head_bytes > self._limits.max_head_bytes
+            and len(self.url) + header_bytes(self.headers) > self._limits.max_head_bytes
+        ):
+            raise self._head_too_large()
+        fast_cycle = None
         if self._fast_path is not None and not self._is_answering:
-            cycle = self._fast_path.try_begin(self.parser.get_method(), self.url, self.headers, self.client)
-        self._fast_cycle = cycle
-        if cycle is None:
-            self._go_the_usual_way()
+            fast_cycle = self._fast_path.try_begin(
+                self.parser.get_method(), self.url, self.headers, self.client
+            )
+        self._fast_cycle = fast_cycle
+        if fast_cycle is None:
+            self._begin_asgi_cycle()
         else:
-            cycle.keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-            self._first = self.cycle = cast(RequestResponseCycle, cycle)
-        # not before: `cycle` is the one whose body is coming
-        self._at, self._since = BODY, self.loop.time()
+            fast_cycle.keep_alive = (
+                self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+            )
+            self._current = self.cycle = cast(RequestResponseCycle, fast_cycle)
+        # Not earlier, because in this phase `cycle` is the request whose body is arriving.
+        self._enter(BODY)
 
     def on_body(self, body: bytes) -> None:
-        self._trailer = -1
+        self._trailer_bytes = -1
         if self.cycle.response_complete:
             return
-        self._held += len(body)
-        self._overseer.held += len(body)
-        if self._overseer.held > limits.BODIES_BYTES:
-            self._ask_for_space(limits.BODIES_BYTES)
+        self._add_buffered(len(body), self._limits.max_buffered_bytes)
         if self._fast_cycle is None:
             super().on_body(body)
         else:
             self._fast_cycle.add_body(body)
 
     def on_message_complete(self) -> None:
-        if self._at != BODY:
+        if self._phase != BODY:
             return
-        self._at, self._head, self._counted = ANSWER, 0, 0
+        self._complete_request()
         if self._fast_cycle is not None:
-            self._fast_cycle.submit(self.app_state["inbox"], self._respond)
+            self._fast_cycle.submit(self.app_state["inbox"], self._answer_fast_path)
         elif self.cycle.response_complete:
-            # answered before it was whole
-            self._release()
-            self._be_idle()
+            # It was answered before it was complete.
+            self._release_buffered()
+            self._enter(IDLE)
         else:
             super().on_message_complete()
 
-    def _respond(self, cycle: FastPathCycle, response: Response) -> None:
-        """Answer a callback on the fast path."""
+    def _complete_request(self) -> None:
+        self._phase, self._head_bytes, self._partial_bytes = RESPONSE, 0, 0
+
+    def _count_partial_request(self) -> None:
+        """Count the bytes of an incomplete request. Raises RequestRefused if its head or trailer is too large."""
+        if (self._head_bytes if self._phase != BODY else self._trailer_bytes) > self._limits.max_head_bytes:
+            raise self._head_too_large()
+        # Parsed headers take about twice their bytes.
+        added = 2 * min(self._head_bytes, self._limits.max_head_bytes) - self._partial_bytes
+        if added > 0:
+            self._partial_bytes += added
+            self._add_buffered(added, self._limits.max_buffered_bytes_for_heads)
+
+    def _head_too_large(self) -> RequestRefused:
+        limit = self._limits.max_head_bytes
+        return RequestRefused(431, f"The request line and headers exceed {limit} bytes together.")
+
+    # responses
+
+    def _begin_asgi_cycle(self) -> None:
+        """Start the application with the head that has been parsed, or let the request wait for earlier ones."""
+        url, headers, expect_100_continue = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect_100_continue
+        self.headers += headers
+        super().on_headers_complete()
+        if self.cycle is not self._current:
+            self._add_buffered(waiting_bytes(self.cycle), self._limits.max_buffered_bytes_for_heads)
+            self.flow.is_full = len(self.pipeline) >= MAX_WAITING
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._current = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _answer_fast_path(self, cycle: FastPathCycle, response: Response) -> None:
         if not cycle.disconnected:
             self._write_response(response, keep_alive=cycle.keep_alive)
             if not cycle.keep_alive:
@@ -206,7 +240,7 @@ class HardenedProtocol(HttpConnection):
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
-        self._release()
+        self._release_buffered()
         if self.transport.is_closing():
             return
         if self.flow.read_paused:
@@ -214,49 +248,20 @@ class HardenedProtocol(HttpConnection):
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
-        elif self._at == ANSWER:
-            self._be_idle()
-        if self.flow.full and len(self.pipeline) < MOST:
-            # not at once: this may be called while something is parsed
-            self.loop.call_soon(self._go_on)
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._first = cycle
-        super()._start_asgi_task(cycle, app)
-
-    def _be_idle(self) -> None:
-        self._at, self._since = IDLE, self.loop.time()
-
-    def _look_at_what_is_missing(self) -> None:
-        """More has come, and the request is not whole: it may have become too long; its head is counted twice, for
-        that is about what it takes."""
-        if (self._head if self._at != BODY else self._trailer) > limits.HEAD_BYTES:
-            raise _too_long_a_head()
-        more = 2 * min(self._head, limits.HEAD_BYTES) - self._counted
-        if more > 0:
-            self._counted += more
-            self._hold(more)
-
-    def _go_the_usual_way(self) -> None:
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
-        super().on_message_begin()
-        self.url, self.expect_100_continue = url, expects
-        self.headers += headers
-        super().on_headers_complete()
-        if self.cycle is not self._first:
-            self._hold(cycle_bytes(self.cycle))
-            self.flow.full = len(self.pipeline) >= MOST
+        elif self._phase == RESPONSE:
+            self._enter(IDLE)
+        if self.flow.is_full and len(self.pipeline) < MAX_WAITING:
+            # Not at once, because this can be called while something is being parsed.
+            self.loop.call_soon(self._continue_parsing)
 
 
-def _too_long_a_head() -> RequestRefused:
-    return RequestRefused(431, f"The head of a request may have {limits.HEAD_BYTES} bytes.")
+def _response_to(error: httptools.HttpParserError) -> Response:
+    """Return the answer to bytes that cannot be parsed. The parser wraps what our own methods raise.
 
-
-def _reason(error: httptools.HttpParserError) -> Response:
-    """What is answered to it. What a callback of ours raises comes wrapped.
-
-    Where the error is caught, ours must not be kept by a name: with the frame it would keep itself and all that was
-    received, until Python looks for cycles the next time.
+    The caller must not name the wrapped error: it would keep itself and all that was received alive, by its own frame,
+    until the next garbage collection.
     """
-    ours = error.__context__
-    return (ours if isinstance(ours, RequestRefused) else RequestRefused(400, "This is no HTTP.")).answer
+    refused = error.__context__
+    if not isinstance(refused, RequestRefused):
+        refused = RequestRefused(400, "This is not an HTTP request.")
+    return refused.response
