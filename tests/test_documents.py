@@ -302,7 +302,11 @@ def test_the_limits_are_those_of_the_code() -> None:
         (limits.max_url_bytes // kib, "| the address of a request | {} KiB |", "the address {} KiB of it"),
         (limits.max_head_bytes // kib, "headers | {} KiB; 100 |", "may have {} KiB together"),
         (limits.max_headers, "| 32 KiB; {} |", None),
-        (limits.head_timeout_s, "from their first byte on | {} s |", "have {} seconds for address and headers"),
+        (
+            limits.head_timeout_s,
+            "from their first byte on | {} s |",
+            "have {} seconds for address and headers",
+        ),
         (body.MAX_BYTES // mib, "| a body | {} MiB |", "A body may have {} MiB"),
         (limits.body_timeout_s, "| time for a body | {} s, and", "and {} for a body"),
         (limits.max_buffered_bytes // mib, "of all requests together | {} MiB |", None),

@@ -1,4 +1,4 @@
-"""The server's application in this process: its real routes, inbox, worker and database, without a socket."""
+"""The server's application in this process: its routes, inbox, worker and database, without a socket."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Response = httpx2.Response
 
 
 class Serving:
-    """Use as a context manager. account, server: settings beside those that every test needs; a None leaves one out."""
+    """A running application with one account. Use it as a context manager."""
 
     def __init__(
         self,
@@ -33,12 +33,13 @@ class Serving:
         server: dict[str, Any] | None = None,
         **account: Any,
     ) -> None:
+        """server, account: settings beside those that every test needs. None removes one."""
         self.database = Database(database_url)
         self.clock = SettableClock()
-        given = {
+        variables = {
             "DATABASE__URL": database_url,
-            **_named("SERVER", {"api_token": API_TOKEN, **(server or {})}),
-            **_named(
+            **_variables("SERVER", {"api_token": API_TOKEN, **(server or {})}),
+            **_variables(
                 "ACCOUNTS__THUNDERSMS",
                 {
                     "base_url": base_url, "access_token": ACCESS_TOKEN, "webhook_secrets": [SECRET],
@@ -46,7 +47,7 @@ class Serving:
                 },
             ),
         }  # fmt: skip
-        settings = load_settings({f"TRACKER_{k}": v for k, v in given.items()})
+        settings = load_settings({f"TRACKER_{name}": value for name, value in variables.items()})
         app = create_app(settings, run_worker=worker, clock=self.clock)
         self.client = TestClient(app, raise_server_exceptions=False, client=("127.0.0.1", 40000))
 
@@ -58,7 +59,7 @@ class Serving:
         self.client.__exit__(None, None, None)
         self.database.close()
 
-    # the provider's side
+    # callbacks
 
     def callback(
         self,
@@ -69,42 +70,45 @@ class Serving:
         secret: str | None = SECRET,
         headers: dict[str, str] | list[tuple[str, str]] | None = None,
     ) -> Response:
+        """Send a callback. body: a dict is sent as JSON, an iterable in chunks."""
         content = json.dumps(body).encode() if isinstance(body, dict) else body
-        given = list(headers.items() if isinstance(headers, dict) else headers or ())
+        all_headers = list(headers.items() if isinstance(headers, dict) else headers or ())
         if secret is not None:
-            given.append(("Authorization", f"Bearer {secret}"))
-        return self.client.request(method, path, content=content, headers=given)
+            all_headers.append(("Authorization", f"Bearer {secret}"))
+        return self.client.request(method, path, content=content, headers=all_headers)
 
-    def kept(self, state: str | None = None) -> list[dict[str, Any]]:
-        """What is in the inbox, oldest first, with the raw requests."""
-        which = callbacks.CallbackFilter(state=state)
+    def stored_callbacks(self, state: str | None = None) -> list[dict[str, Any]]:
+        """Return the callbacks in the inbox, oldest first, with their raw requests."""
+        wanted = callbacks.CallbackFilter(state=state)
 
-        def work(c: Any) -> list[dict[str, Any]]:
-            page = callbacks.list_callbacks(c, which, limit=2000)
-            found = [callbacks.get_callback(c, each.id) for each in reversed(page.data)]
-            return [plain(received_callback_document(each)) for each in found]
+        def read(c: Any) -> list[dict[str, Any]]:
+            page = callbacks.list_callbacks(c, wanted, limit=2000)
+            stored = [callbacks.get_callback(c, each.id) for each in reversed(page.data)]
+            return [plain(received_callback_document(each)) for each in stored]
 
-        return self.database.read(work)
+        return self.database.read(read)
 
-    def only_kept(self) -> dict[str, Any]:
-        """The one callback in the inbox, once it is there."""
-        found = eventually(self.kept, "nothing was kept")
-        assert len(found) == 1
-        return found[0]
+    def only_callback(self) -> dict[str, Any]:
+        """Wait for a callback in the inbox and return it. Fails if there are several."""
+        (stored,) = eventually(self.stored_callbacks, "nothing is stored")
+        return stored
 
-    def raw_body(self, id: str) -> bytes:
+    def stored_body(self, id: str) -> bytes:
+        """Return the body of a callback in the inbox."""
         c = t.callbacks.c
         body: bytes = self.database.read(
             lambda x: x.execute(t.callbacks.select().where(c.id == id)).one().body
         )
         return body
 
-    def counted(self, name: str, account: str | None = "thundersms") -> int:
-        def work(c: Any) -> int:
+    def count_of(self, name: str, account: str | None = "thundersms") -> int:
+        """Return a counter of what was not stored, as `/statusz` has it."""
+
+        def read(c: Any) -> int:
             counts = system_status.load_system_status(c, [], self.clock()).counts
             return sum(each.count for each in counts if (each.name, each.account) == (name, account))
 
-        return self.database.read(work)
+        return self.database.read(read)
 
     # the API
 
@@ -118,54 +122,57 @@ class Serving:
         headers: dict[str, str] | None = None,
         **params: Any,
     ) -> Response:
-        given = dict(headers or {})
+        """Send a request to the API. body: bytes are sent as they are, everything else as JSON."""
+        all_headers = dict(headers or {})
         if token is not None:
-            given["Authorization"] = f"Bearer {token}"
+            all_headers["Authorization"] = f"Bearer {token}"
         content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         return self.client.request(
-            method, "/api/v1" + path, content=content, headers=given, params=params or None
+            method, "/api/v1" + path, content=content, headers=all_headers, params=params or None
         )
 
     def get(self, path: str, **params: Any) -> Any:
+        """Return the document of a GET request to the API, which must succeed."""
         response = self.api("GET", path, **params)
         assert response.status_code == 200, response.text
         return response.json()
 
     def place(self, to: str = NUMBER, **fields: Any) -> dict[str, Any]:
-        """Place a call; gives its document."""
+        """Place a call and return its document."""
         response = self.api("POST", "/calls", {"to": to, "flow_id": "24", **fields})
         assert response.status_code in (201, 202), response.text
         document: dict[str, Any] = response.json()
         return document
 
     def settled(self, call: str) -> dict[str, Any]:
-        """The call, once it is settled."""
+        """Wait until the call is settled and return its document."""
 
         def read() -> dict[str, Any] | None:
             document: dict[str, Any] = self.get(f"/calls/{call}")
             return document if document["settled"] else None
 
-        found = eventually(read, "it is not settled")
-        assert found is not None
-        return found
+        document = eventually(read, "the call is not settled")
+        assert document is not None
+        return document
 
 
 def is_problem(response: Response, status: int, *fields: str, reason: str | None = None) -> bool:
-    """Whether it is an error in the shape of the interface, with exactly these wrong fields and this reason."""
+    """Assert that this is an error response of the documented shape with exactly these wrong fields and this reason."""
     body = response.json()
     keys = {"type", "title", "status", "detail"} | ({"errors"} if status == 422 else set())
     keys |= {"reason"} if reason else set()
     assert response.headers["content-type"] == "application/problem+json", response.text
     assert (response.status_code, body["status"], set(body)) == (status, status, keys), body
     assert all(isinstance(body[k], str) and body[k] for k in ("type", "title", "detail"))
-    named = [error["field"] for error in body.get("errors", [])]
+    names = [error["field"] for error in body.get("errors", [])]
     assert all(set(e) == {"field", "message"} and e["message"] for e in body.get("errors", []))
-    assert set(named) == set(fields), body
+    assert set(names) == set(fields), body
     assert body.get("reason") == reason
     return True
 
 
-def _named(section: str, values: dict[str, Any]) -> dict[str, str]:
+def _variables(section: str, values: dict[str, Any]) -> dict[str, str]:
+    """Return the settings of a section as environment variables without their common prefix."""
     return {
         f"{section}__{key.upper()}": value if isinstance(value, str) else json.dumps(value)
         for key, value in values.items()

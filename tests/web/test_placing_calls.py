@@ -395,7 +395,7 @@ def test_a_callback_is_joined_moved_and_ignored_by_hand(
 ) -> None:
     one, other = serving.place(), serving.place("+918867130003")
     serving.callback({"status": "BUSY", "to": "917619360003", "start_at": "2026-01-01 10:00:00"})
-    (callback,) = eventually(lambda: serving.kept("orphaned"), "it is no orphan")
+    (callback,) = eventually(lambda: serving.stored_callbacks("orphaned"), "it is no orphan")
     path = f"/callbacks/{callback['id']}"
 
     for body in ({}, {"submission": "a", "submission_id": "b"}, {"submission": ""}):
@@ -432,7 +432,7 @@ def test_a_callback_is_joined_moved_and_ignored_by_hand(
 def test_join_of_another_number_needs_force(serving: Serving) -> None:
     submission = serving.place()["submissions"][0]["id"]
     serving.callback({"status": "BUSY", "to": "917619360003", "start_at": "2026-01-01 10:00:00"})
-    (callback,) = eventually(lambda: serving.kept("orphaned"), "it is no orphan")
+    (callback,) = eventually(lambda: serving.stored_callbacks("orphaned"), "it is no orphan")
     path = f"/callbacks/{callback['id']}/join"
 
     for body in ({"submission": submission}, {"submission": submission, "force": False}):
@@ -441,14 +441,14 @@ def test_join_of_another_number_needs_force(serving: Serving) -> None:
         assert "+917619360003" in refused.json()["detail"]
         assert '{"force": true}' in refused.json()["detail"]
     assert is_problem(serving.api("POST", path, {"submission": submission, "force": "yes"}), 422, "force")
-    assert [c["id"] for c in serving.kept("orphaned")] == [callback["id"]]
+    assert [c["id"] for c in serving.stored_callbacks("orphaned")] == [callback["id"]]
     assert serving.api("POST", path, {"submission": submission, "force": True}).json()["state"] == "joined"
 
 
 def test_what_holds_no_record_cannot_be_joined(serving: Serving) -> None:
     submission = serving.place()["submissions"][0]["id"]
     serving.callback(b"null")
-    (callback,) = eventually(lambda: serving.kept("unreadable"), "it was read")
+    (callback,) = eventually(lambda: serving.stored_callbacks("unreadable"), "it was read")
 
     path = f"/callbacks/{callback['id']}"
     assert is_problem(serving.api("POST", f"{path}/join", {"submission": submission}), 409)
@@ -467,7 +467,7 @@ def test_what_holds_no_record_can_be_ignored(
 ) -> None:
     submission = serving.place()["submissions"][0]["id"]
     serving.callback(body, secret=secret)
-    (callback,) = eventually(lambda: serving.kept(state), "it is not there")
+    (callback,) = eventually(lambda: serving.stored_callbacks(state), "it is not there")
     path = f"/callbacks/{callback['id']}"
     ignored, again = (serving.api("POST", f"{path}/ignore").json() for _ in range(2))
     assert (ignored["state"], ignored["reason"]) == ("ignored", reason)

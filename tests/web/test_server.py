@@ -1,4 +1,4 @@
-"""`tracker serve` as a process: when it refuses to start, and how it ends."""
+"""`tracker serve` as a process: when it refuses to start, and how it exits."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import Processes, eventually
+from tests.web.raw_http import warnings_of
 
 
 @pytest.fixture
@@ -20,8 +21,8 @@ def processes(tmp_path: Path) -> Processes:
     return Processes(tmp_path, f"sqlite:///{tmp_path / 'tracker.db'}")
 
 
-def refused(processes: Processes, *flags: str) -> str:
-    """Start a server that must not start; gives what it says last on standard error."""
+def start_error(processes: Processes, *flags: str) -> str:
+    """Start a server that must refuse to start, and return the error that it logs last."""
     done = subprocess.run(
         [sys.executable, "-m", "tracker", "serve", "--log-format", "json", *flags],
         cwd=processes.folder, env=processes.environ, capture_output=True, text=True, timeout=60, check=False,
@@ -33,53 +34,55 @@ def refused(processes: Processes, *flags: str) -> str:
     return str(last["error"])
 
 
-def test_a_port_that_is_taken_is_noticed_before_the_database_is_touched(processes: Processes) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        said = refused(processes, "--port", str(port))
-    assert (
-        said == f"Port {port} on 127.0.0.1 is in use, perhaps by another tracker. "
+def test_port_in_use_is_refused_before_database_is_created(processes: Processes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        error = start_error(processes, "--port", str(port))
+    assert error == (
+        f"Port {port} on 127.0.0.1 is in use, perhaps by another tracker. "
         "Choose another port with --port or server.port."
     )
     assert not (processes.folder / "tracker.db").exists()
 
 
-def test_an_account_without_secrets_is_refused(processes: Processes) -> None:
+def test_account_without_secrets_is_refused(processes: Processes) -> None:
     processes.environ["TRACKER_ACCOUNTS__THUNDERSMS__WEBHOOK_SECRETS"] = "[]"
-    assert "accounts.thundersms.allow_unsigned = true" in refused(processes, "--port", "0")
+    assert "accounts.thundersms.allow_unsigned = true" in start_error(processes, "--port", "0")
     assert not (processes.folder / "tracker.db").exists()
 
 
-def test_a_database_of_somebody_else_is_refused(processes: Processes) -> None:
-    with sqlite3.connect(processes.folder / "tracker.db") as other:
-        other.execute("create table birds (name text)")
-    other.close()
-    assert "holds tables that are not tracker's (birds)" in refused(processes, "--port", "0")
+def test_database_of_another_program_is_refused(processes: Processes) -> None:
+    with sqlite3.connect(processes.folder / "tracker.db") as database:
+        database.execute("create table birds (name text)")
+    database.close()
+    assert "holds tables that are not tracker's (birds)" in start_error(processes, "--port", "0")
 
 
-def test_a_database_of_another_version_is_refused_with_the_command_that_helps(processes: Processes) -> None:
+def test_database_of_a_newer_version_is_refused(processes: Processes) -> None:
     with processes:
         processes.serve("--no-worker").terminate()
     with sqlite3.connect(processes.folder / "tracker.db") as database:
         database.execute("update alembic_version set version_num = '9999'")
         database.execute("update settings set value = '9999' where name = 'oldest-able-schema'")
     database.close()
-    assert "install the version that made it" in refused(processes, "--port", "0")
+    assert "install the version that made it" in start_error(processes, "--port", "0")
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("flags", [(), ("--no-worker",)])
-def test_a_server_ends_cleanly(processes: Processes, sign: signal.Signals, flags: tuple[str, ...]) -> None:
+def test_server_exits_with_0_after_signal(
+    processes: Processes, sent: signal.Signals, flags: tuple[str, ...]
+) -> None:
     with processes:
         server = processes.serve(*flags)
         with server.client() as client:
             assert client.get("/readyz").json() == {"ok": True, "problems": []}
-            server.running.send_signal(sign)
+            server.running.send_signal(sent)
             assert server.running.wait(60) == 0
-    assert [e for e in server.log() if e.get("level") in ("warning", "error")] == []
+    assert warnings_of(server) == []
 
 
-def test_a_worker_ends_cleanly(processes: Processes) -> None:
+def test_worker_exits_with_0_after_sigterm(processes: Processes) -> None:
     with processes:
         assert processes.worker().terminate() == 0
 
@@ -87,16 +90,16 @@ def test_a_worker_ends_cleanly(processes: Processes) -> None:
 def test_two_servers_share_one_database(processes: Processes) -> None:
     with processes:
         one, two = processes.serve(), processes.serve("--no-worker")
-        with one.client() as here, two.client() as there:
-            assert here.get("/statusz").json()["worker_here"] == "running"
-            assert there.get("/statusz").json()["worker_here"] is None
-            (seen,) = eventually(
-                lambda: there.get("/statusz").json()["workers"], "the other's worker is not seen"
+        with one.client() as first, two.client() as second:
+            assert first.get("/statusz").json()["worker_here"] == "running"
+            assert second.get("/statusz").json()["worker_here"] is None
+            (worker,) = eventually(
+                lambda: second.get("/statusz").json()["workers"], "the other's worker is not listed"
             )
-            assert seen["id"] == one.log("worker.started")[0]["worker"]
+            assert worker["id"] == one.log("worker.started")[0]["worker"]
 
 
-def test_the_start_is_in_the_log_with_masked_settings(processes: Processes) -> None:
+def test_start_is_logged_with_masked_settings(processes: Processes) -> None:
     with processes:
         server = processes.serve("--no-worker")
         (started,) = server.log("process.started")
