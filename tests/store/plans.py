@@ -1,4 +1,4 @@
-"""How a database would carry out what a function asks of it: the plans of its statements."""
+"""Finds out by which plans a database runs the statements of a function."""
 
 from __future__ import annotations
 
@@ -18,37 +18,38 @@ class Plan:
 
     statement: str
     #: SQLite's lines; PostgreSQL's tree
-    told: Any
+    raw: Any
 
     def uses(self, index: str) -> bool:
+        """Return whether the plan reads this index."""
         return any(f" {index} " in f" {line} " for line in self.lines())
 
     def lines(self) -> list[str]:
-        """What is read, and how: a line for each."""
-        if isinstance(self.told, list):
-            return self.told
+        """Return the steps of the plan as text: what is read, and by which index."""
+        if isinstance(self.raw, list):
+            return self.raw
         return [
             " ".join(str(node[key]) for key in ("Node Type", "Relation Name", "Index Name") if key in node)
-            for node in nodes(self.told)
+            for node in nodes(self.raw)
         ]
 
 
 def nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A node of PostgreSQL's plan and all below it."""
+    """Return a node of PostgreSQL's plan and all nodes below it."""
     yield tree
     for below in tree.get("Plans", ()):
         yield from nodes(below)
 
 
 def plans_of(database: Database, work: Callable[[Connection], object]) -> list[Plan]:
-    """What `work` asks of the database, each with its plan; nothing of it is kept.
+    """Return the statements of `work` with their plans, and roll its changes back.
 
-    PostgreSQL is told to prefer an index, as it would where a table does not fit on a few pages.
+    PostgreSQL is set to prefer indexes, as it would for a table that does not fit on a few pages.
     """
-    asked: list[tuple[str, Any]] = []
+    statements: list[tuple[str, Any]] = []
 
     def remember(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
-        asked.append((statement, parameters[0] if many else parameters))
+        statements.append((statement, parameters[0] if many else parameters))
 
     with database.engine.connect() as connection, connection.begin() as transaction:
         if not database.is_sqlite:
@@ -57,7 +58,7 @@ def plans_of(database: Database, work: Callable[[Connection], object]) -> list[P
         work(connection)
         sa.event.remove(connection, "before_cursor_execute", remember)
         found = [
-            Plan(statement=s, told=_explained(connection, s, p)) for s, p in asked if _can_be_explained(s)
+            Plan(statement=s, raw=_explain(connection, s, p)) for s, p in statements if _can_be_explained(s)
         ]
         transaction.rollback()
     return found
@@ -67,8 +68,8 @@ def _can_be_explained(statement: str) -> bool:
     return statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE", "INSERT", "WITH"))
 
 
-def _explained(connection: Connection, statement: str, parameters: Any) -> Any:
+def _explain(connection: Connection, statement: str, parameters: Any) -> Any:
     if connection.dialect.name == "sqlite":
         return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-    told = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).scalar_one()
-    return (json.loads(told) if isinstance(told, str) else told)[0]["Plan"]
+    plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).scalar_one()
+    return (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]

@@ -1,4 +1,4 @@
-"""Every index serves a query, every list is read by an index: whatever filter, however the rows are distributed."""
+"""Each index has a query that needs it, and each list is read by an index, whatever its filter."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ from tracker.store.inbox import match_queries, quarantine, states
 from tracker.store.maintenance import prune
 from tracker.store.queue import jobs
 from tracker.store.queue.idempotency_keys import delete_keys_before
-from tracker.store.read import call_search, system_status
-from tracker.store.read import callbacks as inbox_queries
-from tracker.store.read import calls as queries
-from tracker.store.read.callbacks import CallbackFilter
-from tracker.store.read.calls import ORDERS, CallFilter
+from tracker.store.read.call_search import SortLimits
+from tracker.store.read.callbacks import CallbackFilter, get_callback, list_callbacks
+from tracker.store.read.calls import ORDERS, CallFilter, get_call, get_evidence, get_timeline, list_calls
+from tracker.store.read.system_status import load_system_status
 from tracker.store.schema import tables as t
 from tracker.store.schema import upgrade
 
 NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
 LATER = NOW + timedelta(days=9)
 MINUTE = timedelta(minutes=1)
+#: with the first few matching rows may be sorted; with the second none
+LIMITS = [SortLimits(), SortLimits(front=-1, behind=-1)]
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """Some calls of every kind, so that PostgreSQL has something to weigh."""
+    """A database with calls of every kind, so that the planner of PostgreSQL has statistics."""
     database = Database(database_url)
     upgrade.upgrade(database)
     database.write(fill)
@@ -96,12 +97,16 @@ SUBMITTED = SubmissionFacts(
 )  # fmt: skip
 
 
-def calls(order: str = "-created_at", **which: Any) -> Callable[[Connection], object]:
-    return lambda c: queries.list_calls(c, CallFilter(**which), order=order)
+def calls(
+    order: str = "-created_at", limits: SortLimits = LIMITS[0], **criteria: Any
+) -> Callable[[Connection], object]:
+    """Return a function that lists calls."""
+    return lambda c: list_calls(c, CallFilter(**criteria), order=order, limits=limits)
 
 
-def callbacks(**which: Any) -> Callable[[Connection], object]:
-    return lambda c: inbox_queries.list_callbacks(c, CallbackFilter(**which))
+def callbacks(**criteria: Any) -> Callable[[Connection], object]:
+    """Return a function that lists callbacks."""
+    return lambda c: list_callbacks(c, CallbackFilter(**criteria))
 
 
 #: every index, and a query that would read its whole table without it
@@ -130,7 +135,7 @@ NEEDED: dict[str, Callable[[Connection], object]] = {
     "ix_callbacks_twin": lambda c: match_queries.twin_receipts(c, "account_1", ["no-twin"]),
     "ix_callbacks_repeat_of": callbacks(),
     "ix_waiting_keys_callback_id": lambda c: states.add_wait_keys(c, "account_1", {}, ["cb_0001"]),
-    "ix_exchanges_call_id": lambda c: queries.get_evidence(c, "call_0001"),
+    "ix_exchanges_call_id": lambda c: get_evidence(c, "call_0001"),
     # as the database asks for each submission that is removed
     "ix_exchanges_submission_id": lambda c: c.execute(
         sa.select(sa.literal(1)).where(t.exchanges.c.submission_id == "sub_0001")
@@ -142,7 +147,7 @@ NEEDED: dict[str, Callable[[Connection], object]] = {
 }
 
 
-def test_every_index_is_used_by_the_query_that_it_names(database: Database) -> None:
+def test_every_index_is_used_by_its_query(database: Database) -> None:
     indexes = {str(index.name) for table in t.metadata.tables.values() for index in table.indexes}
     assert set(NEEDED) == indexes
     unused = []
@@ -153,7 +158,7 @@ def test_every_index_is_used_by_the_query_that_it_names(database: Database) -> N
     assert unused == []
 
 
-def test_an_index_that_no_query_uses_would_be_noticed(database: Database) -> None:
+def test_unused_index_is_noticed(database: Database) -> None:
     with database.engine.begin() as connection:
         connection.exec_driver_sql("CREATE INDEX ix_calls_bridge ON calls (bridge)")
     assert not any(plan.uses("ix_calls_bridge") for plan in plans_of(database, calls(status=("queued",))))
@@ -182,31 +187,31 @@ SINGLE: list[dict[str, Any]] = [
     {"submission_id": "a-1:1"},
     {"submission_id": "a-1"},
 ]
-RANGED = [which for which in SINGLE if not {"submission_id", "disputed", "answered"} & set(which)]
+RANGED = [criteria for criteria in SINGLE if not {"submission_id", "disputed", "answered"} & set(criteria)]
 RANGES: list[dict[str, Any]] = [
     {"created_after": NOW},
     {"created_before": LATER},
     {"created_after": NOW, "created_before": LATER},
     {"updated_after": NOW},
 ]
-LISTS = [(order, which) for which in SINGLE for order in ORDERS] + [
-    (order, which | times) for which in RANGED for times in RANGES for order in ORDERS
+LISTS = [(order, criteria) for criteria in SINGLE for order in ORDERS] + [
+    (order, criteria | times) for criteria in RANGED for times in RANGES for order in ORDERS
 ]
 
 
 def reads_all(plan: Plan) -> list[str]:
-    """What of a plan reads a large table without an index, or sorts what is not bounded."""
-    if isinstance(plan.told, list):
-        bad = [line for line in plan.told if line.startswith("SCAN") and "USING" not in line]
+    """Return the steps of a plan that read a large table without an index."""
+    if isinstance(plan.raw, list):
+        bad = [line for line in plan.raw if line.startswith("SCAN") and "USING" not in line]
         return [line for line in bad if any(name in line for name in ("calls", "submissions", "callbacks"))]
     return [line for line in plan.lines() if line.startswith(("Seq Scan calls", "Seq Scan callbacks"))]
 
 
 def sorts(plan: Plan) -> list[str]:
-    """What of a plan is sorted that no limit has cut before."""
-    if isinstance(plan.told, list):
-        return [line for line in plan.told if "TEMP B-TREE" in line]
-    return _sorts(plan.told)
+    """Return the steps of a plan that sort rows which no limit has cut before."""
+    if isinstance(plan.raw, list):
+        return [line for line in plan.raw if "TEMP B-TREE" in line]
+    return _sorts(plan.raw)
 
 
 def _sorts(node: dict[str, Any]) -> list[str]:
@@ -222,38 +227,30 @@ def _is_cut(node: dict[str, Any]) -> bool:
         return True
     if below := node.get("Plans"):
         return all(_is_cut(b) for b in below)
-    # the keys that are asked for, and the row of a call that was found
+    # the keys of a list, and the row of a call that was found
     return node["Node Type"] == "Function Scan" or node.get("Index Name") == "pk_calls"
 
 
-@pytest.mark.parametrize("few", [call_search._FEW, -1], ids=["few rows are taken", "many rows are walked"])
-def test_no_list_of_calls_reads_or_sorts_a_table(
-    database: Database, monkeypatch: pytest.MonkeyPatch, few: int
-) -> None:
-    monkeypatch.setattr(call_search, "_FEW", few)
-    monkeypatch.setattr(call_search, "_MANY", few)
+@pytest.mark.parametrize("limits", LIMITS, ids=["sorting few rows", "sorting none"])
+def test_no_list_of_calls_reads_or_sorts_a_table(database: Database, limits: SortLimits) -> None:
     wrong = []
-    for order, which in LISTS:
-        plans = [p for p in plans_of(database, calls(order, **which)) if "calls" in p.statement]
+    for order, criteria in LISTS:
+        plans = [p for p in plans_of(database, calls(order, limits, **criteria)) if "calls" in p.statement]
         assert plans
         found = [line for plan in plans for line in reads_all(plan)]
-        # few rows may be sorted; so few that it was counted before
-        if few < 0 and "submission_id" not in which:
+        # few rows may be sorted, if they were counted before
+        if limits.front < 0 and "submission_id" not in criteria:
             found += [
                 line for plan in plans for line in sorts(plan) if "FROM callbacks" not in plan.statement
             ]
         if found:
-            wrong.append((order, which, found))
+            wrong.append((order, criteria, found))
     assert wrong == []
 
 
-@pytest.mark.parametrize("few", [call_search._FEW, -1], ids=["few rows are taken", "many rows are walked"])
-def test_however_a_list_is_read_it_is_the_same(
-    database: Database, monkeypatch: pytest.MonkeyPatch, few: int
-) -> None:
-    """Against what the database says without any of it: one condition for each filter, and a sort."""
-    monkeypatch.setattr(call_search, "_FEW", few)
-    monkeypatch.setattr(call_search, "_MANY", few)
+@pytest.mark.parametrize("limits", LIMITS, ids=["sorting few rows", "sorting none"])
+def test_list_of_calls_equals_a_plain_query(database: Database, limits: SortLimits) -> None:
+    """The plain query has one condition for each criterion, and sorts."""
     several: list[dict[str, Any]] = [
         {"status": ("completed",), "settled": False},
         {"status": ("queued",), "outcome": ("busy",)},
@@ -269,26 +266,25 @@ def test_however_a_list_is_read_it_is_the_same(
         {"created_after": NOW + 500 * MINUTE, "created_before": NOW + 600 * MINUTE},
         {"updated_after": NOW + 500 * MINUTE},
     ]
-    asked = [*SINGLE[:-2], *several, *(which | times for which in RANGED for times in middle)]
-    for which, order in itertools.product(asked, ORDERS):
-        expected = database.read(partial(plainly, which=CallFilter(**which), order=order))
+    queries = [*SINGLE[:-2], *several, *(criteria | times for criteria in RANGED for times in middle)]
+    for criteria, order in itertools.product(queries, ORDERS):
+        query = CallFilter(**criteria)
+        expected = database.read(partial(find_plainly, query=query, order=order))
         seen: list[str] = []
         cursor = None
         for limit in (7, 100, 500):
-            ask = partial(
-                queries.list_calls, query=CallFilter(**which), order=order, limit=limit, cursor=cursor
-            )
-            page = database.read(ask)
-            seen += [found.id for found in page.data]
+            read = partial(list_calls, query=query, order=order, limit=limit, cursor=cursor, limits=limits)
+            page = database.read(read)
+            seen += [call.id for call in page.data]
             cursor = page.next_cursor
             if cursor is None:
                 break
-        assert (which, order, seen) == (which, order, expected[: len(seen)] if cursor else expected)
+        assert (criteria, order, seen) == (criteria, order, expected[: len(seen)] if cursor else expected)
 
 
-def plainly(connection: Connection, which: CallFilter, order: str) -> list[str]:
+def find_plainly(connection: Connection, query: CallFilter, order: str) -> list[str]:
+    """Return the ids of a list of calls without its indexes."""
     c = t.calls.c
-    asked = {name: value for name, value in vars(which).items() if value is not None}
     bounds = {
         "created_after": c.created_at.__gt__,
         "created_before": c.created_at.__lt__,
@@ -300,13 +296,14 @@ def plainly(connection: Connection, which: CallFilter, order: str) -> list[str]:
         else c[name].in_(value)
         if isinstance(value, tuple)
         else c[name] == value
-        for name, value in asked.items()
+        for name, value in vars(query).items()
+        if value is not None
     ]
     column = c[order.removeprefix("-")]
     down = order.startswith("-")
-    query = sa.select(c.id).where(*conditions)
+    found = sa.select(c.id).where(*conditions)
     return list(
-        connection.scalars(query.order_by(column.desc() if down else column, c.id.desc() if down else c.id))
+        connection.scalars(found.order_by(column.desc() if down else column, c.id.desc() if down else c.id))
     )
 
 
@@ -323,19 +320,17 @@ INBOX = [
 
 
 def test_no_list_of_the_inbox_reads_or_sorts_a_table(database: Database) -> None:
-    for which in INBOX:
-        plans = [p for p in plans_of(database, callbacks(**which)) if "repeat_of IN" not in p.statement]
+    for criteria in INBOX:
+        plans = [p for p in plans_of(database, callbacks(**criteria)) if "repeat_of IN" not in p.statement]
         found = [line for plan in plans for line in (*reads_all(plan), *sorts(plan))]
-        assert (which, found) == (which, [])
+        assert (criteria, found) == (criteria, [])
 
 
-def test_the_inbox_of_many_accounts_is_merged_all_the_same(database: Database) -> None:
+def test_inbox_of_many_accounts_is_in_order(database: Database) -> None:
     rows = [callback(n) | {"id": f"cb_many_{n:04}", "account": f"many_{n:04}"} for n in range(250)]
     database.write(lambda c: c.execute(t.callbacks.insert(), rows))
-    page = database.read(lambda c: inbox_queries.list_callbacks(c, CallbackFilter(), limit=500))
-    again = database.read(
-        lambda c: inbox_queries.list_callbacks(c, CallbackFilter(), limit=500, cursor=page.next_cursor)
-    )
+    page = database.read(lambda c: list_callbacks(c, CallbackFilter(), limit=500))
+    again = database.read(lambda c: list_callbacks(c, CallbackFilter(), limit=500, cursor=page.next_cursor))
     shown = [each.id for each in page.data + again.data]
     c = t.callbacks.c
     query = sa.select(c.id).order_by(c.received_at.desc(), c.id.desc())
@@ -347,21 +342,19 @@ def test_the_inbox_of_many_accounts_is_merged_all_the_same(database: Database) -
     [
         lambda c: lock_calls(c, ["call_0001"]),
         lambda c: lock_calls_of_submissions(c, ["sub_0001"]),
-        lambda c: queries.get_call(c, "call_0001"),
-        lambda c: queries.get_timeline(c, "call_0001"),
-        lambda c: queries.get_evidence(c, "call_0001"),
+        lambda c: get_call(c, "call_0001"),
+        lambda c: get_timeline(c, "call_0001"),
+        lambda c: get_evidence(c, "call_0001"),
         lambda c: match_queries.exact_receipts(c, [SUBMITTED]),
         lambda c: match_queries.evidence_of(c, {"sub_0001": "call_0001"}, {}),
         lambda c: quarantine.room_of(c, "account_1"),
         lambda c: states.match_states(c, ["cb_0001"]),
-        lambda c: inbox_queries.get_callback(c, "cb_0001"),
+        lambda c: get_callback(c, "cb_0001"),
         lambda c: prune.old_calls(c, "busy", LATER, None, 10),
         lambda c: prune.old_callbacks(c, "orphaned", LATER, None, 10),
-        lambda c: system_status.load_system_status(c, ["account_1"], LATER),
+        lambda c: load_system_status(c, ["account_1"], LATER),
         lambda c: find_pollable_submissions(c, "account_1", NOW),
     ],
 )  # fmt: skip
-def test_nothing_but_a_list_reads_a_table_either(
-    database: Database, work: Callable[[Connection], object]
-) -> None:
+def test_no_other_query_reads_a_table(database: Database, work: Callable[[Connection], object]) -> None:
     assert [line for plan in plans_of(database, work) for line in reads_all(plan)] == []

@@ -1,4 +1,4 @@
-"""What is gathered for documents is what is stored, on both databases, in the words of the interface."""
+"""Reading rows as one JSON value, on both databases."""
 
 from __future__ import annotations
 
@@ -55,27 +55,27 @@ def call(id: str, **values: Any) -> dict[str, Any]:
         }
     )
 )  # fmt: skip
-def test_every_value_comes_as_it_was_stored(database: Database, values: dict[str, Any]) -> None:
-    def stored_and_gathered(c: Connection) -> Any:
+def test_fetch_rows_returns_values_as_stored(database: Database, values: dict[str, Any]) -> None:
+    def store_and_fetch(c: Connection) -> Any:
         c.execute(t.calls.delete())
         c.execute(t.calls.insert(), [call("call_1", **values)])
         return fetch_rows(c, COLUMNS, C.id, ["call_1"])
 
-    (row,) = database.write(stored_and_gathered)
+    (row,) = database.write(store_and_fetch)
     assert list(row) == [call("call_1", **values)[column.name] for column in COLUMNS]
 
 
-@pytest.mark.parametrize("asked", [0, 1, 99, 100, 101, 250, 501])
-def test_all_that_are_asked_for_come_and_no_others(database: Database, asked: int) -> None:
-    ids = [f"call_{n:04}" for n in range(600)]
-    rows = [call(id, created_at=AT + timedelta(milliseconds=n)) for n, id in enumerate(ids)]
+@pytest.mark.parametrize("n", [0, 1, 99, 100, 101, 250, 501])
+def test_fetch_rows_returns_all_wanted_rows(database: Database, n: int) -> None:
+    ids = [f"call_{i:04}" for i in range(600)]
+    rows = [call(id, created_at=AT + timedelta(milliseconds=i)) for i, id in enumerate(ids)]
     database.write(lambda c: c.execute(t.calls.insert(), rows))
-    wanted = [*ids[:asked], "call_that_is_not"]
+    wanted = [*ids[:n], "call_that_is_not"]
     found = database.read(lambda c: fetch_rows(c, (C.id, C.created_at), C.id, wanted))
-    assert sorted(map(tuple, found)) == [(row["id"], row["created_at"]) for row in rows[:asked]]
+    assert sorted(map(tuple, found)) == [(row["id"], row["created_at"]) for row in rows[:n]]
 
 
-def test_rows_of_another_table_come_beside_them(database: Database) -> None:
+def test_fetch_rows_adds_rows_of_another_table(database: Database) -> None:
     nothing = dict.fromkeys(["flow_id", "lane", "provider_id", "outcome", "requested_at"])
     submissions = [
         nothing
@@ -102,13 +102,13 @@ def test_rows_of_another_table_come_beside_them(database: Database) -> None:
     ]
 
 
-def test_it_asks_once_and_is_given_one_value(database: Database) -> None:
+def test_fetch_rows_runs_one_statement(database: Database) -> None:
     ids = [f"call_{n:04}" for n in range(50)]
     database.write(lambda c: c.execute(t.calls.insert(), [call(id) for id in ids]))
     statements: list[str] = []
 
     def work(c: Connection) -> int:
-        sa.event.listen(c, "before_cursor_execute", lambda *told: statements.append(told[2]))
+        sa.event.listen(c, "before_cursor_execute", lambda *event: statements.append(event[2]))
         return len(fetch_rows(c, (C.id,), C.id, ids))
 
     assert database.read(work) == 50

@@ -1,8 +1,8 @@
-"""Finding calls: which index a list of calls is read by.
+"""Finds the calls of a list, by the index that reads the fewest rows.
 
-What an index gives in the order of the list is read until the page is full. Where a filter is one that this order says
-nothing of, most of what is read may be passed over; so it is first seen whether another index leads to few rows, which
-are then all taken and sorted.
+An index that has the order of the list is read until the page is full. If a filter says nothing about that order, most
+of what is read may be skipped. So it is checked first whether another index leads to few rows, which are then all read
+and sorted.
 """
 
 from __future__ import annotations
@@ -23,17 +23,12 @@ from tracker.store.schema import tables as t
 #: how an order is written
 ORDERS: Final = ("created_at", "-created_at", "updated_at", "-updated_at")
 
-#: so many rows are taken and sorted rather than walked past, where what is asked for may well stand in front
-_FEW: Final = 2_000
-#: and so many where it stands behind
-_MANY: Final = 30_000
-
 _STATUSES: Final = tuple(s.value for s in CallStatus)
-#: what a call that nobody answered may have come to, where that is known
+#: statuses that a call known not to be answered can have
 _UNANSWERED: Final = tuple(
     s.value for s in CallStatus if s.is_outcome and s not in (CallStatus.completed, CallStatus.unknown)
 )
-#: by what is asked: its index by created_at, and by updated_at
+#: by criterion: its index by created_at, and by updated_at
 _INDEXES: Final = {
     "reference": ("ix_calls_reference", None),
     "to": ("ix_calls_to", None),
@@ -47,7 +42,7 @@ _TIMES: Final = ("created_at", "updated_at")
 
 @dataclass(frozen=True, kw_only=True)
 class CallFilter:
-    """Which calls; None leaves a filter out."""
+    """A filter of calls. None leaves a criterion out."""
 
     status: tuple[str, ...] | None = None
     outcome: tuple[str, ...] | None = None
@@ -66,121 +61,139 @@ class CallFilter:
     updated_after: datetime | None = None
 
 
-def find(connection: Connection, which: CallFilter, cut: PageWindow) -> list[Position]:
-    """Where the calls that are asked for stand, in order."""
-    if which.submission_id is not None:
-        return _by_submission(connection, which, cut)
-    index_merge.begin(connection)
-    asked = _asked(which)
+@dataclass(frozen=True, kw_only=True)
+class SortLimits:
+    """How many rows are read and sorted rather than skipped in the order of the list."""
+
+    #: if matching rows may well stand at the front of the list
+    front: int = 2_000
+    #: if they stand behind
+    behind: int = 30_000
+
+
+def find_positions(
+    connection: Connection, query: CallFilter, window: PageWindow, limits: SortLimits
+) -> list[Position]:
+    """Return the positions of the calls of a page, in order."""
+    if query.submission_id is not None:
+        return _find_by_submission(connection, query, window)
+    index_merge.prepare(connection)
+    criteria = _indexed_criteria(query)
     # the first of these that has an index in the order of the list; without any, all calls by their statuses
-    walked = next((name for name in asked if _index(name, cut.column)), "status")
-    for name, at in _shortcuts(which, asked, (walked, cut.column)):
-        counted = replace(_stream(which, name, at), where=[*_own(name), *_range(which, at)])
-        few = _FEW if at == cut.column or _stands_in_front(which, at, cut) else _MANY
-        if index_merge.is_short(connection, counted, few):
-            walked, by = name, at
+    criterion = next((name for name in criteria if _index(name, window.column)), "status")
+    time = window.column
+    for other, other_time in _alternatives(query, criteria, (criterion, time)):
+        counted = replace(
+            _stream(query, other, other_time), where=[*_index_condition(other), *_range(query, other_time)]
+        )
+        is_at_front = other_time == window.column or _may_be_at_front(query, other_time, window)
+        if index_merge.has_at_most(connection, counted, limits.front if is_at_front else limits.behind):
+            criterion, time = other, other_time
             break
-    else:
-        by = cut.column
-    return index_merge.places(connection, _stream(which, walked, by), cut)
+    return index_merge.read_positions(connection, _stream(query, criterion, time), window)
 
 
-def _asked(which: CallFilter) -> list[str]:
-    """What is asked for that has an index, the likely most telling first."""
-    asked = [name for name in ("reference", "to") if getattr(which, name) is not None]
-    asked += ["disputed"] if which.disputed else []
-    asked += ["campaign"] if which.campaign is not None else []
-    states = (which.status, which.outcome, which.settled, which.answered)
-    asked += ["status"] if any(value is not None for value in states) else []
-    return asked + (["account"] if which.account is not None else [])
+def _indexed_criteria(query: CallFilter) -> list[str]:
+    """Return the criteria that have an index, the probably most selective first."""
+    criteria = [name for name in ("reference", "to") if getattr(query, name) is not None]
+    criteria += ["disputed"] if query.disputed else []
+    criteria += ["campaign"] if query.campaign is not None else []
+    states = (query.status, query.outcome, query.settled, query.answered)
+    criteria += ["status"] if any(value is not None for value in states) else []
+    return criteria + (["account"] if query.account is not None else [])
 
 
-def _index(name: str, at: str) -> str | None:
-    return _INDEXES[name][_TIMES.index(at)]
+def _index(criterion: str, time: str) -> str | None:
+    return _INDEXES[criterion][_TIMES.index(time)]
 
 
-def _shortcuts(which: CallFilter, asked: list[str], walk: tuple[str, str]) -> Iterator[tuple[str, str]]:
-    """The indexes that may lead to few of the rows that are asked for, where walking may pass over many."""
-    name, order = walk
-    other = next(at for at in _TIMES if at != order)
-    if set(asked) <= {name} and not _range(which, other):
-        return  # whatever is walked is asked for
-    for other_name in dict.fromkeys([*asked, "status"]):
-        ranged = [at for at in _TIMES if _index(other_name, at) and _range(which, at)]
-        # without a range, one index of it is as good as the other
-        for at in ranged or (["created_at"] if other_name in asked else []):
-            # walking it cannot pass over more than there is of it
-            if (other_name, at) != walk and (ranged or other_name != name):
-                yield other_name, at
+def _alternatives(query: CallFilter, criteria: list[str], scan: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    """Return the indexes that may lead to few matching rows, if the scan of a list may skip many.
+
+    scan: the criterion and the time of the index that has the order of the list.
+    """
+    criterion, order = scan
+    other_time = next(time for time in _TIMES if time != order)
+    if set(criteria) <= {criterion} and not _range(query, other_time):
+        return  # every row that is scanned matches
+    for other in dict.fromkeys([*criteria, "status"]):
+        ranged = [time for time in _TIMES if _index(other, time) and _range(query, time)]
+        # without a range, one index of a criterion is as good as the other
+        for time in ranged or (["created_at"] if other in criteria else []):
+            # the scan of a criterion skips no more rows than the criterion has
+            if (other, time) != scan and (ranged or other != criterion):
+                yield other, time
 
 
-def _stands_in_front(which: CallFilter, at: str, cut: PageWindow) -> bool:
-    """Whether a range of the other time leaves what a list in this order begins with, for the later a call was created,
-    the later it was updated, mostly."""
+def _may_be_at_front(query: CallFilter, time: str, window: PageWindow) -> bool:
+    """Return whether a range of the other time keeps the rows that a list in this order begins with.
+
+    It mostly does if it is open at that end, because calls that are created later are updated later.
+    """
     after, before = (
-        (which.created_after, which.created_before) if at == "created_at" else (which.updated_after, None)
+        (query.created_after, query.created_before) if time == "created_at" else (query.updated_after, None)
     )
-    return (before if cut.down else after) is None
+    return (before if window.down else after) is None
 
 
-def _stream(which: CallFilter, name: str, at: str) -> Stream:
-    keys, values = _keys(which, name)
+def _stream(query: CallFilter, criterion: str, time: str) -> Stream:
+    keys, values = _keys(query, criterion)
     return Stream(
         table=t.calls,
-        index=_index(name, at) or "",
+        index=_index(criterion, time) or "",
         keys=keys,
-        at=at,
+        at=time,
         values=values,
-        where=[*_own(name), *_conditions(which, besides=name)],
+        where=[*_index_condition(criterion), *_conditions(query, besides=criterion)],
     )
 
 
-def _keys(which: CallFilter, name: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """The columns that lead an index, and what is asked of them."""
-    if name == "status":
-        return ("status", "settled"), _states(which)
-    if name == "disputed":
+def _keys(query: CallFilter, criterion: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Return the columns that lead an index, and the values that they must have."""
+    if criterion == "status":
+        return ("status", "settled"), _states(query)
+    if criterion == "disputed":
         return (), [()]
-    value = getattr(which, name)
-    return (name,), [(each,) for each in (value if isinstance(value, tuple) else (value,))]
+    value = getattr(query, criterion)
+    return (criterion,), [(each,) for each in (value if isinstance(value, tuple) else (value,))]
 
 
-def _states(which: CallFilter) -> list[tuple[str, bool]]:
-    """The pairs of status and settled that fit. An outcome is the status of a settled call."""
+def _states(query: CallFilter) -> list[tuple[str, bool]]:
+    """Return the matching pairs of status and settled. An outcome is the status of a settled call."""
     statuses = set(_STATUSES)
-    for only in (which.status, which.outcome):
-        statuses &= set(_STATUSES if only is None else only)
-    if which.answered is not None:
-        statuses &= {CallStatus.completed.value} if which.answered else set(_UNANSWERED)
-    settled = {True, False} if which.settled is None else {which.settled}
-    if which.outcome is not None or which.answered is False:
+    for allowed in (query.status, query.outcome):
+        statuses &= set(_STATUSES if allowed is None else allowed)
+    if query.answered is not None:
+        statuses &= {CallStatus.completed.value} if query.answered else set(_UNANSWERED)
+    settled = {True, False} if query.settled is None else {query.settled}
+    if query.outcome is not None or query.answered is False:
         settled &= {True}
     return [(status, over) for status in _STATUSES if status in statuses for over in sorted(settled)]
 
 
-def _own(name: str) -> list[Condition]:
-    """The condition of a partial index that nothing else says."""
-    return [("disputed", ())] if name == "disputed" else []
+def _index_condition(criterion: str) -> list[Condition]:
+    """Return the condition of a partial index that no key repeats."""
+    return [("disputed", ())] if criterion == "disputed" else []
 
 
-def _conditions(which: CallFilter, *, besides: str) -> list[Condition]:
-    """All that is asked, but for what the keys of an index say."""
-    found = [*_range(which, "created_at"), *_range(which, "updated_at")]
+def _conditions(query: CallFilter, *, besides: str) -> list[Condition]:
+    """Return the conditions of all criteria, without those that the keys of an index fulfil."""
+    found = [*_range(query, "created_at"), *_range(query, "updated_at")]
     for name in ("account", "campaign", "reference"):
-        value = getattr(which, name)
+        value = getattr(query, name)
         if value is not None and name != besides:
             found.append((f"{name} = ?", (value,)))
-    if which.to is not None and besides != "to":
-        found.append(_one_of("to", which.to))
-    if which.disputed is not None and besides != "disputed":
-        found.append(("disputed = ?", (which.disputed,)))
-    # who was not answered may still come to be unknown, which its status does not say
-    if which.answered is not None and not (which.answered and besides == "status"):
-        found.append(("answered = ?", (which.answered,)))
+    if query.to is not None and besides != "to":
+        found.append(_one_of("to", query.to))
+    if query.disputed is not None and besides != "disputed":
+        found.append(("disputed = ?", (query.disputed,)))
+    # a call that was not answered may end as unknown, so its status does not tell
+    if query.answered is not None and not (query.answered and besides == "status"):
+        found.append(("answered = ?", (query.answered,)))
     if besides != "status":
-        found += [_one_of("status", which.status)] if which.status is not None else []
-        found += [_one_of("outcome", which.outcome)] if which.outcome is not None else []
-        found += [("settled = ?", (which.settled,))] if which.settled is not None else []
+        found += [_one_of("status", query.status)] if query.status is not None else []
+        found += [_one_of("outcome", query.outcome)] if query.outcome is not None else []
+        found += [("settled = ?", (query.settled,))] if query.settled is not None else []
     return found
 
 
@@ -188,27 +201,24 @@ def _one_of(column: str, values: tuple[str, ...]) -> Condition:
     return f'"{column}" IN ({", ".join("?" * len(values))})', values
 
 
-def _range(which: CallFilter, at: str) -> list[Condition]:
-    if at == "created_at":
-        found: list[Condition] = []
-        found += [("created_at > ?", (which.created_after,))] if which.created_after is not None else []
-        return found + (
-            [("created_at < ?", (which.created_before,))] if which.created_before is not None else []
-        )
-    return [("updated_at > ?", (which.updated_after,))] if which.updated_after is not None else []
+def _range(query: CallFilter, time: str) -> list[Condition]:
+    bounds = [("updated_at > ?", query.updated_after)]
+    if time == "created_at":
+        bounds = [("created_at > ?", query.created_after), ("created_at < ?", query.created_before)]
+    return [(text, (at,)) for text, at in bounds if at is not None]
 
 
-def _by_submission(connection: Connection, which: CallFilter, cut: PageWindow) -> list[Position]:
-    """An id names few calls: all of them, sorted."""
-    key, base = id_key(which.submission_id or ""), base_id_key(which.submission_id or "")
-    # with a suffix it means one submission, or one that was given none; without it all that share it
+def _find_by_submission(connection: Connection, query: CallFilter, window: PageWindow) -> list[Position]:
+    """Return the calls of a provider's id. They are few, so all are read and sorted."""
+    key, base = id_key(query.submission_id or ""), base_id_key(query.submission_id or "")
+    # with a suffix it means one submission, or one whose id came without; without it all that share it
     named = ("provider_key IN (?, ?)", (key, base)) if key != base else ("provider_base = ?", (base,))
-    conditions: list[Condition] = [*_conditions(which, besides=""), *cut.behind()]
+    conditions: list[Condition] = [*_conditions(query, besides=""), *window.conditions()]
     where = "".join(f" AND {text}" for text, _ in conditions)
     found = index_merge.run(
         connection,
-        f"SELECT {cut.column}, id FROM calls"  # noqa: S608
+        f"SELECT {window.column}, id FROM calls"  # noqa: S608
         f" WHERE id IN (SELECT call_id FROM submissions WHERE {named[0]}){where}",
         [*named[1], *(value for _, values in conditions for value in values)],
     )
-    return sorted(found, reverse=cut.down)[: cut.limit]
+    return sorted(found, reverse=window.down)[: window.limit]

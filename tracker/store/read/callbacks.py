@@ -41,8 +41,8 @@ def list_callbacks(
     question = asdict(query)
     place = cursors.decode(question, cursor) if cursor is not None else None
     window = PageWindow(column="received_at", down=True, limit=limit + 1, place=place)
-    index_merge.begin(connection)
-    positions = index_merge.places(connection, _stream(connection, query), window)
+    index_merge.prepare(connection)
+    positions = index_merge.read_positions(connection, _stream(connection, query), window)
     has_more, positions = len(positions) > limit, positions[:limit]
     return Page(
         data=_load_callbacks(connection, [id for _, id in positions]),

@@ -20,7 +20,7 @@ from tracker.store.inbox.states import unpack_headers
 from tracker.store.read import callbacks, cursors
 from tracker.store.read.call_search import ORDERS as ORDERS
 from tracker.store.read.call_search import CallFilter as CallFilter
-from tracker.store.read.call_search import find
+from tracker.store.read.call_search import SortLimits, find_positions
 from tracker.store.read.cursors import Page
 from tracker.store.read.index_merge import PageWindow
 from tracker.store.read.json_rows import fetch_rows
@@ -41,6 +41,9 @@ _SUBMISSION: Final = tuple(
 )
 
 
+_SORT_LIMITS: Final = SortLimits()
+
+
 def list_calls(
     connection: Connection,
     query: CallFilter,
@@ -48,13 +51,14 @@ def list_calls(
     order: str = "-created_at",
     limit: int = 50,
     cursor: str | None = None,
+    limits: SortLimits = _SORT_LIMITS,
 ) -> Page[CallView]:
     """Return a page of calls. Raises InvalidInput for a cursor of another list."""
     question = {**asdict(query), "order": order}
     place = cursors.decode(question, cursor) if cursor is not None else None
     column = order.removeprefix("-")
     window = PageWindow(column=column, down=order != column, limit=limit + 1, place=place)
-    positions = find(connection, query, window)
+    positions = find_positions(connection, query, window, limits)
     has_more, positions = len(positions) > limit, positions[:limit]
     return Page(
         data=_load_calls(connection, [id for _, id in positions]),
