@@ -57,7 +57,7 @@ def read_response(connection: socket.socket, *, has_body: bool = True) -> RawRes
 
 
 def read_responses(connection: socket.socket, count: int, *, has_body: bool = True) -> list[RawResponse]:
-    """Read so many responses. Bytes behind them are lost, so there must be none.
+    """Read `count` responses. Bytes behind them are lost, so there must be none.
 
     Raises ConnectionError if the connection is closed before.
     """
@@ -80,7 +80,7 @@ def read_responses(connection: socket.socket, count: int, *, has_body: bool = Tr
 
 
 def read_statuses(connection: socket.socket, count: int) -> list[int]:
-    """Read so many responses and return their statuses."""
+    """Read `count` responses and return their statuses."""
     return [response.status for response in read_responses(connection, count)]
 
 
@@ -107,7 +107,7 @@ def send_until_blocked(connection: socket.socket, data: bytes, limit: int) -> in
 
 
 def wait_until_quiet(server: Server, *, seconds: float = 3.0) -> None:
-    """Wait until the server has logged nothing for so long: it has no request left that it can answer."""
+    """Wait until the server has logged nothing for some seconds, because it has no request left to answer."""
     size, since = len(server.output()), time.monotonic()
     while time.monotonic() - since < seconds:
         time.sleep(0.1)

@@ -108,7 +108,7 @@ def create_app(
     app = Application(
         endpoint,
         # The endpoint logs successful callbacks at debug level. The fast path logs none.
-        None if endpoint.logs_success else FastPath(intake, prefix),
+        None if endpoint.is_success_logged else FastPath(intake, prefix),
         PathPrefix(prefix, routes),
         routes=routes,
         lifespan=lifespan,

@@ -396,7 +396,7 @@ def test_path_prefix_can_look_like_a_path_of_ours(sqlite_url: str) -> None:
 
 
 def _wait_for_stored(serving: Serving, count: int) -> list[dict[str, Any]]:
-    """Wait until so many callbacks are stored, and return them."""
+    """Wait until `count` callbacks are stored, and return them."""
     return eventually(
         lambda: stored if len(stored := serving.stored_callbacks()) == count else [],
         "the callbacks are not stored",

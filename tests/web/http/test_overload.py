@@ -112,7 +112,7 @@ def _read_status(connection: socket) -> int | None:
 
 
 def _send_callbacks(server: Server, count: int) -> None:
-    """Send so many callbacks of 1 KB over 64 connections."""
+    """Send `count` callbacks of 1 KB over 64 connections."""
     body = b'{"id": "%012d", "pad": "' + b"x" * 1000 + b'"}'
     with ExitStack() as stack:
         connections = [stack.enter_context(closing(connect(server))) for _ in range(64)]

@@ -56,7 +56,7 @@ class CallbackEndpoint:
     def __init__(self, intake: CallbackIntake) -> None:
         self._intake = intake
         #: whether the access log has a line for successful callbacks, too
-        self.logs_success = log.is_enabled_for(logging.DEBUG)
+        self.is_success_logged = log.is_enabled_for(logging.DEBUG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, status, head = time.perf_counter(), 500, _read_head(scope)
@@ -71,7 +71,7 @@ class CallbackEndpoint:
             await handle_internal_error(Request(scope), error)(scope, receive, send)
             raise
         finally:
-            if status >= 400 or self.logs_success:
+            if status >= 400 or self.is_success_logged:
                 log_callback_answered(head, status, time.perf_counter() - started)
 
     async def _respond(self, state: State, head: RequestHead, receive: Receive) -> Response:

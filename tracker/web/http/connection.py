@@ -234,7 +234,7 @@ class HttpConnection(HttpToolsProtocol):
     def _refuse(self, response: Response) -> None:
         """Send this response, unless one was begun, and read nothing more.
 
-        The connection stays open for a moment. If it was closed at once, a client that is still sending would get a
+        The connection stays open for a moment. If it were closed at once, a client that is still sending would get a
         reset instead of the response.
         """
         current = self._current

@@ -37,10 +37,10 @@ class Limits:
     idle_timeout_s: float = 30.0
     #: seconds that a refused connection stays open, so that its client can read the answer
     linger_s: float = 2.0
-    #: seconds in which a client must receive so many bytes of its responses, or all that are left
-    send_timeout_s: float = 20.0
+    #: bytes of its responses that a client must receive, unless fewer are left, within the timeout in seconds
     send_progress_bytes: int = 16 * 1024
-    #: the same without HAS_UNACKED_BYTES, because the system then shows progress only in steps of up to some MiB
+    send_timeout_s: float = 20.0
+    #: the same timeout without HAS_UNACKED_BYTES, because progress then shows only in steps of up to some MiB
     coarse_send_timeout_s: float = 60.0
     #: bytes of all requests that are arriving or wait for their commit
     max_buffered_bytes: int = 64 * 1024 * 1024
