@@ -1,4 +1,4 @@
-"""What a wrong configuration is told: every problem at once, where it stands, and no secret."""
+"""Messages about a wrong configuration: every problem at once, where it stands, and no secret."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from tracker.settings import load_settings
 
 
 @pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def empty_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty working directory."""
     monkeypatch.chdir(tmp_path)
 
 
 def refusal(toml: str = "", /, **environ: str) -> str:
+    """Return the message of the error that loading a tracker.toml and an environment raises."""
     Path("tracker.toml").write_text(toml, encoding="utf-8")
     with pytest.raises(ConfigurationError) as caught:
         load_settings(environ)
@@ -41,11 +43,11 @@ def refusal(toml: str = "", /, **environ: str) -> str:
         ),
     ],
 )
-def test_an_unknown_key_is_named_with_the_nearest_known_one(toml: str, key: str, nearest: str) -> None:
+def test_unknown_key_is_named_with_the_nearest_one(toml: str, key: str, nearest: str) -> None:
     assert refusal(toml) == f"{key} (tracker.toml): unknown key; the nearest known one is {nearest}"
 
 
-def test_an_unknown_variable_is_named_as_it_is_written() -> None:
+def test_unknown_variable_is_named() -> None:
     assert refusal(TRACKER_SERVER__PROT="1") == (
         "server.prot (TRACKER_SERVER__PROT): unknown key; the nearest known one is server.port"
     )
@@ -55,28 +57,28 @@ def test_an_unknown_variable_is_named_as_it_is_written() -> None:
 
 
 @pytest.mark.parametrize("keep", ["400", "400 days", "6d", "0w", "-1d", "P400D", "123456d", "every day"])
-def test_an_age_is_a_number_of_days_or_weeks(keep: str) -> None:
+def test_wrong_retention_is_refused(keep: str) -> None:
     assert "retention.keep (TRACKER_RETENTION__KEEP): " in refusal(TRACKER_RETENTION__KEEP=keep)
     assert "must be" in refusal(TRACKER_RETENTION__KEEP=keep)
 
 
-def test_an_age_is_written_as_text() -> None:
+def test_retention_that_is_a_number_is_refused() -> None:
     assert "must be a number of days or weeks" in refusal("[retention]\nkeep = 400")
 
 
 @pytest.mark.parametrize("section", ["rules.default", "policies.p", "reconcile"])
-def test_a_section_whose_work_is_not_built_is_an_unknown_key(section: str) -> None:
+def test_planned_table_is_an_unknown_key(section: str) -> None:
     top = section.split(".")[0]
 
     assert f"{top} (tracker.toml): unknown key" in refusal(f"[{section}]\nafter = '15m'")
 
 
 @pytest.mark.parametrize("key", ["policy = ''", "max_open_calls = 0"])
-def test_a_key_whose_work_is_not_built_is_unknown(key: str) -> None:
+def test_planned_key_is_an_unknown_key(key: str) -> None:
     assert f"accounts.a.{key.split()[0]} (tracker.toml): unknown key" in refusal(f"[accounts.a]\n{key}")
 
 
-def test_every_problem_is_named_at_once_one_per_line() -> None:
+def test_every_problem_is_a_line() -> None:
     lines = refusal(
         '[server]\nport = "many"\nhots = "x"\n[accounts.a]\nregion = "XX"\ntimeout_s = 0',
         TRACKER_ACCOUNTS__A__SECRET_VARIABLES="otp",
@@ -137,7 +139,7 @@ def test_every_problem_is_named_at_once_one_per_line() -> None:
         ("allow_to = ['123', '+918919525224', '45']", "'45': not a valid telephone number"),
     ],
 )
-def test_a_wrong_value_is_told_what_is_allowed(line: str, allowed: str) -> None:
+def test_wrong_account_setting_names_what_is_allowed(line: str, allowed: str) -> None:
     message = refusal(f"[accounts.a]\n{line}")
 
     assert message.startswith(f"accounts.a.{line.split()[0]} (tracker.toml): ")
@@ -155,7 +157,7 @@ def test_a_wrong_value_is_told_what_is_allowed(line: str, allowed: str) -> None:
         ("api_token = 'short'", "at least 16 characters"),
     ],
 )
-def test_a_wrong_value_of_the_server_is_told_what_is_allowed(line: str, allowed: str) -> None:
+def test_wrong_server_setting_names_what_is_allowed(line: str, allowed: str) -> None:
     assert allowed in refusal(f"[server]\n{line}")
 
 
@@ -170,7 +172,7 @@ def test_a_wrong_value_of_the_server_is_told_what_is_allowed(line: str, allowed:
         ("hunter2", "must begin with"),
     ],
 )
-def test_a_database_url_is_checked_without_showing_its_password(url: str, allowed: str) -> None:
+def test_wrong_database_url_is_named_without_its_password(url: str, allowed: str) -> None:
     message = refusal(TRACKER_DATABASE__URL=url)
 
     assert message.startswith("database.url (TRACKER_DATABASE__URL): ")
@@ -195,18 +197,18 @@ def test_no_message_shows_a_secret() -> None:
 
 
 @pytest.mark.parametrize("name", ["My-Account", "a__b", "é", "a b"])
-def test_an_account_has_a_name_that_fits_a_url_and_a_variable(name: str) -> None:
+def test_wrong_account_name_is_refused(name: str) -> None:
     assert "the name of an account must be of a-z, 0-9 and _" in refusal(f'[accounts."{name}"]')
 
 
-def test_a_syntax_error_names_file_and_line() -> None:
+def test_toml_syntax_error_names_file_and_line() -> None:
     message = refusal("[server]\nport = 8000\nhost = 127.0.0.1\n")
 
     assert message.startswith("tracker.toml is not valid TOML: ")
     assert "line 3" in message
 
 
-def test_a_file_in_another_encoding_is_named() -> None:
+def test_file_in_another_encoding_is_refused() -> None:
     Path("latin.toml").write_bytes("# caf\xe9".encode("latin-1"))
     with pytest.raises(
         ConfigurationError, match=r"latin\.toml is not valid TOML: it is not written in UTF-8"
@@ -214,13 +216,13 @@ def test_a_file_in_another_encoding_is_named() -> None:
         load_settings({}, Path("latin.toml"))
 
 
-def test_a_folder_is_no_configuration() -> None:
+def test_directory_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"cannot be read: Is a directory"):
         load_settings({}, Path("."))
 
 
 @pytest.mark.parametrize("text", ["abc", "[1", '"abc"', '{"a": 1}', "", "[" * 100_000])
-def test_a_variable_that_is_no_json_is_named(text: str) -> None:
+def test_variable_that_is_no_json_is_named(text: str) -> None:
     message = refusal(TRACKER_SERVER__TRUSTED_PROXIES=text)
 
     assert message.startswith(
@@ -228,20 +230,20 @@ def test_a_variable_that_is_no_json_is_named(text: str) -> None:
     )
 
 
-def test_a_value_where_a_table_belongs() -> None:
+def test_value_in_place_of_a_table_is_refused() -> None:
     assert refusal('server = "x"') == "server (tracker.toml): must be a table"
     assert refusal("accounts = 1") == "accounts (tracker.toml): must be a table"
 
 
-def test_with_a_wrong_region_only_numbers_with_their_country_code_are_judged() -> None:
+def test_wrong_region_hides_only_numbers_that_need_it() -> None:
     message = refusal("[accounts.a]\nallow_to = ['+1', '123']\nregion = 'XX'")
     assert "accounts.a.region" in message
     assert "'+1': not a valid telephone number" in message
     assert "'123': " not in message
 
 
-def test_a_variable_with_single_underscores_is_warned_of() -> None:
-    """Container platforms invent such names, so it is no error; but whoever wrote it means something by it."""
+def test_variable_with_single_underscores_is_a_warning() -> None:
+    """It is no error, because container platforms set variables with such names."""
     settings = load_settings(
         {
             "TRACKER_SERVER_PORT": "tcp://10.0.0.1:8000",

@@ -1,4 +1,4 @@
-"""What is asked of the settings once they are read: summary, secrets, warnings, whether the server may start."""
+"""Loaded settings: summary, secrets, warnings, and what the server requires."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ SECRETS = {
 
 
 @pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def empty_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty working directory."""
     monkeypatch.chdir(tmp_path)
 
 
 def with_account(**fields: str) -> Settings:
+    """Return settings with one account that has these fields."""
     variables = {f"TRACKER_ACCOUNTS__A__{key.upper()}": value for key, value in fields.items()}
     return load_settings({"TRACKER_ACCOUNTS__A__ACCESS_TOKEN": "t", **variables})
 
 
-def test_the_summary_has_every_setting_and_no_secret() -> None:
+def test_summary_has_every_setting_and_no_secret() -> None:
     settings = load_settings(SECRETS)
     summary = summarise_settings(settings)
 
@@ -48,14 +50,14 @@ def test_the_summary_has_every_setting_and_no_secret() -> None:
     )
 
 
-def test_neither_repr_nor_str_shows_a_secret() -> None:
+def test_repr_and_str_show_no_secret() -> None:
     settings = load_settings(SECRETS)
 
     text = f"{settings!r} {settings} {settings.account_values()!r}"
     assert [secret for secret in settings.secrets() if secret in text and "proxy" not in secret] == []
 
 
-def test_all_secrets_are_known_to_redaction() -> None:
+def test_secrets_are_all_those_configured() -> None:
     assert set(load_settings(SECRETS).secrets()) == {
         "dbPassw%40rd",
         "dbPassw@rd",
@@ -68,13 +70,13 @@ def test_all_secrets_are_known_to_redaction() -> None:
     }
 
 
-def test_a_password_that_is_a_common_word_is_not_removed_from_every_log_line() -> None:
+def test_password_that_is_a_common_word_is_not_masked() -> None:
     url = "postgresql://tracker:tracker@localhost/tracker"
 
     assert load_settings({"TRACKER_DATABASE__URL": url}).secrets() == ()
 
 
-def test_the_server_refuses_an_account_whose_callbacks_anybody_could_send() -> None:
+def test_server_requires_a_webhook_secret() -> None:
     with pytest.raises(
         ConfigurationError, match=r"^accounts\.a\.webhook_secrets is empty.*allow_unsigned = true$"
     ):
@@ -96,22 +98,22 @@ def test_the_server_refuses_an_account_whose_callbacks_anybody_could_send() -> N
         ({"dialling": "allowlist"}, "accounts.a.allow_to is empty"),
     ],
 )
-def test_what_is_probably_not_meant_is_a_warning(fields: dict[str, str], warning: str) -> None:
+def test_doubtful_setting_is_a_warning(fields: dict[str, str], warning: str) -> None:
     assert [w[: len(warning)] for w in with_account(**fields).warnings()] == [warning]
 
 
-def test_an_account_without_a_token_lacks_it() -> None:
+def test_missing_token_is_a_limitation() -> None:
     settings = with_account(access_token="")
-    assert [lack.split(",")[0] for lack in settings.limitations()] == ["accounts.a.access_token is not set"]
+    assert [each.split(",")[0] for each in settings.limitations()] == ["accounts.a.access_token is not set"]
     assert (settings.warnings(), with_account().limitations()) == ([], [])
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9000", "localhost", "[::1]:80", "127.8.0.1", "portal.localhost"])
-def test_plain_http_on_this_machine_is_fine(host: str) -> None:
+def test_plain_http_on_this_machine_is_no_warning(host: str) -> None:
     assert with_account(base_url=f"http://{host}/").warnings() == []
 
 
-def test_a_public_url_in_plain_http_and_no_account_are_warnings() -> None:
+def test_plain_public_url_and_no_account_are_warnings() -> None:
     first, second = load_settings(
         {"TRACKER_SERVER__PUBLIC_URL": "http://calls.example.com/prefix/"}
     ).warnings()
@@ -120,7 +122,7 @@ def test_a_public_url_in_plain_http_and_no_account_are_warnings() -> None:
     assert "server.public_url is plain http" in second
 
 
-def test_urls_are_kept_as_written_but_for_the_last_slash() -> None:
+def test_urls_differ_only_in_their_last_slash() -> None:
     settings = load_settings(
         {
             "TRACKER_SERVER__PUBLIC_URL": "https://Calls.Example.com/prefix/",

@@ -1,4 +1,4 @@
-"""Where values come from, and which of them wins."""
+"""Loading settings from the file and the environment."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ THUNDERSMS = "TRACKER_ACCOUNTS__THUNDERSMS__"
 
 
 @pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def empty_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty working directory."""
     monkeypatch.chdir(tmp_path)
 
 
 def load(toml: str = "", /, **environ: str) -> Settings:
+    """Load the settings from a tracker.toml and an environment."""
     Path("tracker.toml").write_text(toml, encoding="utf-8")
     return load_settings(environ)
 
 
 def refusal(toml: str = "", /, **environ: str) -> str:
+    """Return the message of the error that loading raises."""
     with pytest.raises(ConfigurationError) as caught:
         load(toml, **environ)
     return str(caught.value)
 
 
-def test_without_file_and_environment_the_defaults_hold() -> None:
+def test_defaults_hold_without_file_and_environment() -> None:
     settings = load_settings({})
 
     assert settings.database_url == "sqlite:///tracker.db"
@@ -41,7 +44,7 @@ def test_without_file_and_environment_the_defaults_hold() -> None:
     assert settings.config_file is None
 
 
-def test_the_default_file_is_read_from_the_working_directory() -> None:
+def test_default_file_is_in_the_working_directory() -> None:
     settings = load("[server]\nport = 9000")
 
     assert settings.server.port == 9000
@@ -54,19 +57,19 @@ def test_tracker_config_names_the_file(tmp_path: Path) -> None:
     assert load(TRACKER_CONFIG=str(tmp_path / "other.toml")).server.port == 9001
 
 
-def test_a_file_that_was_named_must_exist() -> None:
+def test_named_file_must_exist() -> None:
     assert "TRACKER_CONFIG names gone.toml, which does not exist" in refusal(TRACKER_CONFIG="gone.toml")
     with pytest.raises(ConfigurationError, match=r"^also-gone\.toml, which does not exist"):
         load_settings({}, Path("also-gone.toml"))
 
 
-def test_an_argument_goes_before_tracker_config(tmp_path: Path) -> None:
+def test_path_argument_wins_over_tracker_config(tmp_path: Path) -> None:
     (tmp_path / "argument.toml").write_text("[server]\nport = 9002")
 
     assert load_settings({"TRACKER_CONFIG": "gone.toml"}, tmp_path / "argument.toml").server.port == 9002
 
 
-def test_the_environment_wins_key_by_key() -> None:
+def test_environment_wins_key_by_key() -> None:
     settings = load(
         '[server]\nhost = "0.0.0.0"\nport = 1\n[accounts.a]\nregion = "GB"\nbridge = "918068280000"',
         TRACKER_SERVER__PORT="2",
@@ -86,7 +89,7 @@ def test_tables_and_lists_in_the_environment_are_json() -> None:
         TRACKER_SERVER__TRUSTED_PROXIES='["10.0.0.0/8", "::1"]',
         TRACKER_ACCOUNTS__A__LANES='{"two": "W2", "three": "w3"}',
         TRACKER_ACCOUNTS__A__LANES__FOUR="w4",
-        TRACKER_ACCOUNTS__A__EXTRA='{"custom": "{submission}", "deep": {"list": [1, true, null], "empty": {}}}',
+        TRACKER_ACCOUNTS__A__EXTRA='{"custom": "{submission}", "deep": {"list": [1, true], "empty": {}, "no": null}}',
         TRACKER_ACCOUNTS__B='{"access_token": "t", "timeout_s": 3}',
         TRACKER_ACCOUNTS__B__TIMEOUT_S="4",
     )
@@ -94,11 +97,14 @@ def test_tables_and_lists_in_the_environment_are_json() -> None:
     assert settings.server.trusted_proxies == ("10.0.0.0/8", "::1")
     accounts = settings.account_values()
     assert accounts["a"].lanes == {"one": "w1", "two": "W2", "three": "w3", "four": "w4"}
-    assert accounts["a"].extra == {"custom": "{submission}", "deep": {"list": [1, True, None], "empty": {}}}
+    assert accounts["a"].extra == {
+        "custom": "{submission}",
+        "deep": {"list": [1, True], "empty": {}, "no": None},
+    }
     assert (accounts["b"].access_token, accounts["b"].timeout_s) == ("t", 4.0)
 
 
-def test_a_text_in_the_environment_is_never_read_as_json() -> None:
+def test_text_in_the_environment_is_not_parsed_as_json() -> None:
     account = load(
         TRACKER_ACCOUNTS__A__ACCESS_TOKEN="12345", TRACKER_ACCOUNTS__A__WEBHOOK_ID="true"
     ).account_values()
@@ -114,7 +120,7 @@ def test_variables_without_a_double_underscore_are_no_settings() -> None:
     assert settings.model_dump() == Settings().model_dump()
 
 
-def test_an_empty_variable_is_no_value_for_what_is_optional() -> None:
+def test_empty_variable_unsets_an_optional_setting() -> None:
     settings = load(
         TRACKER_SERVER__API_TOKEN="", TRACKER_SERVER__PUBLIC_URL="", TRACKER_ACCOUNTS__A__PROXY=""
     )
@@ -124,16 +130,16 @@ def test_an_empty_variable_is_no_value_for_what_is_optional() -> None:
     assert settings.account_values()["a"].proxy is None
 
 
-def test_an_account_without_a_key_of_its_own_exists() -> None:
+def test_empty_account_table_is_an_account() -> None:
     assert load("[accounts.a]").account_values() == {"a": Account(name="a")}
 
 
-def test_the_defaults_of_an_account_are_those_of_the_domain() -> None:
-    """Declared in two places, because the domain has its own reasons to make one: they must agree."""
+def test_account_defaults_are_those_of_the_domain() -> None:
+    """They are declared twice, because the domain builds accounts without the settings."""
     assert load("[accounts.thundersms]").account_values()["thundersms"] == Account(name="thundersms")
 
 
-def test_every_field_of_an_account_arrives() -> None:
+def test_every_account_setting_reaches_the_account() -> None:
     account = load(
         """
         [accounts.thundersms]
@@ -187,7 +193,7 @@ def test_every_field_of_an_account_arrives() -> None:
     )
 
 
-def test_a_secret_can_be_in_a_file(tmp_path: Path) -> None:
+def test_secret_is_read_from_its_file(tmp_path: Path) -> None:
     for name, text in {
         "token": "from a file\n".replace(" ", "-"),
         "secrets": "one-secret\r\n\nanother-secret\n",
@@ -207,13 +213,13 @@ def test_a_secret_can_be_in_a_file(tmp_path: Path) -> None:
     assert settings.api_token == "sixteen-characters-or-more"
 
 
-def test_a_secret_in_the_environment_wins_over_a_file_that_the_file_names() -> None:
+def test_secret_in_the_environment_wins_over_its_file() -> None:
     settings = load('[accounts.a]\naccess_token_file = "gone"', TRACKER_ACCOUNTS__A__ACCESS_TOKEN="from-env")
 
     assert settings.account_values()["a"].access_token == "from-env"
 
 
-def test_a_secret_and_its_file_are_not_both_set() -> None:
+def test_secret_and_its_file_exclude_each_other() -> None:
     assert "access_token_file (tracker.toml): only one of them may be set" in refusal(
         '[accounts.a]\naccess_token = "x"\naccess_token_file = "y"'
     )
@@ -222,7 +228,7 @@ def test_a_secret_and_its_file_are_not_both_set() -> None:
     )
 
 
-def test_a_secret_file_that_cannot_be_read_is_named() -> None:
+def test_unreadable_secret_file_is_named() -> None:
     message = refusal('[accounts.a]\naccess_token_file = "no/such/file"')
 
     assert message == (
@@ -230,7 +236,7 @@ def test_a_secret_file_that_cannot_be_read_is_named() -> None:
     )
 
 
-def test_what_is_no_secret_has_no_file() -> None:
+def test_other_settings_have_no_file() -> None:
     assert "server.host_file (tracker.toml): unknown key" in refusal('[server]\nhost_file = "x"')
 
 

@@ -1,10 +1,6 @@
-"""`POST /pause` and `/resume`."""
+"""The endpoints `/api/v1/pause` and `/api/v1/resume`."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-
-import pytest
 
 from tests.processes import API_TOKEN, eventually
 from tests.recording_provider import RecordingProvider
@@ -13,34 +9,27 @@ from tracker.store.engine.database import Connection
 from tracker.store.maintenance import copy_marker
 
 
-@pytest.fixture
-def provider() -> Iterator[RecordingProvider]:
-    with RecordingProvider() as server:
-        yield server
+def test_pause_holds_calls_back_until_resume(serving: Serving, provider: RecordingProvider) -> None:
+    [pause] = serving.api("POST", "/pause").json()["paused"]
+    assert set(pause) == {"scope", "account", "campaign", "since", "why"}
+    assert (pause["scope"], pause["why"]) == ("all", "operator")
+    response = serving.api("POST", "/calls", {"to": "+918919525224", "flow_id": "24"})
+    assert (response.status_code, response.json()["status"]) == (202, "pending")
+    headers = {"Authorization": f"Bearer {API_TOKEN}"}
+    assert serving.client.get("/statusz", headers=headers).json()["paused"] == [pause]
+    assert provider.sent == []
+
+    assert serving.api("POST", "/resume", {}).json() == {"paused": [], "released": 1}
+    assert eventually(lambda: len(provider.sent) == 1, "it is not sent")
 
 
-def test_it_pauses_and_resumes(database_url: str, provider: RecordingProvider) -> None:
-    with Serving(database_url, provider.base_url) as serving:
-        [pause] = serving.api("POST", "/pause").json()["paused"]
-        assert set(pause) == {"scope", "account", "campaign", "since", "why"}
-        assert (pause["scope"], pause["why"]) == ("all", "operator")
-        response = serving.api("POST", "/calls", {"to": "+918919525224", "flow_id": "24"})
-        assert (response.status_code, response.json()["status"]) == (202, "pending")
-        headers = {"Authorization": f"Bearer {API_TOKEN}"}
-        assert serving.client.get("/statusz", headers=headers).json()["paused"] == [pause]
-        assert provider.sent == []
-
-        assert serving.api("POST", "/resume", {}).json() == {"paused": [], "released": 1}
-        assert eventually(lambda: len(provider.sent) == 1, "it is not sent")
-
-
-def test_an_incomplete_copy_is_opened_by_force_alone(serving: Serving) -> None:
-    def hold(c: Connection) -> None:
+def test_resume_of_an_incomplete_copy_needs_force(serving: Serving) -> None:
+    def mark(c: Connection) -> None:
         copy_marker.mark_incomplete(
             c, copy_marker.mark_for(c, serving.clock(), complete=False), serving.clock()
         )
 
-    serving.database.write(hold)
+    serving.database.write(mark)
     assert is_problem(serving.api("POST", "/resume"), 409)
     answer = serving.api("POST", "/calls", {"to": "+918919525224", "flow_id": "24"})
     assert is_problem(answer, 409)
@@ -53,7 +42,7 @@ def test_an_incomplete_copy_is_opened_by_force_alone(serving: Serving) -> None:
     assert serving.client.get("/statusz", headers=headers).json()["incomplete_copy"] is True
 
 
-def test_what_cannot_be_paused(serving: Serving) -> None:
+def test_wrong_pause_is_refused(serving: Serving) -> None:
     assert is_problem(serving.api("POST", "/pause", {"account": "nobody"}), 422, "account")
     assert is_problem(serving.api("POST", "/pause", {"account": 1}), 422, "account")
     assert is_problem(serving.api("POST", "/pause", {"number": "1"}), 422, "number")

@@ -1,4 +1,4 @@
-"""The documents about the settings say what the settings are."""
+"""The reference and tracker.example.toml name every setting."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from tracker.settings.reference import reference
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / "tracker.example.toml").read_text(encoding="utf-8")
 
-#: A line that shows a setting and is commented out.
+#: the beginning of a line that shows a setting and is commented out
 COMMENTED = re.compile(r"^# (?=\w+ = )", re.MULTILINE)
 
 
 def example_keys(text: str) -> set[str]:
+    """Return the keys that an example shows; NAME stands for the account's name."""
     found, table = set(), ""
     for line in text.splitlines():
         if header := re.match(r"\[([\w.]+)\]", line):
@@ -35,7 +36,7 @@ def example_keys(text: str) -> set[str]:
     return found
 
 
-def test_the_reference_is_the_one_that_the_settings_give() -> None:
+def test_reference_is_up_to_date() -> None:
     written = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
 
     assert written == reference(), (
@@ -44,20 +45,20 @@ def test_the_reference_is_the_one_that_the_settings_give() -> None:
 
 
 @pytest.mark.parametrize("section", [DatabaseSettings, ServerSettings, RetentionSettings, AccountSettings])
-def test_every_setting_has_a_help_text_and_a_default(section: type[AccountSettings]) -> None:
+def test_every_setting_has_help_and_a_default(section: type[AccountSettings]) -> None:
     assert [
         k for k, field in section.model_fields.items() if not field.description or field.is_required()
     ] == []
 
 
-def test_the_example_names_every_setting_and_no_other() -> None:
+def test_example_names_every_setting_and_no_other() -> None:
     known = {".".join(key) for key in all_keys()} - {"database", "server", "retention", "accounts"}
     known -= {key for key in known if key.startswith("accounts.NAME.callback_keys.")}
 
     assert example_keys(COMMENTED.sub("", EXAMPLE)) == known
 
 
-def test_the_example_works_once_it_has_a_secret(tmp_path: Path) -> None:
+def test_example_works_with_secrets(tmp_path: Path) -> None:
     file = tmp_path / "tracker.toml"
     file.write_text(EXAMPLE, encoding="utf-8")
     environ = {
@@ -71,7 +72,7 @@ def test_the_example_works_once_it_has_a_secret(tmp_path: Path) -> None:
     assert list(settings.accounts) == ["thundersms"]
 
 
-def test_what_the_example_shows_in_comments_is_valid_too(tmp_path: Path) -> None:
+def test_commented_lines_of_the_example_are_valid(tmp_path: Path) -> None:
     text = COMMENTED.sub("", EXAMPLE)
     text = "\n".join(line for line in text.splitlines() if not re.match(r"\w+_file = ", line))
     file = tmp_path / "tracker.toml"
@@ -83,8 +84,8 @@ def test_what_the_example_shows_in_comments_is_valid_too(tmp_path: Path) -> None
     assert account.lanes.keys() == {"a", "b"}
 
 
-def test_the_example_shows_the_defaults_but_for_dialling() -> None:
-    """Nobody is dialled by accident: that is what the example has instead of the default."""
+def test_example_shows_defaults_except_for_dialling() -> None:
+    """The example dials no number by accident."""
     shown = tomllib.loads(EXAMPLE)["accounts"]["thundersms"]
     defaults = AccountSettings().model_dump(mode="json")
 
