@@ -94,7 +94,8 @@ class CallRow(SQLModel, table=True):
         *_wish_columns(),
         # every index names the query that needs it; tests/store/test_indexes.py holds it to its word.
         # GET /calls by status, outcome, settled, answered, and without a filter: a list is merged from one stream for
-        # each status and settled (finding.py). An outcome is the status of a settled call, and who answered completed.
+        # each status and settled (read/call_search.py). An outcome is the status of a settled call, and an answered
+        # call is completed.
         # The other time stands behind, so that what it excludes is passed over without a look at the row
         Index("ix_calls_status", "status", "settled", "created_at", "id", "updated_at"),
         # the same by updated_at, and what changed since
