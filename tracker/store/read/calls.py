@@ -12,7 +12,6 @@ from sqlalchemy.engine import Connection, Row
 from tracker.domain.events import Event, EventType
 from tracker.domain.matching.ids import base_id_key, id_key
 from tracker.domain.timeline.event_order import sort_events
-from tracker.domain.wish.call_wish import WISH_FIELDS
 from tracker.errors import NotFound
 from tracker.store.calls.events import load_events
 from tracker.store.calls.exchanges import Exchange
@@ -130,21 +129,19 @@ def _load_calls(connection: Connection, ids: Sequence[str]) -> list[CallView]:
     calls: dict[str, Sequence[Any]] = {}
     submissions: dict[str, list[SubmissionView]] = {}
     for row in fetch_rows(connection, (*_CALL, *_SUBMISSION), _C.id, ids, beside=_S.call_id):
-        call, submission = row[: len(_CALL)], row[len(_CALL) :]
-        calls[row[0]] = call
-        beside = submissions.setdefault(row[0], [])
-        if submission[0] is not None:
-            beside.append(SubmissionView._make(submission))
-    return [
-        _call_of(calls[id], sorted(submissions[id], key=lambda each: each.number))
-        for id in ids
-        if id in calls
-    ]
+        id = row[0]
+        if id not in calls:
+            calls[id] = row[: len(_CALL)]
+            submissions[id] = []
+        if row[len(_CALL)] is not None:
+            submissions[id].append(SubmissionView._make(row[len(_CALL) :]))
+    return [_call_of(calls[id], submissions[id]) for id in ids if id in calls]
 
 
-def _call_of(row: Sequence[Any], submissions: Sequence[SubmissionView]) -> CallView:
-    wish = dict(zip(WISH_FIELDS, row[1:_WISH_END], strict=True))
-    return CallView._make((row[0], wish, *row[_WISH_END:], submissions))
+def _call_of(row: Sequence[Any], submissions: list[SubmissionView]) -> CallView:
+    if len(submissions) > 1:
+        submissions.sort(key=lambda each: each.number)
+    return CallView._make((row[0], row[1:_WISH_END], *row[_WISH_END:], submissions))
 
 
 def _exchange_of(row: Row[Any]) -> Exchange:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from tracker.domain.events import Event
+from tracker.domain.wish.call_wish import WISH_FIELDS
 from tracker.store.calls.exchanges import Exchange
 
 
@@ -29,8 +30,8 @@ class CallView(NamedTuple):
     """A call: its wish, what its events mean, and its submissions by number."""
 
     id: str
-    #: by field of `CallWish`
-    wish: Mapping[str, Any]
+    #: in the order of `WISH_FIELDS`
+    wish_values: tuple[Any, ...]
     status: str
     outcome: str | None
     reason: str | None
@@ -49,6 +50,11 @@ class CallView(NamedTuple):
     created_at: datetime
     updated_at: datetime
     submissions: Sequence[SubmissionView]
+
+    @property
+    def wish(self) -> dict[str, Any]:
+        """The wish by field of `CallWish`."""
+        return dict(zip(WISH_FIELDS, self.wish_values, strict=True))
 
 
 class CallbackView(NamedTuple):
