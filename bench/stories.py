@@ -122,7 +122,7 @@ def perform(database: Database, call: PlannedCall, name: str) -> str:
     claim = program.sender.claim(placed.submission)
     assert claim is not None, "the account's pace held the call back"
     clock.forward(seconds=1)
-    program.sender.answered(claim, _refusal() if name == REJECTED else _acceptance(call), call.at)
+    program.sender.record_response(claim, _refusal() if name == REJECTED else _acceptance(call), call.at)
     if name in WORDS:
         clock.forward(seconds=60)
         receive(database, [callback_body(call, name, duration_s=_DURATION_S)], clock.now)

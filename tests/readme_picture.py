@@ -81,7 +81,7 @@ def _tell(house: House, provider: RecordingProvider) -> str:
     answer = HttpResponse(
         status=200, headers=((b"content-type", b"application/json"),), body=accepted(ID).body
     )
-    program.sender.answered(claim, answer, PLACED)
+    program.sender.record_response(claim, answer, PLACED)
     push = json.dumps(
         {
             "bridge": 918068280000, "from": 918068280000, "to": 918919525224, "source": "OBD", "flow_id": 24,

@@ -399,7 +399,7 @@ def test_what_moves_between_two_attempts_of_a_call_is_noticed(
     look_for = house.program.joiner.look_for
     monkeypatch.setattr(house.program.joiner, "look_for", lambda s, **_: looks.append(s))
     answer = HttpResponse(status=200, headers=JSON, body=accepted(SECOND_ID).body)
-    house.program.sender.answered(claim, answer, house.clock())
+    house.program.sender.record_response(claim, answer, house.clock())
     during(monkeypatch, house, lambda: look_for(looks[0]))
     house.join()
     assert house.standing(moves).submission == second

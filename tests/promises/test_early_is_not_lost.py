@@ -38,7 +38,7 @@ def answer(house: House, claim: Claim) -> None:
     reply = HttpResponse(
         status=200, headers=((b"content-type", b"application/json"),), body=accepted(ID).body
     )
-    house.program.sender.answered(claim, reply, house.clock())
+    house.program.sender.record_response(claim, reply, house.clock())
 
 
 def test_the_joiner_is_first_and_the_sender_finds_its_orphan(house: House) -> None:

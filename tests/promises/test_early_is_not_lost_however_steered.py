@@ -63,7 +63,7 @@ class Story:
             assert claim is not None
             if kind == "one was refused":
                 refusal = HttpResponse(status=400, headers=HEADERS, body=error(400, "No.").body)
-                house.program.sender.answered(claim, refusal, house.clock())
+                house.program.sender.record_response(claim, refusal, house.clock())
         claimed = house.program.sender.claim(house.submissions(self.call)[0].id)
         assert claimed is not None
         self.claim = claimed
@@ -75,7 +75,7 @@ class Story:
 
     def _answer(self, program: Services) -> None:
         reply = HttpResponse(status=200, headers=HEADERS, body=accepted(self.id).body)
-        program.sender.answered(self.claim, reply, self._house.clock())
+        program.sender.record_response(self.claim, reply, self._house.clock())
 
     def holds(self, *, where: Any) -> None:
         standing = self._house.standing(self.callback)

@@ -234,7 +234,7 @@ class Telling:
             "unclear": HttpResponse(status=502, headers=HEADERS, body=b"{}"),
         }
         if wish.answer in told:
-            self.house.program.sender.answered(claim, told[wish.answer], self.clock())
+            self.house.program.sender.record_response(claim, told[wish.answer], self.clock())
 
     def hear(self, n: int) -> None:
         heard = self.facts.heard[n]

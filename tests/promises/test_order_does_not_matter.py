@@ -80,7 +80,7 @@ class Story:
         reply = HttpResponse(
             status=200, headers=((b"content-type", b"application/json"),), body=accepted(self.id(n)).body
         )
-        self.house.program.sender.answered(self.claims[n], reply, self.began)
+        self.house.program.sender.record_response(self.claims[n], reply, self.began)
 
     def id(self, n: int) -> str:
         # every story has ids of its own, or the callbacks of one would be joined to the calls of another

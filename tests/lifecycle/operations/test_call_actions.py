@@ -38,7 +38,7 @@ def test_acceptance_after_cancel_keeps_the_outcome(house: House) -> None:
     call, claim = house.claim()
     assert house.program.call_actions.cancel(call) is False
     response = HttpResponse(status=200, headers=(), body=accepted(ID).body)
-    house.program.sender.answered(claim, response, house.clock())
+    house.program.sender.record_response(claim, response, house.clock())
     timeline = house.timeline(call)
     assert (timeline.status, timeline.cancel_requested, timeline.settled) == ("queued", True, False)
     house.receive({"id": ID, "status": "NOANSWER"})

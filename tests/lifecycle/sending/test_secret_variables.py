@@ -52,7 +52,7 @@ def test_secret_variable_is_erased_when_no_resend_follows(house: House) -> None:
     house.with_account(secret_variables=("otp",))
     call, claim = house.claim(variables={"otp": OTP})
     house.program.call_actions.cancel(call)
-    house.program.sender.answered(claim, RATE_LIMITED, house.clock())
+    house.program.sender.record_response(claim, RATE_LIMITED, house.clock())
     assert house.database.read(lambda c: load_secrets(c, call)) == {}
 
 
@@ -62,7 +62,7 @@ def test_resend_stops_when_secret_variables_are_erased(house: House) -> None:
     call, claim = house.claim(variables={"otp": OTP})
     house.clock.forward(seconds=60)
     house.program.sender.end_leases()
-    house.program.sender.answered(claim, RATE_LIMITED, house.clock())
+    house.program.sender.record_response(claim, RATE_LIMITED, house.clock())
     timeline = house.timeline(call)
     assert (timeline.status, timeline.settled, timeline.next_attempt_at) == ("rejected", True, None)
     assert [e.reason for e in timeline.events if e.detail.get("decision") == "stop"] == ["secrets-erased"]

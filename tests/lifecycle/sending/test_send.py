@@ -99,7 +99,7 @@ def test_response_after_the_lease_is_recorded(house: House) -> None:
     house.clock.forward(seconds=60)
     house.program.sender.end_leases()
     assert house.timeline(call).status == "unconfirmed"
-    house.program.sender.answered(claim, ACCEPTED, house.clock() - timedelta(seconds=60))
+    house.program.sender.record_response(claim, ACCEPTED, house.clock() - timedelta(seconds=60))
     assert house.timeline(call).status == "queued"
     assert house.provider_id(call) == ID
 
@@ -109,7 +109,9 @@ def test_response_is_dated_after_the_locks(postgres_database: str, provider: Rec
     with closing(House(postgres_database, provider.base_url)) as house:
         call, claim = house.claim()
         came_at = house.clock()
-        recording = threading.Thread(target=house.program.sender.answered, args=(claim, ACCEPTED, came_at))
+        recording = threading.Thread(
+            target=house.program.sender.record_response, args=(claim, ACCEPTED, came_at)
+        )
         with closing(Database(postgres_database)) as database, database.engine.begin() as other:
             lock_calls(other, [call])
             recording.start()

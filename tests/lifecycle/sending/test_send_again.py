@@ -48,7 +48,7 @@ def test_foreign_callback_is_let_go_when_the_request_never_left(house: House) ->
     call, claim = house.claim()
     callback = house.receive(house.default_push("ANSWER"))
     assert house.timeline(call).status == "completed"
-    house.program.sender.answered(claim, NEVER_LEFT, house.clock())
+    house.program.sender.record_response(claim, NEVER_LEFT, house.clock())
     assert house.standing(callback).state == "orphaned"
     assert house.timeline(call).status == "pending"
     house.clock.forward(seconds=3)
@@ -112,7 +112,7 @@ def test_withdrawn_resend_stays_withdrawn(house: House, provider: RecordingProvi
 def test_rate_limited_call_that_was_canceled_is_not_resent(house: House) -> None:
     call, claim = house.claim()
     house.program.call_actions.cancel(call)
-    house.program.sender.answered(claim, RATE_LIMITED, house.clock())
+    house.program.sender.record_response(claim, RATE_LIMITED, house.clock())
     timeline = house.timeline(call)
     assert (timeline.status, timeline.settled, timeline.next_attempt_at) == ("rejected", True, None)
 

@@ -102,14 +102,14 @@ class Sender:
     async def record_until_stored(
         self, claim: Claim, response: HttpResponse | ExchangeFailure, requested_at: datetime
     ) -> None:
-        """Do `answered` again while the database is away, because only this process knows the response.
+        """Do `record_response` again while the database is away, because only this process knows the response.
 
         Raises StorageUnavailable if it is away for too long; then the lease ends, as that of a lost sender.
         """
         give_up_at = monotonic() + self._record_for_s
         for pause_s in chain(self._record_pauses_s, repeat(self._record_pauses_s[-1])):
             try:
-                await asyncio.to_thread(self.answered, claim, response, requested_at)
+                await asyncio.to_thread(self.record_response, claim, response, requested_at)
             except StorageUnavailable as error:
                 if monotonic() >= give_up_at:
                     raise
@@ -124,7 +124,7 @@ class Sender:
             lambda c: claim_submission(c, submission_id, self._accounts, owner=self.owner, clock=self._clock)
         )
 
-    def answered(
+    def record_response(
         self, claim: Claim, response: HttpResponse | ExchangeFailure, requested_at: datetime
     ) -> None:
         """Record a response once, then match callbacks that came before it. Raises StorageUnavailable."""

@@ -1,4 +1,4 @@
-"""Pausing: no dial leaves while it stands; calls stay pending, say why, and go on when it is resumed."""
+"""Tests that no dial leaves while a pause of its scope exists, and that the calls go on when it is lifted."""
 
 from __future__ import annotations
 
@@ -19,25 +19,18 @@ from tracker.worker import Worker
 OTHER = "+918867130003"
 
 
-def due(house: House) -> list[str]:
-    """The submissions that are due to be sent."""
-
-    def work(c: sa.Connection) -> list[str]:
-        found = jobs.claim(
-            c,
-            jobs.SEND,
-            ["thundersms"],
-            owner="a-test",
-            now=house.clock(),
-            lease=timedelta(0),
-            limit=100,
+def claim_sends(house: House) -> list[str]:
+    """Claim the sends that are due, and return their submissions."""
+    lease, accounts = timedelta(0), house.program.accounts
+    claimed = house.database.write(
+        lambda c: jobs.claim(
+            c, jobs.SEND, accounts, owner="a-test", now=house.clock(), lease=lease, limit=100
         )
-        return [job.subject for job in found]
+    )
+    return [job.subject for job in claimed]
 
-    return house.database.write(work)
 
-
-def test_nothing_leaves_and_the_timeline_says_why(house: House, provider: RecordingProvider) -> None:
+def test_paused_call_waits_and_says_why(house: House, provider: RecordingProvider) -> None:
     house.program.pauser.pause()
     call = house.place()
 
@@ -48,39 +41,39 @@ def test_nothing_leaves_and_the_timeline_says_why(house: House, provider: Record
     assert (decision.reason, decision.detail["decision"]) == ("paused", "wait")
     assert decision.detail["checked"]["paused"] == "all"
     house.clock.forward(days=30)
-    assert due(house) == []
+    assert claim_sends(house) == []
 
 
-def test_the_same_pause_is_told_once(house: House) -> None:
+def test_same_pause_is_one_event(house: House) -> None:
     house.program.pauser.pause()
     call = house.place()
     house.submit(house.submissions(call)[0].id)
     assert len(house.events(call)) == 1
 
 
-def test_it_goes_on_when_it_is_resumed(house: House, provider: RecordingProvider) -> None:
+def test_held_call_is_sent_once_dialling_resumes(house: House, provider: RecordingProvider) -> None:
     house.program.pauser.pause()
     call = house.place()
     resumed = house.program.pauser.resume()
 
     assert resumed.lifted is not None
     assert resumed.released == 1
-    [submission] = due(house)
+    [submission] = claim_sends(house)
     house.submit(submission)
     assert len(provider.sent) == 1
     assert house.statuses(call) == ["submitting", "queued"]
     assert house.program.pauser.resume() == type(resumed)(lifted=None, released=0)
 
 
-def test_a_worker_lets_nothing_out_and_then_everything(house: House, provider: RecordingProvider) -> None:
+def test_worker_sends_nothing_until_dialling_resumes(house: House, provider: RecordingProvider) -> None:
     async def scenario() -> None:
         worker = Worker(house.program)
         working = asyncio.create_task(worker.run())
         await asyncio.to_thread(house.program.pauser.pause)
         for n in range(5):
             house.program.placer.place({"to": f"+91900000000{n}", "flow_id": "24"})
-        house.clock.forward(minutes=1)  # beyond the placer's grace
-        while house.database.read(_unheld):  # noqa: ASYNC110
+        house.clock.forward(minutes=1)  # until workers send what its placer did not
+        while house.database.read(_count_sends_not_held):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         assert provider.sent == []
         await asyncio.to_thread(house.program.pauser.resume)
@@ -90,18 +83,15 @@ def test_a_worker_lets_nothing_out_and_then_everything(house: House, provider: R
         await working
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
-    assert len({seen.body for seen in provider.sent}) == 5
+    assert len({request.body for request in provider.sent}) == 5
 
 
-def _unheld(c: sa.Connection) -> int:
-    return int(
-        c.execute(
-            sa.text("select count(*) from jobs where due_at < :held"), {"held": pauses.HELD_UNTIL}
-        ).scalar_one()
-    )
+def _count_sends_not_held(c: sa.Connection) -> int:
+    query = sa.text("select count(*) from jobs where due_at < :held")
+    return int(c.execute(query, {"held": pauses.HELD_UNTIL}).scalar_one())
 
 
-def test_a_pause_holds_its_scope_alone(house: House, provider: RecordingProvider) -> None:
+def test_pause_holds_back_its_scope_only(house: House) -> None:
     pauser = house.program.pauser
     pauser.pause(campaign="spring")
     spring = house.place(campaign="spring")
@@ -109,54 +99,54 @@ def test_a_pause_holds_its_scope_alone(house: House, provider: RecordingProvider
     assert (house.timeline(spring).status, house.timeline(autumn).status) == ("pending", "queued")
 
     pauser.pause(account="thundersms")
-    without = house.place("+918867130004")
-    assert house.timeline(without).status == "pending"
-    # lifting one leaves what the other one holds
+    no_campaign = house.place("+918867130004")
+    assert house.timeline(no_campaign).status == "pending"
+    # lifting one pause leaves what the other holds back
     assert pauser.resume(account="thundersms").released == 1
-    assert due(house) == [house.submissions(without)[0].id]
+    assert claim_sends(house) == [house.submissions(no_campaign)[0].id]
     assert [p.scope for p in pauser.list_pauses()] == ["campaign spring"]
     assert pauser.resume(campaign="spring").released == 1
     assert pauser.list_pauses() == []
 
 
-def test_a_wider_pause_still_holds_what_a_narrower_one_lets_go(house: House) -> None:
+def test_wider_pause_holds_back_what_a_narrower_one_releases(house: House) -> None:
     pauser = house.program.pauser
     pauser.pause()
     pauser.pause(account="thundersms")
     house.place()
     assert pauser.resume(account="thundersms").released == 0
-    assert due(house) == []
+    assert claim_sends(house) == []
     assert pauser.resume().released == 1
 
 
-def test_what_was_canceled_or_expired_is_not_held(house: House) -> None:
+def test_canceled_or_expired_call_is_not_sent_after_a_pause(house: House) -> None:
     soon = (house.clock() + timedelta(minutes=1)).isoformat()
     house.program.pauser.pause()
     canceled, expiring = house.place(), house.place(OTHER, not_after=soon)
     assert house.program.call_actions.cancel(canceled) is True
     house.clock.forward(minutes=2)
     assert house.program.pauser.resume().released == 1
-    for submission in due(house):
+    for submission in claim_sends(house):
         house.submit(submission)
     assert house.timeline(canceled).reason == "operator"
     assert (house.timeline(expiring).status, house.timeline(expiring).reason) == ("canceled", "expired")
 
 
-def test_a_retry_by_hand_and_a_resend_wait_too(house: House, provider: RecordingProvider) -> None:
+def test_retry_and_resend_wait_for_a_pause(house: House, provider: RecordingProvider) -> None:
     provider.sends.extend([error(400, "no"), error(429, "slow down", Retry_After="1")])
-    refused, told_to_wait = house.place(), house.place(OTHER)
+    refused, rate_limited = house.place(), house.place(OTHER)
     assert len(provider.sent) == 2
     house.program.pauser.pause()
     house.submit(house.program.call_actions.retry(refused).submission)
-    house.program.sender.resend(house.submissions(told_to_wait)[0].id)
-    for submission in due(house):
+    house.program.sender.resend(house.submissions(rate_limited)[0].id)
+    for submission in claim_sends(house):
         house.submit(submission)
     assert len(provider.sent) == 2
-    assert house.timeline(refused).status == house.timeline(told_to_wait).status == "pending"
+    assert house.timeline(refused).status == house.timeline(rate_limited).status == "pending"
     assert house.program.pauser.resume().released == 2
 
 
-def test_whose_time_has_not_come_waits_for_it_first(house: House) -> None:
+def test_not_before_counts_before_a_pause(house: House) -> None:
     later = (house.clock() + timedelta(minutes=1)).isoformat()
     house.program.pauser.pause()
     call = house.place(not_before=later)
@@ -164,7 +154,7 @@ def test_whose_time_has_not_come_waits_for_it_first(house: House) -> None:
     assert house.program.pauser.resume().released == 0
 
 
-def test_a_time_that_was_told_before_does_not_outlive_the_pause(house: House) -> None:
+def test_pause_withdraws_the_time_of_the_next_attempt(house: House) -> None:
     later = (house.clock() + timedelta(minutes=1)).isoformat()
     call = house.place(not_before=later)
     assert house.timeline(call).next_attempt_at is not None
@@ -174,17 +164,17 @@ def test_a_time_that_was_told_before_does_not_outlive_the_pause(house: House) ->
     assert house.timeline(call).next_attempt_at is None
 
 
-def test_who_was_killed_while_he_resumed_leaves_nobody_waiting(house: House) -> None:
+def test_killed_resume_is_finished(house: House) -> None:
     house.program.pauser.pause()
     house.place()
     assert house.program.pauser.finish_resuming() == 0
-    house.database.write(lambda c: pauses.delete_pause(c, None, None))  # and then the power went
-    assert due(house) == []
+    house.database.write(lambda c: pauses.delete_pause(c, None, None))  # then the process is killed
+    assert claim_sends(house) == []
     assert house.program.pauser.finish_resuming() == 1
-    assert len(due(house)) == 1
+    assert len(claim_sends(house)) == 1
 
 
-def test_what_cannot_be_paused_is_refused(house: House) -> None:
+def test_invalid_scope_is_refused(house: House) -> None:
     with pytest.raises(InvalidInput, match="configured: thundersms"):
         house.program.pauser.pause(account="nobody")
     with pytest.raises(InvalidInput, match="cannot stand beside"):
