@@ -18,6 +18,7 @@ from bench.phases import Bodies
 from bench.plan import Plan
 from bench.profiling import Profile, profiled, summed
 from bench.progress import Say, Sparsely
+from tracker.store.engine.database import inbox_path
 
 NAMES: Final = {
     "a": "bare Starlette, stores nothing",
@@ -196,12 +197,15 @@ class Contest:
         """A copy of the filled database of a contestant, on the disk, removed afterwards."""
         if name in "bc":
             path = self._folder / f"{name}-run.db"
-            shutil.copyfile(self._folder / f"{name}.db", path)
+            filled = self._folder / f"{name}.db"
+            for source, copy in ((filled, path), (inbox_path(filled), inbox_path(path))):
+                if source.exists():
+                    shutil.copyfile(source, copy)
             os.sync()
             try:
                 yield f"sqlite:///{path}"
             finally:
-                for each in self._folder.glob(f"{name}-run.db*"):
+                for each in self._folder.glob(f"{name}-run*"):
                     each.unlink()
             return
         assert self._server is not None

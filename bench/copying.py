@@ -27,6 +27,8 @@ _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS: Final = [a + b for a in _ALPHABET for b in _ALPHABET]
 #: the last part of an id tells the rows of this filling apart, and what stands before it the filling
 _serial = count(1)
+#: a story has one callback at most, so one position a copy is enough
+_positions = count(1)
 _FILLING: Final = "".join(secrets.choice(_ALPHABET) for _ in range(10))
 
 
@@ -58,8 +60,13 @@ class Copier:
             said[id] = f"{prefix}_{ulid(call.at + after)}"
         for text in self._times:
             said[text] = _shifted(text, call.at)
+        position = next(_positions) if "inbox" in self._rows else 0
         for name, rows in self._rows.items():
-            yield name, [[_joined(parts, said) for parts in row] for row in rows]
+            made = [[_joined(parts, said) for parts in row] for row in rows]
+            if "position" in self.columns[name]:
+                at = self.columns[name].index("position")
+                made = [[*row[:at], position, *row[at + 1 :]] for row in made]
+            yield name, made
 
     def _parts(self, value: Any) -> Any:
         if not isinstance(value, str | bytes):

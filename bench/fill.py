@@ -18,12 +18,15 @@ from itertools import islice
 from typing import Any, Final
 
 import psycopg
+import sqlalchemy as sa
 from psycopg import sql
 
 from bench.copying import Copier
 from bench.plan import Plan
 from bench.stories import QUEUED, REJECTED, STORIES, TABLES, play, quieten
-from tracker.store.engine.database import Database
+from tracker.store.engine.database import Connection, Database, inbox_path
+from tracker.store.inbox import position
+from tracker.store.schema import tables as t
 from tracker.store.schema import upgrade
 
 #: calls that are written together
@@ -55,8 +58,17 @@ def fill(
                 writer.write(*_copied(plan, chunk, copiers, first_open))
                 done += len(chunk)
                 progress(done)
+        database.write(_read_everything)
     finally:
         database.close()
+
+
+def _read_everything(c: Connection) -> None:
+    """Set the joiner's position behind all callbacks that were filled in."""
+    last = c.scalar(sa.select(sa.func.max(t.callbacks.c.position))) or 0
+    position.advance(c, 0, int(last))
+    if c.dialect.name == "postgresql":
+        c.execute(sa.text("SELECT setval('inbox_position_seq', :last)"), {"last": max(1, int(last))})
 
 
 def story_of(plan: Plan, n: int, first_open: int) -> str:
@@ -84,6 +96,7 @@ class _Sqlite:
     def __init__(self, database: Database) -> None:
         assert database.path is not None
         self._connection = sqlite3.connect(database.path, isolation_level=None)
+        self._connection.execute("ATTACH DATABASE ? AS inbox_file", (str(inbox_path(database.path)),))
         for pragma in (
             "synchronous=OFF",
             "foreign_keys=ON",
@@ -91,6 +104,7 @@ class _Sqlite:
             "wal_autocheckpoint=100000",
         ):
             self._connection.execute(f"PRAGMA {pragma}")
+        self._connection.execute("PRAGMA inbox_file.synchronous=OFF")
 
     def write(self, columns: Columns, rows: Rows) -> None:
         self._connection.execute("BEGIN IMMEDIATE")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 
-#: SQLite uses the index of what is not joined only where a query says both
-_PENDING: Final = "state = 'pending' AND state <> 'joined'"
+from tracker.store.engine.database import inbox_path
+
+#: what the joiner has not read yet
+_PENDING: Final = "position > coalesce((SELECT position FROM positions WHERE consumer = 'joiner'), 0)"
 
 
 class Looker:
@@ -24,6 +27,8 @@ class Looker:
             self._connection = sqlite3.connect(
                 f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=30
             )
+            inbox = inbox_path(Path(path)).absolute().as_uri()
+            self._connection.execute("ATTACH DATABASE ? AS inbox_file", (f"{inbox}?mode=ro",))
         else:
             self.is_sqlite = False
             self._connection = psycopg.connect(url, autocommit=True)
@@ -35,22 +40,25 @@ class Looker:
         self._connection.close()
 
     def pending(self) -> int:
-        """How many callbacks nobody has read yet."""
-        return int(self._one(f"SELECT count(*) FROM callbacks WHERE {_PENDING}"))
+        """How many callbacks the joiner has not read yet."""
+        if self.is_sqlite:  # counting would read all their bodies, and no position is left out
+            last = "coalesce((SELECT max(position) FROM inbox), 0)"
+            joined = "coalesce((SELECT position FROM positions WHERE consumer = 'joiner'), 0)"
+            return int(self._one(f"SELECT max(0, {last} - {joined})"))
+        return int(self._one(f"SELECT count(*) FROM inbox WHERE {_PENDING}"))
 
-    def oldest_pending(self) -> tuple[Any, str] | None:
-        """Receipt and id of the callback that has waited longest; None where none waits. They are read in this order,
-        so whatever was stored before and comes before it in this order has been read."""
+    def oldest_pending(self) -> int | None:
+        """The position of the callback that has waited longest; None if none waits. All before it have been read."""
         row = self._connection.execute(
-            f"SELECT received_at, id FROM callbacks WHERE {_PENDING} ORDER BY received_at, id LIMIT 1"
+            f"SELECT position FROM inbox WHERE {_PENDING} ORDER BY position LIMIT 1"
         ).fetchone()
-        return (row[0], row[1]) if row else None
+        return int(row[0]) if row else None
 
-    def stored(self) -> Iterator[tuple[Any, str, bytes, str, str | None, str | None]]:
-        """All callbacks: receipt, id, body, state, the reference of the call they belong to, what they repeat."""
+    def stored(self) -> Iterator[tuple[int, str, bytes, str, str | None, str | None]]:
+        """All callbacks: position, id, body, state, the reference of the call they belong to, what they repeat."""
         query = (
-            "SELECT b.received_at, b.id, b.body, b.state, c.reference, b.repeat_of FROM callbacks b"
-            " LEFT JOIN calls c ON c.id = b.call_id"
+            "SELECT i.position, i.id, i.body, coalesce(b.state, 'pending'), c.reference, b.repeat_of FROM inbox i"
+            " LEFT JOIN callbacks b ON b.id = i.id LEFT JOIN calls c ON c.id = b.call_id"
         )
         for row in self._rows(query):
             yield row[0], row[1], bytes(row[2]), row[3], row[4], row[5]
@@ -63,8 +71,11 @@ class Looker:
     def size_bytes(self) -> int:
         """Of the whole database, without what is free in it."""
         if self.is_sqlite:
-            used = self._one("PRAGMA page_count") - self._one("PRAGMA freelist_count")
-            return int(used * self._one("PRAGMA page_size"))
+            return sum(
+                (self._one(f"PRAGMA {schema}.page_count") - self._one(f"PRAGMA {schema}.freelist_count"))
+                * self._one(f"PRAGMA {schema}.page_size")
+                for schema in ("main", "inbox_file")
+            )
         return int(self._one("SELECT pg_database_size(current_database())"))
 
     def _one(self, query: str) -> Any:

@@ -155,7 +155,7 @@ def lag(
     """Send at a fixed rate; gives what was sent, and the time from each answer until the callback was seen joined: p50,
     p99 and the longest, in milliseconds. It is seen by asking every 10 ms which callback has waited longest, so the
     truth is a little less."""
-    looks: list[tuple[float, float, tuple[Any, str] | None]] = []
+    looks: list[tuple[float, float, int | None]] = []
     began = time.time()
 
     def look() -> None:
@@ -176,11 +176,11 @@ def lag(
         time.sleep(_LOOK_EVERY_S)
         look()
     answered_at = {bodies.provider_id(i): at for i, at in sent.answered}
-    keys: dict[str, tuple[Any, str]] = {}
-    for received_at, id, body, *_ in looker.stored():
+    keys: dict[str, int] = {}
+    for position, _, body, *_ in looker.stored():
         of = provider_id(body)
-        if of in answered_at:  # the latest, where it came before
-            keys[of] = max(keys.get(of, (received_at, id)), (received_at, id))
+        if of in answered_at:  # the latest, if it came before
+            keys[of] = max(keys.get(of, position), position)
     waits = sorted(_waits([(at, keys[of]) for of, at in answered_at.items()], looks))
     return sent, {
         "p50_ms": round(percentile(waits, 0.5) * 1000, 1),
@@ -192,8 +192,8 @@ def lag(
 
 
 def _waits(
-    answered: list[tuple[float, tuple[Any, str]]],
-    looks: Sequence[tuple[float, float, tuple[Any, str] | None]],
+    answered: list[tuple[float, int]],
+    looks: Sequence[tuple[float, float, int | None]],
 ) -> list[float]:
     """From each answer to the end of the first look, begun after it, that finds only later ones waiting."""
     befores = [before for before, _, _ in looks]

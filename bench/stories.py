@@ -25,9 +25,9 @@ from bench.plan import BRIDGE, FLOW, WORDS, PlannedCall, callback_body, provider
 from tracker.domain.accounts import Account
 from tracker.lifecycle.services import Services, build_services
 from tracker.providers.base import HttpResponse
-from tracker.store.engine.database import Database
+from tracker.store.engine.database import Database, inbox_path
 from tracker.store.ids import new_id
-from tracker.store.inbox import log
+from tracker.store.inbox import log, states
 from tracker.store.schema import tables as t
 from tracker.store.schema import upgrade
 
@@ -39,7 +39,9 @@ STORIES: Final = (QUEUED, REJECTED, *WORDS)
 
 #: what a call writes to, parents before children
 TABLES: Final = tuple(
-    table for table in t.metadata.sorted_tables if table.name not in ("pace", "settings", "workers", "counts")
+    table
+    for table in t.metadata.sorted_tables
+    if table.name not in ("pace", "settings", "workers", "counts", "positions", "inbox_removals")
 )
 
 #: the one call that all stories are about. Nothing of it may occur by chance anywhere else in a row, and all of it is
@@ -136,16 +138,17 @@ def receive(database: Database, bodies: Sequence[bytes], at: datetime) -> None:
         log.NewCallback(
             id=new_id("cb"), account=ACCOUNT, lane=None, received_at=at, method="POST", path=b"/callbacks/thundersms",
             query=b"", headers=_HEADERS + b"content-length: %d\r\n" % len(body), body=body, size=len(body),
-            remote="127.0.0.1",
+            remote="127.0.0.1", state=states.PENDING, reason=None, fingerprint=None,
         )
         for body in bodies
     ]  # fmt: skip
-    database.write(lambda c: log.insert(c, new))
+    for start in range(0, len(new), log.MOST_ROWS):
+        log.append(database, new[start : start + log.MOST_ROWS])
 
 
 def join(program: Services) -> None:
     """All that arrived is read."""
-    while program.joiner.join_pending():
+    while program.joiner.join_batch():
         pass
 
 
@@ -171,6 +174,7 @@ def _reply(status: int, body: Mapping[str, Any]) -> HttpResponse:
 
 def _stored(path: Path) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ATTACH DATABASE ? AS inbox_file", (str(inbox_path(path)),))
         connection.row_factory = sqlite3.Row
         for table in TABLES:
             counted = _counted(table.name)
@@ -182,4 +186,4 @@ def _stored(path: Path) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 def _counted(name: str) -> set[str]:
     """The columns whose values the database gives out itself."""
     table = t.metadata.tables[name]
-    return {c.name for c in table.primary_key if c.type.python_type is int}
+    return {c.name for c in table.primary_key if c.type.python_type is int and c.name != "position"}

@@ -20,16 +20,15 @@ from tracker.domain.events import EventSource, MatchedBy
 from tracker.domain.matching.facts import Join, Receipt, SubmissionFacts
 from tracker.domain.matching.match import match
 from tracker.domain.timeline.fold import Timeline, fold
+from tracker.lifecycle.joining.parse import MOST_IDS
 from tracker.providers.base import CallbackRequest, HttpResponse
 from tracker.providers.registry import get_provider
 from tracker.store.calls.events import load_events
 from tracker.store.calls.submissions import find_submissions
 from tracker.store.engine.database import Connection, Database
-from tracker.store.inbox import states as inbox
+from tracker.store.inbox import log, states
 from tracker.store.schema import tables as t
 
-#: the ids of one callback that the joiner uses
-_MAX_IDS = 20
 _PROVIDER_SOURCES = (EventSource.callback, EventSource.poll)
 _CACHED_COLUMNS = (
     "status", "outcome", "reason", "settled", "disputed", "answered", "attempts", "duration_s", "started_at",
@@ -60,19 +59,26 @@ def _compare(c: Connection, accounts: Mapping[str, Account]) -> tuple[State, Sta
     stored: State = {}
     expected: State = {}
     receipts: dict[str, Receipt] = {}
-    for row in c.execute(sa.select(t.callbacks).where(t.callbacks.c.state != inbox.QUARANTINED)):
-        stored[row.id] = (row.state, row.reason, row.matched_by, row.submission_id, row.repeat_of)
+    outcomes = {row.id: row for row in c.execute(sa.select(t.callbacks))}
+    for row in c.execute(sa.select(t.inbox).where(t.inbox.c.state == states.PENDING)):
+        outcome = outcomes.get(row.id)
+        manual_match = outcome.manual_match if outcome else None
+        stored[row.id] = ("pending", None, None, None, None)
+        if outcome is not None:
+            stored[row.id] = (
+                outcome.state, outcome.reason, outcome.matched_by, outcome.submission_id, outcome.repeat_of
+            )  # fmt: skip
         content = _parse(accounts[row.account], row)
         if isinstance(content, UnreadableCallback):
             expected[row.id] = ("unreadable", content.reason, None, None, None)
         elif isinstance(content, NotACall):
             expected[row.id] = ("ignored", content.reason, None, None, None)
-        elif row.by_hand == "ignore":
+        elif manual_match == "ignore":
             expected[row.id] = ("ignored", "operator", None, None, None)
         else:
             receipts[row.id] = Receipt(
                 id=row.id, account=row.account, lane=row.lane, received_at=row.received_at, report=content,
-                manual_submission=row.by_hand,
+                manual_submission=manual_match,
             )  # fmt: skip
 
     calls = list(c.scalars(sa.select(t.calls.c.id)))
@@ -142,12 +148,12 @@ def _parse(account: Account, row: Any) -> CallReport | NotACall | UnreadableCall
         method=row.method,
         path=row.path,
         query=row.query,
-        headers=inbox.unpack_headers(row.headers),
+        headers=log.unpack_headers(row.headers),
         body=row.body,
     )
     content = get_provider(account.provider).parse_callback(account, request)
     if isinstance(content, CallReport):
-        return replace(content, ids=content.ids[:_MAX_IDS], references=content.references[:_MAX_IDS])
+        return replace(content, ids=content.ids[:MOST_IDS], references=content.references[:MOST_IDS])
     return content
 
 
@@ -159,7 +165,7 @@ def _poll_receipts(
         s = submissions[row.submission_id]
         response = HttpResponse(
             status=row.status,
-            headers=inbox.unpack_headers(row.reply_headers or b""),
+            headers=log.unpack_headers(row.reply_headers or b""),
             body=row.reply_body or b"",
         )
         account = accounts[s.account]

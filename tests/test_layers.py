@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "tracker"
 
 CORE = {"store", "providers", "logs", "domain", "errors"}
-EDGES = {"cli", "demo", "worker", "web", "simulator"}
+EDGES = {"cli", "demo", "joiner_process", "worker", "web", "simulator"}
 
 #: What each layer may import of the others; itself always.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lifecycle": {"clock", "runtime"} | CORE,
     "settings": {"logs", "domain", "errors"},
     "simulator": set(),
+    "joiner_process": {"runtime", "lifecycle"} | CORE,
     "worker": {"clock", "lifecycle"} | CORE,
     "web": {"clock", "runtime", "worker", "settings", "lifecycle"} | CORE,
     "demo": {"simulator", "web", "settings", "errors"},

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from tests.lifecycle.house import House
-from tracker import worker as working
+from tracker.lifecycle.joining.loop import JoinerThread
 from tracker.lifecycle.services import build_services
 from tracker.store.queue import jobs
 from tracker.store.schema import tables as t
@@ -91,9 +92,14 @@ def test_many_who_claim_at_once_never_claim_the_same(house: House) -> None:
 
 
 @asynccontextmanager
-async def running(house: House) -> AsyncIterator[Worker]:
-    """A worker of a process of its own, as far as the database can tell."""
-    worker = Worker(build_services(house.database, house.program.accounts, house.clock))
+async def running(
+    house: House, poll: Callable[[str, int], Coroutine[Any, Any, datetime | None]] | None = None
+) -> AsyncIterator[Worker]:
+    """Run a worker that is another process as far as the database can tell. poll: what it does instead of polling."""
+    services = build_services(house.database, house.program.accounts, house.clock)
+    if poll is not None:
+        services.poller.poll_until_known = poll  # type: ignore[assignment, method-assign]
+    worker = Worker(services, JoinerThread(services.joiner), heartbeat_s=0.02)
     task = asyncio.create_task(worker.run())
     yield worker
     worker.stop()
@@ -104,20 +110,18 @@ async def until(what: asyncio.Event) -> None:
     await asyncio.wait_for(what.wait(), 30)
 
 
-def test_a_worker_renews_what_takes_long_also_while_it_ends(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_renews_the_lease_of_a_long_job_also_while_it_ends(house: House) -> None:
     """The provider answers a question slowly; meanwhile the lease would end several times over."""
-    monkeypatch.setattr(working, "_HEARTBEAT", 0.02)
     begun: list[str] = []
 
     async def story() -> None:
         asked, answer = asyncio.Event(), asyncio.Event()
 
-        async def ask(subject: str, _tries: int) -> None:
+        async def ask(subject: str, _tries: int) -> datetime | None:
             begun.append(subject)
             asked.set()
             await answer.wait()
+            return None
 
         async def renewed() -> None:
             while True:
@@ -126,9 +130,7 @@ def test_a_worker_renews_what_takes_long_also_while_it_ends(
                     return
                 await asyncio.sleep(0.01)
 
-        async with running(house) as slow, running(house) as other:
-            for worker in (slow, other):
-                worker._program.poller.poll_until_known = ask  # type: ignore[assignment,method-assign]
+        async with running(house, ask) as slow, running(house, ask) as other:
             plan(house)
             await until(asked)
             for _ in range(3):

@@ -1,221 +1,193 @@
-"""The worker: runs the steps that are due, in this process, until it is told to stop.
+"""Run due work and periodic steps in this process until told to stop.
 
-Several may run beside each other: work is claimed with a lease, joining has its own lock, and a submission is sent by
-whoever makes it `submitting`.
+Several workers may run beside each other: jobs are claimed with a lease, joining has a position and a lock, and a
+submission is sent by the worker that makes it `submitting`. The joiner runs beside the worker, as a thread or as a
+process of its own, and the worker starts and ends it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Coroutine
-from datetime import timedelta
-from time import monotonic
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
 from tracker.errors import StorageUnavailable
-from tracker.lifecycle.joining.joiner import HOLDING_ALONE_S, HOLDING_S
-from tracker.lifecycle.joining.throttle import LOOK_S, Courtesy, LettingIn
+from tracker.lifecycle.joining.loop import JoinerRunner
 from tracker.lifecycle.services import Services
 from tracker.store.engine.database import Connection
 from tracker.store.queue import heartbeats, jobs
+from tracker.store.queue.jobs import Job
 
 log = structlog.get_logger()
 
-#: seconds between looks for what another process has stored or planned. It tells nobody, for on PostgreSQL a NOTIFY in
-#: the transaction that stores would have all commits wait for each other
-_JOIN_POLL: Final = 0.15
-_DUE_POLL: Final = 0.2
-_LEASES_POLL: Final = 2.0
-_ORPHANS_POLL: Final = 1.0
-#: a worker lives as long as it says so; with each beat the leases of what it works on begin anew
-_HEARTBEAT: Final = 3.0
+#: seconds between looks for due jobs. We poll instead of using NOTIFY: a NOTIFY inside the planning transaction would
+#: serialise all commits of PostgreSQL
+_DUE_POLL_S: Final = 0.2
+_SHORTEST_POLL_S: Final = 0.02
+_LEASES_POLL_S: Final = 2.0
+_ORPHANS_POLL_S: Final = 1.0
+_HOUSEKEEPING_POLL_S: Final = 1.0
+_OLD_KEYS_POLL_S: Final = 600.0
+_CHECKPOINT_POLL_S: Final = 0.5
+#: pause after a step that failed
+_ERROR_S: Final = 1.0
+#: a worker is alive as long as it says so; each heartbeat renews the leases of its jobs
+_HEARTBEAT_S: Final = 3.0
 _JOB_LEASE: Final = timedelta(seconds=15)
-_KEYS_POLL: Final = 600.0
-_CHECKPOINT_POLL: Final = 0.5
-#: requests to the provider under way at once in this process
-_SENDS_AT_ONCE: Final = 50
-_ASKS_AT_ONCE: Final = 5
+
+
+@dataclass(kw_only=True)
+class _JobKind:
+    """Jobs of one kind, and those of them that run now."""
+
+    name: str
+    #: how many may run at once in this process
+    limit: int
+    #: do one job; the time at which it is due again, None if it is done
+    run: Callable[[Job], Awaitable[datetime | None]]
+    #: whether `run` leaves removing the job to the worker
+    is_finished_here: bool = True
+    running: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def room(self) -> int:
+        return self.limit - len(self.running)
 
 
 class Worker:
-    """Runs one program's due steps; `run` returns after `stop`, with everything that was under way recorded."""
+    """Runs the due work of one set of services. `run` returns after `stop`, with all work under way recorded."""
 
-    def __init__(self, program: Services) -> None:
-        self._program = program
+    def __init__(
+        self, services: Services, joiner: JoinerRunner, *, heartbeat_s: float = _HEARTBEAT_S
+    ) -> None:
+        self._services, self._joiner, self._heartbeat_s = services, joiner, heartbeat_s
         self._stopping = asyncio.Event()
-        self._inbox = asyncio.Event()
-        #: callbacks that this process has stored; counted by the thread that stores
-        self._arrived = 0
-        self._joined = 0
-        self._courtesy = Courtesy()
-        #: how many callbacks are on their way to the disk in this process; from the event loop
-        self.crowd: Callable[[], int] = lambda: 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._asks: set[asyncio.Task[None]] = set()
-        #: what it holds by a lease
-        self._held: dict[tuple[str, str, str], jobs.Job] = {}
-        self.id = program.sender.owner
-        #: it ended although nobody told it to
+        #: the jobs that this worker holds by a lease
+        self._held: dict[tuple[str, str, str], Job] = {}
+        self.id = services.sender.owner
+        #: whether it ended without being told to
         self.failed = False
-
-    def wake(self, stored: int = 0) -> None:
-        """There is something in the inbox, of which this process has just stored so many. From any thread."""
-        self._arrived += stored
-        if self._loop is None or self._inbox.is_set():
-            return
-        # the loop may be closed meanwhile: then nobody needs waking
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._inbox.set)
+        self._kinds = [
+            _JobKind(name=jobs.RESEND, limit=20, run=_in_thread(services.sender.resend)),
+            _JobKind(name=jobs.MATCH_EARLY, limit=20, run=_in_thread(services.joiner.match_early)),
+            # claiming a submission removes its job, or plans it for later
+            _JobKind(name=jobs.SEND, limit=50, run=self._send, is_finished_here=False),
+            _JobKind(name=jobs.POLL, limit=5, run=self._poll),
+        ]
 
     def stop(self) -> None:
-        """Begin nothing new. From the event loop."""
+        """Begin nothing new. Call it on the event loop."""
         self._stopping.set()
-        self._inbox.set()
 
     async def run(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        """Work until `stop`, then finish what is under way."""
         log.info("worker.started", worker=self.id)
-        database = self._program.database
+        services, database = self._services, self._services.database
         async with asyncio.TaskGroup() as steps:
-            steps.create_task(self._join())
-            steps.create_task(self._every(self._do_what_is_due, 0.0))
-            steps.create_task(self._every(_threaded(self._program.sender.end_leases), _LEASES_POLL))
-            steps.create_task(self._every(_threaded(self._program.joiner.look_again), _ORPHANS_POLL))
-            steps.create_task(self._every(_threaded(self._program.placer.delete_old_keys), _KEYS_POLL))
-            steps.create_task(self._every(_threaded(self._program.keeper.tidy), 1.0))
-            steps.create_task(self._every(_threaded(database.checkpoint), _CHECKPOINT_POLL))
-            steps.create_task(self._every(_threaded(self._beat), _HEARTBEAT))
-        if left := self._under_way | self._asks:
-            beating = asyncio.create_task(self._beat_on())
-            await asyncio.gather(*left, return_exceptions=True)
-            beating.cancel()
-        await asyncio.to_thread(self._program.joiner.close)
+            steps.create_task(self._joiner.run(self._stopping))
+            steps.create_task(self._repeat(self._start_due_jobs, 0.0))
+            for step, pause_s in (
+                (services.sender.end_leases, _LEASES_POLL_S),
+                (services.joiner.retry_orphans, _ORPHANS_POLL_S),
+                (services.placer.delete_old_keys, _OLD_KEYS_POLL_S),
+                (services.keeper.tidy, _HOUSEKEEPING_POLL_S),
+                (database.checkpoint, _CHECKPOINT_POLL_S),
+                (database.inbox.checkpoint, _CHECKPOINT_POLL_S),
+                (self._send_heartbeat, self._heartbeat_s),
+            ):
+                steps.create_task(self._repeat(_threaded(step), pause_s))
+        if running := [task for kind in self._kinds for task in kind.running]:
+            heartbeats_go_on = asyncio.create_task(self._send_heartbeats())
+            await asyncio.gather(*running, return_exceptions=True)
+            heartbeats_go_on.cancel()
         try:
             await asyncio.to_thread(database.write, lambda c: heartbeats.deregister(c, self.id))
         except StorageUnavailable as error:
-            log.warning("worker.no_goodbye", error=str(error))
+            log.warning("worker.deregister_failed", error=str(error))
         log.info("worker.stopped", worker=self.id)
 
-    async def _join(self) -> None:
+    async def _repeat(self, step: Callable[[], Awaitable[float | None]], pause_s: float) -> None:
+        """Run a step again and again. It may return the pause until the next time, in seconds."""
         while not self._stopping.is_set():
+            next_pause_s: float | None = None
             try:
-                await self._join_all()
+                next_pause_s = await step()
             except StorageUnavailable as error:
-                log.warning("worker.step_failed", step="join", error=str(error))
+                log.warning("worker.step_failed", step=step.__name__, error=str(error))
+                next_pause_s = max(pause_s, _ERROR_S)
             except Exception:
-                log.exception("worker.step_failed", step="join")
-                await self._pause(1.0)
-            try:
-                await asyncio.wait_for(self._inbox.wait(), _JOIN_POLL)
-            except TimeoutError:
-                continue
-            if not self._stopping.is_set():
-                self._inbox.clear()
-
-    async def _join_all(self) -> None:
-        """Join until nothing waits, with rests that leave the event loop to those who wait for an answer."""
-        joiner, courtesy = self._program.joiner, self._courtesy
-        since: float | None = None
-        while not self._stopping.is_set():
-            began = monotonic()
-            # pieces of one batch follow each other, and what came meanwhile has waited for all of them
-            since = since or began
-            courtesy.arrived(began, self._arrived)
-            holding_s = HOLDING_ALONE_S if courtesy.alone else HOLDING_S
-            joined = await asyncio.to_thread(joiner.join_pending, holding_s=holding_s)
-            if not joined.count:
-                return
-            ended = monotonic()
-            courtesy.arrived(ended, self._arrived)
-            self._joined += joined.count
-            behind = self._arrived - self._joined
-            took_s = ended - (began if joined.more else since)
-            rest = courtesy.rest(ended, took_s, more=joined.more, behind=behind, can_join=joiner.can_join)
-            if not joined.more:
-                since = None
-            if rest > 0:
-                await self._pause(rest)
-            else:
-                letting_in = LettingIn(ended, ended - began)
-                while not self._stopping.is_set() and letting_in.goes_on(monotonic(), self.crowd()):  # noqa: ASYNC110
-                    await asyncio.sleep(LOOK_S)  # an event would cost every commit
-
-    async def _every(self, step: Callable[[], Awaitable[float | None]], seconds: float) -> None:
-        """Run a step again and again; it may say how long to pause until the next time."""
-        while not self._stopping.is_set():
-            pause: float | None = None
-            try:
-                pause = await step()
-            except StorageUnavailable as error:
-                log.warning("worker.step_failed", step=getattr(step, "__name__", "?"), error=str(error))
-                pause = max(seconds, 1.0)
-            except Exception:
-                log.exception("worker.step_failed", step=getattr(step, "__name__", "?"))
-                pause = max(seconds, 1.0)
-            await self._pause(seconds if pause is None else pause)
+                log.exception("worker.step_failed", step=step.__name__)
+                next_pause_s = max(pause_s, _ERROR_S)
+            await self._pause(pause_s if next_pause_s is None else next_pause_s)
 
     async def _pause(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._stopping.wait(), max(seconds, 0.005))
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), max(seconds, _SHORTEST_POLL_S / 4))
 
-    def _beat(self) -> None:
-        """Say that it lives, and that what it works on is still its own."""
-        held, now = list(self._held.values()), self._program.clock()
+    def _send_heartbeat(self) -> None:
+        """Record that this worker lives, and that the jobs it holds are still its own."""
+        held, now = list(self._held.values()), self._services.clock()
 
         def work(c: Connection) -> None:
             heartbeats.record_heartbeat(c, self.id, now)
             jobs.renew(c, held, now + _JOB_LEASE)
 
-        self._program.database.write(work)
+        self._services.database.write(work)
 
-    async def _beat_on(self) -> None:
-        """While it ends, as long as something is under way."""
+    async def _send_heartbeats(self) -> None:
+        """Go on with heartbeats while the last jobs end."""
         while True:
-            await asyncio.sleep(_HEARTBEAT)
+            await asyncio.sleep(self._heartbeat_s)
             with contextlib.suppress(StorageUnavailable):
-                await asyncio.to_thread(self._beat)
+                await asyncio.to_thread(self._send_heartbeat)
 
-    async def _do_what_is_due(self) -> float:
-        """Begin what is due and there is room for; gives the pause until more is due."""
-        room = {
-            jobs.RESEND: 20,
-            jobs.MATCH_EARLY: 20,
-            jobs.SEND: min(20, _SENDS_AT_ONCE - len(self._under_way)),
-            jobs.POLL: _ASKS_AT_ONCE - len(self._asks),
-        }
-        possible = [kind for kind, most in room.items() if most > 0]
-        wait_s = await self._until_due(possible)
-        for kind in (kind for kind in possible if wait_s.get(kind, _DUE_POLL) <= 0):
-            for job in await self._claim(kind, room[kind]):
-                match kind:
-                    case jobs.RESEND:
-                        await self._do(job, self._program.sender.resend)
-                    case jobs.MATCH_EARLY:
-                        await self._do(job, self._program.joiner.look_for_early)
-                    case jobs.SEND:
-                        self._begin(self._under_way, self._program.sender.submit(job.subject), job)
-                    case _:
-                        self._begin(self._asks, self._ask_one(job), job)
-        pause_s = min([_DUE_POLL, *wait_s.values()])
-        return 0.0 if pause_s <= 0 else max(0.02, pause_s)
+    async def _start_due_jobs(self) -> float:
+        """Start the jobs that are due and that there is room for; return the pause until more are due, in seconds."""
+        open_kinds = [kind for kind in self._kinds if kind.room > 0]
+        due_in_s = await self._find_due([kind.name for kind in open_kinds])
+        for kind in open_kinds:
+            if due_in_s.get(kind.name, _DUE_POLL_S) <= 0:
+                for job in await self._claim(kind.name, min(kind.room, 20)):
+                    task = asyncio.create_task(self._run_job(kind, job))
+                    kind.running.add(task)
+                    task.add_done_callback(kind.running.discard)
+        pause_s = min([_DUE_POLL_S, *due_in_s.values()])
+        return 0.0 if pause_s <= 0 else max(_SHORTEST_POLL_S, pause_s)
 
-    async def _do(self, job: jobs.Job, step: Callable[[str], None]) -> None:
-        async def work() -> None:
-            await asyncio.to_thread(step, job.subject)
-            await self._finish(job)
+    async def _find_due(self, kinds: Collection[str]) -> dict[str, float]:
+        """Return in how many seconds a job of each kind is due that no worker holds. Reads only."""
+        services, now = self._services, self._services.clock()
+        accounts = services.accounts.keys()
+        due = await asyncio.to_thread(
+            services.database.read, lambda c: jobs.next_due(c, kinds, accounts, now)
+        )
+        return {kind: (at - now).total_seconds() for kind, at in due.items()}
 
-        await self._guarded(work(), job)
+    async def _claim(self, kind: str, limit: int) -> list[Job]:
+        services, now = self._services, self._services.clock()
+        claimed = await asyncio.to_thread(
+            services.database.write,
+            lambda c: jobs.claim(
+                c, kind, services.accounts, owner=self.id, now=now, lease=_JOB_LEASE, limit=limit
+            ),
+        )
+        self._held |= {job.key: job for job in claimed}
+        return claimed
 
-    async def _guarded(self, work: Coroutine[Any, Any, None], job: jobs.Job) -> None:
-        """Do it; where it fails, it is somebody's again when its lease ends, and nothing else has to wait."""
+    async def _run_job(self, kind: _JobKind, job: Job) -> None:
+        """Do a job. If it fails, any worker may take it once its lease ends; nothing else waits for it."""
+        write = self._services.database.write
         try:
-            await work
+            due_again_at = await kind.run(job)
+            if due_again_at is not None:
+                await asyncio.to_thread(write, lambda c: jobs.postpone(c, job, due_again_at))
+            elif kind.is_finished_here:
+                await asyncio.to_thread(write, lambda c: jobs.finish(c, job))
         except StorageUnavailable as error:
             log.warning("job.failed", kind=job.kind, subject=job.subject, error=str(error))
         except Exception:
@@ -223,42 +195,11 @@ class Worker:
         finally:
             self._held.pop(job.key, None)
 
-    async def _until_due(self, kinds: Collection[str]) -> dict[str, float]:
-        """Seconds until work of each kind is due that nobody works on; looked up without a write."""
-        now = self._program.clock()
-        accounts = self._program.accounts.keys()
-        due = await asyncio.to_thread(
-            self._program.database.read, lambda c: jobs.next_due(c, kinds, accounts, now)
-        )
-        return {kind: (at - now).total_seconds() for kind, at in due.items()}
+    async def _send(self, job: Job) -> None:
+        await self._services.sender.submit(job.subject)
 
-    async def _ask_one(self, job: jobs.Job) -> None:
-        again = await self._program.poller.poll_until_known(job.subject, job.tries)
-        if again is None:
-            await self._finish(job)
-        else:
-            await asyncio.to_thread(self._program.database.write, lambda c: jobs.postpone(c, job, again))
-
-    def _begin(self, group: set[asyncio.Task[None]], work: Coroutine[Any, Any, None], job: jobs.Job) -> None:
-        task = asyncio.create_task(self._guarded(work, job))
-        group.add(task)
-        task.add_done_callback(group.discard)
-
-    async def _claim(self, kind: str, limit: int) -> list[jobs.Job]:
-        if limit <= 0:
-            return []
-        now = self._program.clock()
-        claimed = await asyncio.to_thread(
-            self._program.database.write,
-            lambda c: jobs.claim(
-                c, kind, self._program.accounts, owner=self.id, now=now, lease=_JOB_LEASE, limit=limit
-            ),
-        )
-        self._held |= {job.key: job for job in claimed}
-        return claimed
-
-    async def _finish(self, job: jobs.Job) -> None:
-        await asyncio.to_thread(self._program.database.write, lambda c: jobs.finish(c, job))
+    async def _poll(self, job: Job) -> datetime | None:
+        return await self._services.poller.poll_until_known(job.subject, job.tries)
 
 
 def _threaded(step: Callable[[], object]) -> Callable[[], Awaitable[None]]:
@@ -266,4 +207,11 @@ def _threaded(step: Callable[[], object]) -> Callable[[], Awaitable[None]]:
         await asyncio.to_thread(step)
 
     run.__name__ = getattr(step, "__name__", "step")
+    return run
+
+
+def _in_thread(work: Callable[[str], None]) -> Callable[[Job], Awaitable[None]]:
+    async def run(job: Job) -> None:
+        await asyncio.to_thread(work, job.subject)
+
     return run

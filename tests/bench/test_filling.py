@@ -60,7 +60,8 @@ def rows_of(database: Database) -> dict[str, list[dict[str, Any]]]:
 
 def _in_order(table: sa.Table) -> sa.Select[Any]:
     by_call = [table.c.call_id] if "call_id" in table.c else []
-    return sa.select(table).order_by(*by_call, *table.primary_key)
+    order = [table.c.id] if table.name == "inbox" else list(table.primary_key)
+    return sa.select(table).order_by(*by_call, *order)
 
 
 def plain(value: Any, known: dict[str, str]) -> Any:
@@ -69,6 +70,8 @@ def plain(value: Any, known: dict[str, str]) -> Any:
             # a process has its own name
             k: "somebody" if k == "owner" and v else plain(v, known)
             for k, v in value.items()
+            # the copier gives them out in another order
+            if k != "position"
         }
     if isinstance(value, list):
         return [plain(v, known) for v in value]

@@ -16,7 +16,6 @@ from tests.chaos.callers import Callers
 from tests.chaos.provider import Exchange, Postman
 from tests.lifecycle.house import House
 from tests.recording_provider import RecordingProvider
-from tracker.worker import Worker
 
 _FINISH_S = 90.0
 
@@ -46,7 +45,7 @@ def reckon(
 
 
 async def _finish(house: House) -> list[str]:
-    worker = Worker(house.program)
+    worker = house.worker()
     running = asyncio.create_task(worker.run())
     left = _left(house)
     until = time.monotonic() + _FINISH_S
@@ -54,7 +53,7 @@ async def _finish(house: House) -> list[str]:
         await asyncio.sleep(0.1)
         left = await asyncio.to_thread(_left, house)
     # and once more what waits for a timer
-    while await asyncio.to_thread(house.program.joiner.look_again):
+    while await asyncio.to_thread(house.program.joiner.retry_orphans):
         pass
     worker.stop()
     await running
@@ -66,7 +65,8 @@ def _left(house: House) -> dict[str, int]:
     questions = {
         "submissions on their way": "select count(*) from submissions where status in ('pending', 'submitting')",
         "sends that are due": "select count(*) from jobs where kind in ('send', 'resend')",
-        "callbacks that nobody has read": "select count(*) from callbacks where state = 'pending'",
+        "callbacks that nobody has read": "select count(*) from inbox where position >"
+        " coalesce((select position from positions where consumer = 'joiner'), 0)",
     }
 
     def count(c: Any) -> dict[str, int]:
@@ -77,7 +77,9 @@ def _left(house: House) -> dict[str, int]:
 
 def _callbacks(house: House, postman: Postman) -> list[str]:
     """Every callback that was answered is there, every receipt once, and where it belongs."""
-    query = sa.text("select id, body, state, reason, submission_id from callbacks")
+    query = sa.text(
+        "select i.id, i.body, b.state, b.reason, b.submission_id from inbox i left join callbacks b on b.id = i.id"
+    )
     rows: dict[str, Any] = {}
     times: Counter[str] = Counter()
     broken = []

@@ -64,11 +64,11 @@ def test_where_nothing_is_broken_nothing_is_said(scene: Scene) -> None:
     ("statement", "said"),
     [
         (
-            "update callbacks set body = cast(replace(cast(body as text), 'm0', 'm1') as blob)",
+            "update inbox set body = cast(replace(cast(body as text), 'm0', 'm1') as blob)",
             "m0 was answered and is not there",
         ),
         (
-            "update callbacks set submission_id = null, state = 'orphaned' where instr(cast(body as text), 'm1')",
+            "update callbacks set submission_id = null, state = 'orphaned' where id = (select max(id) from callbacks)",
             "without a reason",
         ),
         ("update calls set status = 'completed' where id = (select min(id) from calls)", "cache"),

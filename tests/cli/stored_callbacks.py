@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
 from tests.cli.conftest import ID, NUMBER
+from tests.inbox import new_callback
 from tracker.cli.context import open_services
-from tracker.store.ids import new_id
 from tracker.store.inbox import log, states
 
 
@@ -15,15 +14,11 @@ def receive_callbacks(body: bytes, *, state: str = states.PENDING, times: int = 
     """Store equal callbacks, join them unless they are in quarantine, and return their ids."""
     with open_services() as services:
         new = [
-            log.NewCallback(
-                id=new_id("cb"), account="thundersms", lane=None, received_at=datetime.now(UTC), method="POST",
-                path=b"/callbacks/thundersms", query=b"a=\x1b[31m", headers=b"X-Odd: \x9b\x00\r\n", body=body,
-                size=len(body), remote="127.0.0.1", state=state,
-            )
+            new_callback(body, query=b"a=\x1b[31m", headers=b"X-Odd: \x9b\x00\r\n", state=state)
             for _ in range(times)
-        ]  # fmt: skip
-        services.database.write(lambda c: log.insert(c, new))
-        while services.joiner.join_pending():
+        ]
+        log.append(services.database, new)
+        while services.joiner.join_batch():
             pass
     return [n.id for n in new]
 

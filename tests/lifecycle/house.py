@@ -8,9 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.inbox import new_callback
 from tracker.domain.accounts import Account
 from tracker.domain.events import Event
 from tracker.domain.timeline.fold import Timeline, fold
+from tracker.lifecycle.joining.loop import JoinerThread
 from tracker.lifecycle.sending.claim import Claim
 from tracker.lifecycle.sending.send import Sender
 from tracker.lifecycle.services import build_services
@@ -18,9 +20,9 @@ from tracker.store.calls.calls import lock_calls
 from tracker.store.calls.events import load_events
 from tracker.store.calls.submissions import find_submissions
 from tracker.store.engine.database import Database
-from tracker.store.ids import new_id
 from tracker.store.inbox import log, states
 from tracker.store.schema import upgrade
+from tracker.worker import Worker
 
 NUMBER = "+918919525224"
 BRIDGE = "918068280000"
@@ -99,16 +101,16 @@ class House:
 
     def receive_at(self, body: bytes, received_at: datetime, *, lane: str | None = None) -> str:
         """A callback is stored, and not read yet."""
-        new = log.NewCallback(
-            id=new_id("cb"), account="thundersms", lane=lane, received_at=received_at, method="POST",
-            path=b"/callbacks/thundersms", query=b"", headers=b"content-type: application/json\r\n", body=body,
-            size=len(body), remote="127.0.0.1",
-        )  # fmt: skip
-        self.database.write(lambda c: log.insert(c, [new]))
+        new = new_callback(body, lane=lane, received_at=received_at)
+        log.append(self.database, [new])
         return new.id
 
+    def worker(self) -> Worker:
+        """Return a worker over this house, with its joiner in a thread."""
+        return Worker(self.program, JoinerThread(self.program.joiner))
+
     def join(self) -> None:
-        while self.program.joiner.join_pending():
+        while self.program.joiner.join_batch():
             pass
 
     def standing(self, callback: str) -> states.MatchState:

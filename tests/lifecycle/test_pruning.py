@@ -146,7 +146,7 @@ def test_old_callbacks_of_no_call_go(house: House) -> None:
     unreadable = house.receive(b"\xff\x00not a thing")
     foreign = house.receive({"id": "0000-of-somebody-else:1", "status": "BUSY", "to": NUMBER.lstrip("+")})
     house.clock.forward(days=8)
-    house.program.joiner.look_again()
+    house.program.joiner.retry_orphans()
     assert [house.standing(id).state for id in (unreadable, foreign)] == ["unreadable", "ignored"]
     young_at = 401 - 8
     house.clock.forward(days=young_at)
@@ -164,7 +164,7 @@ def test_an_orphan_that_may_be_an_open_call_s_stays(house: House) -> None:
     lost = house.receive(house.default_push("BUSY", to=NUMBERS[0]))
     for days in (8, 400):
         house.clock.forward(days=days)
-        house.program.joiner.look_again()
+        house.program.joiner.retry_orphans()
     assert prune(house).rows["callbacks"] == 1
     assert house.standing(ambiguous).state == "orphaned"
     with pytest.raises(KeyError):

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ import sqlalchemy as sa
 from bench.fill import fill
 from bench.plan import Plan
 from bench.stories import ACCOUNT
+from tests.inbox import new_callback
 from tests.processes import Process, Processes, eventually
 from tracker.store.engine.database import Connection, Database
-from tracker.store.ids import new_id
-from tracker.store.inbox import log
+from tracker.store.inbox import log, position
 from tracker.store.schema import tables as t
 
 CALLS = 12_000
@@ -33,27 +32,19 @@ def receive_all(database: Database, plan: Plan) -> None:
     """One callback for each call, mixed as they come."""
     order = plan.order("windows")
     for at in range(0, len(order), log.MOST_ROWS):
-        log.store(
+        log.append(
             database,
-            [
-                log.NewCallback(
-                    id=new_id("cb"), account=ACCOUNT, lane=None, received_at=datetime.now(UTC), method="POST",
-                    path=b"/callbacks/thundersms", query=b"", headers=b"content-type: application/json\r\n",
-                    body=plan.callback(n), size=len(plan.callback(n)), remote="127.0.0.1",
-                )
-                for n in order[at : at + log.MOST_ROWS]
-            ],
-        )  # fmt: skip
+            [new_callback(plan.callback(n), account=ACCOUNT) for n in order[at : at + log.MOST_ROWS]],
+        )
 
 
 def pending(database: Database) -> int:
-    query = sa.select(sa.func.count()).where(t.callbacks.c.state == "pending", t.unjoined)
-    return database.read(lambda c: int(c.scalar(query) or 0))
+    return database.read(lambda c: log.count_after(c, position.joined_position(c)))
 
 
-def companion_of(worker: Process) -> int:
-    """Its process, once it is there."""
-    return int(worker.says(lambda e: e.get("event") == "companion.started")["pid"])
+def joiner_of(worker: Process) -> int:
+    """Return the joiner's process id, once it was started."""
+    return int(worker.says(lambda e: e.get("event") == "joiner.started")["pid"])
 
 
 def test_a_backlog_is_joined_once_whoever_is_killed(database_url: str, tmp_path: Path) -> None:
@@ -63,17 +54,16 @@ def test_a_backlog_is_joined_once_whoever_is_killed(database_url: str, tmp_path:
     receive_all(database, plan)
     with Processes(tmp_path, database_url) as processes:
         worker = processes.worker()
-        os.kill(companion_of(worker), signal.SIGKILL)
+        os.kill(joiner_of(worker), signal.SIGKILL)
         left = pending(database)
-        eventually(lambda: pending(database) < left, "the worker should go on without its companion")
+        eventually(lambda: pending(database) < left, "the worker should start another joiner")
         worker.kill()
 
         worker = processes.worker()
-        if pending(database) > CALLS / 2:
-            orphan = companion_of(worker)
-            worker.kill()
-            eventually(lambda: not runs(orphan), "a companion should end with its process")
-            worker = processes.worker()
+        orphan = joiner_of(worker)
+        worker.kill()
+        eventually(lambda: not runs(orphan), "a joiner should end with its worker")
+        worker = processes.worker()
         eventually(lambda: pending(database) == 0, "everything should be joined")
         assert worker.terminate() == 0
 
@@ -96,7 +86,8 @@ def everything(c: Connection) -> list[tuple[Any, ...]]:
     """Of each callback: body, state, call, and that call's reference, status, whether it is settled, and its events."""
     b, k, e = t.callbacks.c, t.calls.c, t.events.c
     count = sa.select(sa.func.count()).where(e.call_id == b.call_id).scalar_subquery()
-    query = sa.select(b.body, b.state, b.call_id, k.reference, k.status, k.settled, count)
-    rows = c.execute(query.select_from(t.callbacks.join(t.calls, k.id == b.call_id))).fetchall()
+    query = sa.select(t.inbox.c.body, b.state, b.call_id, k.reference, k.status, k.settled, count)
+    joined = t.callbacks.join(t.calls, k.id == b.call_id).join(t.inbox, t.inbox.c.position == b.position)
+    rows = c.execute(query.select_from(joined)).fetchall()
     assert len(rows) == CALLS
     return [tuple(row) for row in rows]

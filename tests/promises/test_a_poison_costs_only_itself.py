@@ -27,8 +27,7 @@ from tests.recording_provider import RecordingProvider
 from tracker.lifecycle.receiving.inbox_writer import InboxWriter
 from tracker.providers.thundersms.call_report import parse_call_report
 from tracker.store.ids import new_id
-from tracker.store.inbox.log import NewCallback
-from tracker.store.inbox.states import pack_headers
+from tracker.store.inbox.log import NewCallback, pack_headers
 
 DEEP = 100_000
 #: how a reason begins where we stumbled ourselves
@@ -100,8 +99,11 @@ def request(house: House, *, body: bytes, **more: Any) -> NewCallback:
     given["headers"] = pack_headers(given["headers"])
     return NewCallback(
         id=new_id("cb"), account="thundersms", received_at=house.clock(), method="POST", body=body, size=len(body),
-        remote="127.0.0.1", **given,
+        remote="127.0.0.1", state="pending", reason=None, fingerprint=None, **given,
     )  # fmt: skip
+
+
+_STORED = "select i.id, b.state, b.reason, i.body, i.path, i.query from inbox i left join callbacks b on b.id = i.id"
 
 
 def good(house: House, id: str, word: str = "BUSY") -> NewCallback:
@@ -116,7 +118,7 @@ def put(house: House, group: Sequence[NewCallback]) -> list[BaseException | None
     async def work() -> list[BaseException | None]:
         box = InboxWriter(house.database)
         box.start()
-        told = await asyncio.gather(*(box.put(new, timeout_s=30) for new in group), return_exceptions=True)
+        told = await asyncio.gather(*(box.submit(new, timeout_s=30) for new in group), return_exceptions=True)
         await box.stop()
         return list(told)
 
@@ -125,9 +127,7 @@ def put(house: House, group: Sequence[NewCallback]) -> list[BaseException | None
 
 def holds(house: House, group: Sequence[NewCallback]) -> None:
     """Every one is stored as it came, read, and the database says what it has to."""
-    stored = house.database.read(
-        lambda c: c.execute(sa.text("select id, state, reason, body, path, query from callbacks")).all()
-    )
+    stored = house.database.read(lambda c: c.execute(sa.text(_STORED)).all())
     by_id = {row.id: row for row in stored}
     for new in group:
         row = by_id[new.id]

@@ -21,7 +21,6 @@ from tracker.lifecycle.sending.claim import Claim
 from tracker.lifecycle.services import build_services
 from tracker.providers.base import HttpResponse
 from tracker.store.queue import jobs
-from tracker.worker import Worker
 
 ID = "3b69aca9-3b55-4e2d-bfe0-02b910dbe156"
 RECORD = {"id": ID, "status": "BUSY"}
@@ -75,7 +74,7 @@ def test_the_id_is_committed_while_the_joiner_has_already_looked(
         return verdicts
 
     monkeypatch.setattr("tracker.lifecycle.joining.match_context.match", match_slowly)
-    joiner = threading.Thread(target=house.program.joiner.join_pending)
+    joiner = threading.Thread(target=house.program.joiner.join_batch)
     joiner.start()
     assert has_looked.wait(20)
     # on PostgreSQL the sender commits the id and waits for the joiner's lock; on SQLite it waits for the transaction
@@ -99,12 +98,12 @@ def test_the_sender_dies_between_its_commit_and_its_look(
     callback = house.receive(RECORD)
 
     with monkeypatch.context() as context:
-        context.setattr(house.program.joiner, "look_for", _die)
+        context.setattr(house.program.joiner, "match_after_accept", _die)
         with pytest.raises(SystemExit):
             answer(house, claim)
     assert house.standing(callback).state == "orphaned"
     house.clock.forward(seconds=6)
-    assert house.program.joiner.look_again() == 1
+    assert house.program.joiner.retry_orphans() == 1
     assert house.standing(callback).state == "joined"
     assert house.timeline(call).status == "busy"
 
@@ -118,14 +117,14 @@ def test_the_sender_dies_before_its_look_and_the_circumstances_had_joined_the_ca
     callback = house.receive({**RECORD, "to": NUMBER.lstrip("+")})
     assert house.standing(callback).matched_by == "number-and-time"
     with monkeypatch.context() as context:
-        context.setattr(house.program.joiner, "look_for", _die)
+        context.setattr(house.program.joiner, "match_after_accept", _die)
         with pytest.raises(SystemExit):
             answer(house, claim)
     assert house.standing(callback).matched_by == "number-and-time"
     house.clock.forward(seconds=6)
 
     async def work() -> None:
-        worker = Worker(house.program)
+        worker = house.worker()
         running = asyncio.create_task(worker.run())
         while await asyncio.to_thread(house.database.read, lambda c: jobs.count_due(c, house.clock())):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
@@ -147,7 +146,7 @@ def test_another_process_joins_what_this_one_sent(house: House, senders_first: b
     other = build_services(house.database, house.program.accounts, house.clock)
     call, claim = claimed(house)
     callback = house.receive(RECORD, join=False)
-    steps: list[Callable[[], object]] = [lambda: answer(house, claim), other.joiner.join_pending]
+    steps: list[Callable[[], object]] = [lambda: answer(house, claim), other.joiner.join_batch]
     for step in steps if senders_first else reversed(steps):
         step()
     assert house.standing(callback).state == "joined"
@@ -159,5 +158,5 @@ def test_what_nobody_of_ours_placed_is_given_up_after_a_week(house: House) -> No
     callback = house.receive({"id": "somebody-elses", "status": "ANSWER"})
     for _ in range(60):
         house.clock.forward(hours=3)
-        house.program.joiner.look_again()
+        house.program.joiner.retry_orphans()
     assert (house.standing(callback).state, house.standing(callback).reason) == ("ignored", "foreign")

@@ -44,7 +44,7 @@ class Stage:
 
     def join(self, who: Steered) -> Callable[[], object]:
         program = self.program(who)
-        return program.joiner.join_pending
+        return program.joiner.join_batch
 
     def story(self, kind: str) -> Story:
         return Story(self, f"+9190000{next(self._numbers):05}", kind)
@@ -218,5 +218,5 @@ def _looked_in_its_place(stage: Stage, story: Story) -> int:
     )
     for job in claimed:
         assert job.subject == story.claim.submission.id
-        stage.house.program.joiner.look_for_early(job.subject)
+        stage.house.program.joiner.match_early(job.subject)
     return len(claimed)

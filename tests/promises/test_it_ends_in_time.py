@@ -21,13 +21,14 @@ import sqlalchemy as sa
 from tests.burst import Burst
 from tests.lifecycle.house import House
 from tests.processes import SECRET, Processes, Server, eventually
+from tracker.store.engine.database import inbox_path
 
 WAITING = 24
 
 
 def markers(database_url: str) -> list[str]:
     with closing(House(database_url, "http://127.0.0.1:9/")) as house:
-        rows = house.database.read(lambda c: c.scalars(sa.text("select body from callbacks")).all())
+        rows = house.database.read(lambda c: c.scalars(sa.text("select body from inbox")).all())
         return sorted(json.loads(bytes(body))["marker"] for body in rows)
 
 
@@ -35,7 +36,7 @@ def markers(database_url: str) -> list[str]:
 def held_up(database_url: str) -> Iterator[None]:
     """Nothing can be written meanwhile; reading goes on."""
     if database_url.startswith("sqlite"):
-        file = database_url.removeprefix("sqlite:///")
+        file = inbox_path(Path(database_url.removeprefix("sqlite:///")))
         with closing(sqlite3.connect(file, isolation_level=None, timeout=30)) as other:
             other.execute("BEGIN IMMEDIATE")
             yield

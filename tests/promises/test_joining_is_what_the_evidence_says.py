@@ -35,6 +35,7 @@ from tracker.lifecycle.sending.claim import Claim
 from tracker.lifecycle.services import build_services
 from tracker.providers.base import ExchangeFailure, HttpRequest, HttpResponse
 from tracker.store.calls.submissions import update_submissions
+from tracker.store.engine.database import inbox_path
 from tracker.store.schema import tables as t
 
 BEGAN = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
@@ -194,10 +195,10 @@ class Telling:
         self.hands: dict[str, str | None] = {}
         # the sender's look for what was early comes apart from its commit: as late as the test wants
         self.looks: list[Callable[[], None]] = []
-        self._look_for = house.program.joiner.look_for
-        house.program.joiner.look_for = self._later  # type: ignore[method-assign]
+        self._look_for = house.program.joiner.match_after_accept
+        house.program.joiner.match_after_accept = self._later  # type: ignore[method-assign]
 
-    def _later(self, submission: Submission, *, patience_s: float | None = None) -> None:
+    def _later(self, submission: Submission, *, lock_timeout_s: float | None = None) -> None:
         self.looks.append(lambda: self._look_for(submission))
 
     def steps(self) -> list[Callable[[], None]]:
@@ -289,7 +290,7 @@ class Telling:
     def look_again(self) -> None:
         """As the timer does, an hour after everything."""
         self._time(31 * HOUR)
-        self.house.program.joiner.look_again()
+        self.house.program.joiner.retry_orphans()
 
     def says(self) -> tuple[oracle.State, oracle.State]:
         """(what the database says, what it has to say)."""
@@ -330,6 +331,7 @@ def houses(database_url: str) -> Iterator[Callable[[], House]]:
                         house.close()
                     file = Path(folder) / f"{len(made)}.db"
                     shutil.copyfile(pattern, file)
+                    shutil.copyfile(inbox_path(pattern), inbox_path(file))
                     made[:] = [*made, House(f"sqlite:///{file}", "http://127.0.0.1:9/")]
                     return made[-1]
 
@@ -384,7 +386,7 @@ def _holds(houses: Callable[[], House], facts: Facts, data: st.DataObject) -> No
     ids = [id for id, *_ in telling.heard.values()]
     for id in data.draw(st.permutations(ids)):
         telling.house.database.write(
-            lambda c, id=id: telling.house.program.joiner.weigh_again(c, "thundersms", [id])  # type: ignore[misc]
+            lambda c, id=id: telling.house.program.joiner.rematch_callbacks(c, "thundersms", [id])  # type: ignore[misc]
         )
     have, again = telling.says()
     assert have == again

@@ -25,7 +25,6 @@ import sqlalchemy as sa
 from tests.lifecycle.house import House
 from tests.processes import API_TOKEN, Processes, Server, eventually
 from tests.recording_provider import RecordingProvider, Told, accepted, error
-from tracker.worker import Worker
 
 #: so that each request to the provider says which submission it is
 ACCOUNT: dict[str, Any] = {"extra": {"custom": "{submission}"}, "timeout_s": 1.0}
@@ -111,7 +110,7 @@ def finish(database_url: str, provider: RecordingProvider) -> House:
     house.clock.forward(minutes=2)
 
     async def work() -> None:
-        worker = Worker(house.program)
+        worker = house.worker()
         running = asyncio.create_task(worker.run())
         while await asyncio.to_thread(_left, house):  # noqa: ASYNC110
             await asyncio.sleep(0.1)

@@ -51,7 +51,9 @@ def plans_of(database: Database, work: Callable[[Connection], object]) -> list[P
     def remember(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
         statements.append((statement, parameters[0] if many else parameters))
 
-    with database.engine.connect() as connection, connection.begin() as transaction:
+    with database.engine.connect() as connection:
+        database.attach_inbox(connection)
+        transaction = connection.begin()
         if not database.is_sqlite:
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         sa.event.listen(connection, "before_cursor_execute", remember)

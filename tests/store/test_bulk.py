@@ -112,12 +112,12 @@ def test_a_missing_value_is_sqls_null(database: Database) -> None:
     callback: dict[str, list[Any]] = {
         "id": ["cb_1"], "account": ["a"], "received_at": [AT], "method": ["POST"], "path": [b"/"], "query": [b""],
         "headers": [b"a: \xff\x00"], "body": [b"\x00\xff"], "size": [2], "state": ["pending"], "looks": [0],
-        "reading": [None], "look_again_at": [None],
+        "reading": [None], "next_match_at": [None],
     }  # fmt: skip
     database.write(lambda c: bulk.insert(c, t.callbacks, callback))
     is_null = sa.select(sa.func.count()).where(t.callbacks.c.reading.is_(sa.null()))
     assert database.read(lambda c: c.scalar(is_null)) == 1
-    query = (t.callbacks.c.body, t.callbacks.c.headers, t.callbacks.c.reading, t.callbacks.c.look_again_at)
+    query = (t.callbacks.c.body, t.callbacks.c.headers, t.callbacks.c.reading, t.callbacks.c.next_match_at)
     found = database.read(lambda c: bulk.select(c, query, t.callbacks.c.id, ["cb_1"]))
     assert found == [(b"\x00\xff", b"a: \xff\x00", None, None)]
 

@@ -151,38 +151,58 @@ def test_a_file_with_pages_of_another_size_is_used_as_it_is(path: Path) -> None:
     database.close()
 
 
-def test_what_may_be_done_again_is_written_like_anything(database: Database) -> None:
-    def stumble(connection: Connection) -> None:
-        _add(connection, "a")
-        raise ZeroDivisionError
-
-    database.write(lambda c: _add(c, "a"), lasting=False)
-    with pytest.raises(ZeroDivisionError):
-        database.write(stumble, lasting=False)
-    assert database.read(_values) == {"a": 1, "b": 0}
-
-
-def test_what_may_be_done_again_does_not_wait_for_the_disk_and_whatever_is_next_does(
-    sqlite: Database,
-) -> None:
-    def waits(connection: Connection) -> int:
+def test_non_durable_write_does_not_wait_for_the_disk(sqlite: Database, path: Path) -> None:
+    def synchronous(connection: Connection) -> int:
         return int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
 
-    def after(connection: sqlite3.Connection) -> int:
-        return int(connection.execute("PRAGMA synchronous").fetchone()[0])
-
     normal, full = 1, 2
-    for _ in range(3):
-        assert sqlite.write(waits, lasting=False) == normal
-        assert sqlite.at_once(after) == full
-        assert sqlite.write(waits) == full
-    with pytest.raises(ZeroDivisionError):
-        sqlite.write(lambda c: 1 // 0, lasting=False)
-    assert sqlite.at_once(after) == full
-    with pytest.raises(exc.OperationalError):
-        sqlite.write(lambda c: c.exec_driver_sql("no statement"), lasting=False)
-    assert sqlite.read(waits) == full
-    assert sqlite.at_once(after) == full
+    joiners = Database(f"sqlite:///{path}", durable=False)
+    assert joiners.write(synchronous) == normal
+    assert sqlite.write(synchronous) == full
+    # what the inbox stores is answered at once, so its file is always flushed
+    assert joiners.inbox.write(synchronous) == full
+    joiners.write(lambda c: _add(c, "a"))
+    assert sqlite.read(_values) == {"a": 1, "b": 0}
+    joiners.close()
+
+
+def test_non_durable_write_on_postgresql_skips_the_flush(postgres: Database) -> None:
+    joiners = Database(postgres.url.render_as_string(hide_password=False), durable=False)
+    setting = [
+        database.write(lambda c: c.exec_driver_sql("SHOW synchronous_commit").scalar())
+        for database in (joiners, postgres)
+    ]
+    assert setting == ["off", "on"]
+    joiners.close()
+
+
+def test_writer_gets_its_turn_beside_a_process_that_writes_all_the_time(sqlite: Database, path: Path) -> None:
+    """SQLite's own waiting sleeps up to 100 ms, so it would lose against a joiner with a backlog for seconds."""
+    stop = threading.Event()
+    other = Database(f"sqlite:///{path}", durable=False)
+
+    def slow_write(connection: Connection) -> None:
+        _add(connection, "b")
+        time.sleep(0.02)
+
+    def write_all_the_time() -> None:
+        while not stop.is_set():
+            other.write(slow_write)
+            time.sleep(0.002)
+
+    busy = threading.Thread(target=write_all_the_time)
+    busy.start()
+    try:
+        for _ in range(20):
+            sqlite.write(lambda c: _add(c, "a"))
+    finally:
+        stop.set()
+        busy.join()
+    values = sqlite.read(_values)
+    assert values["a"] == 20
+    # if each of ours had waited for many of theirs, theirs would be far more
+    assert values["b"] < 400
+    other.close()
 
 
 def test_erased_values_are_gone_from_the_sqlite_file(sqlite: Database, path: Path) -> None:
@@ -436,7 +456,7 @@ def test_connections_that_were_cut_while_idle_are_not_noticed(postgres: Database
 def test_whoever_only_looks_does_not_notice_it_either(postgres: Database) -> None:
     """Nobody asks beforehand whether the connection is there: what was begun is begun again."""
     for _ in range(3):
-        assert postgres.look(_values) == {"a": 0, "b": 0}
+        assert postgres.read_autocommit(_values) == {"a": 0, "b": 0}
         _cut(postgres)
 
 
@@ -446,8 +466,8 @@ def test_what_keeps_being_cut_is_unavailable_in_the_end(postgres: Database) -> N
         _values(connection)
 
     with pytest.raises(StorageUnavailable):
-        postgres.look(work)
-    assert postgres.look(_values) == {"a": 0, "b": 0}
+        postgres.read_autocommit(work)
+    assert postgres.read_autocommit(_values) == {"a": 0, "b": 0}
 
 
 def test_looking_is_one_statement_after_the_other_and_no_transaction(database: Database) -> None:
@@ -456,7 +476,7 @@ def test_looking_is_one_statement_after_the_other_and_no_transaction(database: D
         database.write(lambda other: _add(other, "a"))
         return before, _values(connection)["a"]
 
-    assert database.look(work) == (0, 1)
+    assert database.read_autocommit(work) == (0, 1)
     assert database.read(work) == ((1, 1) if database.is_sqlite else (1, 2))
 
 
@@ -466,13 +486,17 @@ def test_nothing_is_left_of_looking(postgres: Database) -> None:
     def choice(connection: Connection) -> object:
         return connection.exec_driver_sql("SHOW enable_sort").scalar()
 
-    assert [postgres.look(choice), postgres.read(choice), postgres.write(choice)] == ["off", "on", "on"]
+    assert [postgres.read_autocommit(choice), postgres.read(choice), postgres.write(choice)] == [
+        "off",
+        "on",
+        "on",
+    ]
 
 
 def test_whoever_looks_waits_for_no_writer(sqlite: Database, path: Path) -> None:
     def work(connection: Connection) -> dict[str, int]:
         _add(connection, "a")
-        return sqlite.look(_values)
+        return sqlite.read_autocommit(_values)
 
     assert sqlite.write(work) == {"a": 0, "b": 0}
 

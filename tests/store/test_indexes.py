@@ -82,12 +82,12 @@ def submission(n: int) -> dict[str, Any]:
 def callback(n: int) -> dict[str, Any]:
     joined = n % 10 > 0
     return {
-        "id": f"cb_{n:04}", "account": f"account_{n % 3}", "received_at": NOW + n * MINUTE, "method": "POST",
-        "path": b"/", "query": b"", "headers": b"", "body": b"{}", "size": 2, "looks": 0,
+        "id": f"cb_{n:04}", "position": n + 1, "account": f"account_{n % 3}", "received_at": NOW + n * MINUTE,
+        "method": "POST", "size": 2, "match_retries": 0,
         "state": "joined" if joined else ("pending", "orphaned", "quarantined")[n // 10 % 3],
         "call_id": f"call_{n:04}" if joined else None, "submission_id": None,
-        "look_again_at": None if joined else LATER, "loose_number": None if joined else "+918919525224",
-        "twin": f"twin-{n}" if n % 4 == 0 else None, "repeat_of": "cb_0000" if n % 50 == 1 else None,
+        "next_match_at": None if joined else LATER, "heuristic_number": None if joined else "+918919525224",
+        "duplicate_key": f"twin-{n}" if n % 4 == 0 else None, "repeat_of": "cb_0000" if n % 50 == 1 else None,
     }  # fmt: skip
 
 
@@ -125,16 +125,18 @@ NEEDED: dict[str, Callable[[Connection], object]] = {
     "ix_submissions_to": lambda c: match_queries.submitted_to(c, "account_1", ["+918919520001"], NOW, LATER),
     "ix_submissions_lease": lambda c: find_ended_leases(c, NOW),
     "uq_events_call_key": lambda c: load_events(c, ["call_0001"]),
+    # as a batch that is appended a second time is refused
+    "uq_inbox_id": lambda c: c.execute(sa.select(t.inbox.c.position).where(t.inbox.c.id == "cb_0001")),
     "ix_callbacks_account": callbacks(account="account_1"),
     "ix_callbacks_call": callbacks(call="call_0001"),
-    "ix_callbacks_unjoined": lambda c: states.pending(c, ["account_1"], 100),
-    "ix_callbacks_look_again": lambda c: states.due_for_retry(c, ["account_1"], NOW, 100),
-    "ix_callbacks_loose_number": lambda c: match_queries.heuristic_candidates(
+    "ix_callbacks_unjoined": lambda c: states.pending_positions(c, ["account_1"], 100),
+    "ix_callbacks_next_match": lambda c: states.due_for_retry(c, ["account_1"], NOW, 100),
+    "ix_callbacks_heuristic_number": lambda c: match_queries.heuristic_candidates(
         c, "account_1", ["+91"], NOW, LATER
     ),
-    "ix_callbacks_twin": lambda c: match_queries.twin_receipts(c, "account_1", ["no-twin"]),
+    "ix_callbacks_duplicate_key": lambda c: match_queries.twin_receipts(c, "account_1", ["no-twin"]),
     "ix_callbacks_repeat_of": callbacks(),
-    "ix_waiting_keys_callback_id": lambda c: states.add_wait_keys(c, "account_1", {}, ["cb_0001"]),
+    "ix_waiting_keys_callback_id": lambda c: states.add_wait_keys(c, "account_1", {}, replace=["cb_0001"]),
     "ix_exchanges_call_id": lambda c: get_evidence(c, "call_0001"),
     # as the database asks for each submission that is removed
     "ix_exchanges_submission_id": lambda c: c.execute(
@@ -152,6 +154,8 @@ def test_every_index_is_used_by_its_query(database: Database) -> None:
     assert set(NEEDED) == indexes
     unused = []
     for name, work in NEEDED.items():
+        if database.is_sqlite and name == "uq_inbox_id":
+            continue  # its inbox has no index
         plans = plans_of(database, work)
         if not any(plan.uses(name) for plan in plans):
             unused.append((name, [(plan.statement, plan.lines()) for plan in plans]))

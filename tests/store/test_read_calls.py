@@ -239,4 +239,5 @@ def test_evidence_moves_with_a_callback(house: House, provider: RecordingProvide
     assert "busy" not in [event.status for event in read_timeline(house, id)]
     (received,) = house.database.read(lambda c: get_evidence(c, other)).callbacks
     assert received.callback.id == callback
+    assert received.request is not None
     assert json.loads(received.request.body)["status"] == "BUSY"

@@ -95,10 +95,8 @@ class Serving:
 
     def stored_body(self, id: str) -> bytes:
         """Return the body of a callback in the inbox."""
-        c = t.callbacks.c
-        body: bytes = self.database.read(
-            lambda x: x.execute(t.callbacks.select().where(c.id == id)).one().body
-        )
+        query = t.inbox.select().where(t.inbox.c.id == id)
+        body: bytes = self.database.read(lambda c: c.execute(query).one().body)
         return body
 
     def count_of(self, name: str, account: str | None = "thundersms") -> int:

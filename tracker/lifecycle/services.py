@@ -42,14 +42,13 @@ def build_services(
     clock: Clock = system_clock,
     *,
     keep: timedelta | None = None,
-    beside: bool = False,
 ) -> Services:
     """The program over a database whose schema was prepared; `accounts` by name.
 
     keep: how long its worker keeps what is over; None: for ever. beside: its joiner may start a process of its own,
     which ends with the worker.
     """
-    joiner = Joiner(database, accounts, clock, beside=beside)
+    joiner = Joiner(database, accounts, clock)
     pauser = Pauser(database, accounts, clock)
     return Services(
         database=database,

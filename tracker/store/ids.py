@@ -72,3 +72,14 @@ def first_id_at(prefix: str, at: datetime) -> str:
     """Smaller than every id that is given from that moment on, and larger than those that were given before."""
     ms = (at - _EPOCH) // _MILLISECOND
     return f"{prefix}_{''.join(_PAIRS[(ms >> shift) & 1023] for shift in range(40, -1, -10))}"
+
+
+def time_of(id: str) -> datetime | None:
+    """Return the time that an id begins with; None if the text is no id."""
+    letters = id.partition("_")[2][:10]
+    if len(letters) < 10 or any(letter not in _ALPHABET for letter in letters):
+        return None
+    ms = 0
+    for letter in letters:
+        ms = ms << 5 | _ALPHABET.index(letter)
+    return _EPOCH + ms * _MILLISECOND if ms < 1 << 47 else None

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from tracker.clock import Clock, system_clock
+from tracker.lifecycle.joining.loop import JoinerRunner, JoinerThread
 from tracker.lifecycle.receiving.inbox_writer import InboxWriter
 from tracker.lifecycle.services import build_services
 from tracker.settings import Settings
@@ -47,12 +48,14 @@ def create_app(
     settings: Settings,
     *,
     run_worker: bool = True,
+    joiner: JoinerRunner | None = None,
     clock: Clock = system_clock,
     stopping: asyncio.Event | None = None,
 ) -> Application:
     """Return the server's application.
 
-    run_worker: whether this process does due work, too. stopping: set it when the server begins to stop, so that
+    run_worker: whether this process does due work, too. joiner: what keeps the joiner running; a thread of this
+    process if it is not given. stopping: set it when the server begins to stop, so that
     requests that wait for the provider are answered before the lifespan ends.
     Raises ConfigurationError. Its lifespan raises SchemaMismatch and StorageUnavailable.
     """
@@ -68,12 +71,10 @@ def create_app(
         database = Database(settings.database_url)
         try:
             await asyncio.to_thread(prepare, database, create=True)
-            program = build_services(database, accounts, clock, keep=settings.retention.keep, beside=True)
-            worker = Worker(program) if run_worker else None
-            inbox = InboxWriter(database, stored=worker.wake if worker else lambda _: None, clock=clock)
+            program = build_services(database, accounts, clock, keep=settings.retention.keep)
+            worker = Worker(program, joiner or JoinerThread(program.joiner)) if run_worker else None
+            inbox = InboxWriter(database, clock)
             inbox.start()
-            if worker:
-                worker.crowd = lambda: inbox.crowd
             working = asyncio.create_task(_work(worker)) if worker else None
             until_stopping = asyncio.create_task(_stop_with(stopping, worker))
             sends: set[asyncio.Task[None]] = set()

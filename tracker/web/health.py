@@ -30,7 +30,7 @@ async def healthz(request: AppRequest) -> Response:
 async def readyz(request: AppRequest) -> Response:
     """Answer 200 if this process can store a callback and its worker runs, otherwise 503 with the problems."""
     problems = await request.state["find_storage_problems"]()
-    if not request.state["inbox"].alive:
+    if not request.state["inbox"].is_alive:
         problems.append("the thread that stores callbacks has ended; see the log, and restart the server")
     worker = request.state["worker"]
     if worker is not None and worker.failed:
@@ -51,7 +51,7 @@ async def statusz(request: AppRequest) -> Response:
     worker = request.state["worker"]
     worker_here = None if worker is None else ("failed" if worker.failed else "running")
     document = status_document(status)
-    return _json({**document, "inbox_waiting": request.state["inbox"].depth, "worker_here": worker_here})
+    return _json({**document, "inbox_waiting": request.state["inbox"].queued, "worker_here": worker_here})
 
 
 class ReadinessProbe:

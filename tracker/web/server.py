@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import functools
 import socket
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final, cast
 
@@ -15,9 +17,11 @@ import uvicorn
 
 from tracker import runtime
 from tracker.errors import ConfigurationError
+from tracker.lifecycle.joining.loop import JoinerRunner
 from tracker.settings import Settings
 from tracker.store.engine import file_rights
 from tracker.store.engine.database import Database
+from tracker.store.inbox.inbox_file import one_receiver
 from tracker.store.schema.upgrade import prepare
 from tracker.web.app import REQUESTS_GRACE_S, create_app
 from tracker.web.http.connection_guard import ConnectionGuard
@@ -63,19 +67,29 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def run(settings: Settings, *, host: str, port: int, run_worker: bool, limits: Limits | None = None) -> None:
+def run(
+    settings: Settings,
+    *,
+    host: str,
+    port: int,
+    run_worker: bool,
+    joiner: JoinerRunner | None = None,
+    limits: Limits | None = None,
+) -> None:
     """Serve until a signal.
 
-    Raises ConfigurationError if it cannot listen, before it touches the database. Then raises SchemaMismatch and
-    StorageUnavailable.
+    Raises ConfigurationError if it cannot listen, before it touches the database. Then raises SchemaMismatch,
+    StorageUnavailable, and Conflict if another server stores callbacks in the same SQLite database.
     """
     listener = _listen(host, port)
-    try:
-        _prepare_database(settings.database_url)
+    with contextlib.ExitStack() as stack:
+        stack.callback(listener.close)
+        if inbox := _prepare_database(settings.database_url):
+            stack.enter_context(one_receiver(inbox))
         stopping = asyncio.Event()
         limits = limits or Limits()
         guard = ConnectionGuard(replace(limits, max_connections=find_max_connections(limits.max_connections)))
-        app = create_app(settings, run_worker=run_worker, stopping=stopping)
+        app = create_app(settings, run_worker=run_worker, joiner=joiner, stopping=stopping)
         config = uvicorn.Config(
             app,
             http=cast(Any, functools.partial(HardenedProtocol, guard, app.fast_path)),
@@ -90,20 +104,22 @@ def run(settings: Settings, *, host: str, port: int, run_worker: bool, limits: L
         server = _Server(config, stopping, guard)
         runtime.tune_runtime()
         server.run(sockets=[listener])
-    finally:
-        listener.close()
     if not server.started:
         raise ConfigurationError("The server could not start. The log above says why.")
 
 
-def _prepare_database(url: str) -> None:
-    """Create or check the database. Inside uvicorn a refusal would be a traceback instead of a sentence."""
+def _prepare_database(url: str) -> Path | None:
+    """Create or check the database; return SQLite's inbox file, None on PostgreSQL.
+
+    Inside uvicorn a refusal would be a traceback instead of a sentence.
+    """
     database = Database(url)
     try:
         prepare(database, create=True)
         # No reason to end: it can become writable while we run. Until then /readyz and callbacks are answered 503.
         for problem in file_rights.obstacles(database):
             log.error("database.write_check_failed", problem=problem)
+        return database.inbox.path
     finally:
         database.close()
 

@@ -6,11 +6,11 @@ import re
 from datetime import UTC, datetime
 
 from tests.cli.conftest import NUMBER, Cli
+from tests.cli.stored_callbacks import receive_callbacks
 from tests.documents import statusz_shown
 from tests.recording_provider import RecordingProvider, error
 from tracker.cli.context import load_cli_settings, open_database
-from tracker.store.ids import new_id
-from tracker.store.inbox import log, states
+from tracker.store.inbox import states
 from tracker.store.queue import counters, heartbeats
 
 
@@ -56,15 +56,10 @@ def test_status_sees_workers_and_quarantined_callbacks(cli: Cli, provider: Recor
     cli("call", NUMBER, "--flow", "24")
     assert cli.json("status")["ok"] is True
     now = datetime.now(UTC)
-    with open_database(load_cli_settings()) as database:
-        stranger = log.NewCallback(
-            id=new_id("cb"), account="thundersms", lane=None, received_at=now, method="POST", path=b"/", query=b"",
-            headers=b"", body=b"", size=0, remote=None, state=states.QUARANTINED,
-        )  # fmt: skip
-        database.write(lambda c: log.insert(c, [stranger]))
+    [stranger] = receive_callbacks(b"", state=states.QUARANTINED)
     [problem] = cli.json("status", code=1)["problems"]
     assert "secret" in problem
-    assert cli.json("inbox", "ignore", stranger.id)["state"] == "ignored"
+    assert cli.json("inbox", "ignore", stranger)["state"] == "ignored"
     document = cli.json("status")
     assert (document["ok"], document["accounts"]["thundersms"]["silent_s"]) == (True, None)
 

@@ -14,7 +14,6 @@ from tracker.domain.events import EventType
 from tracker.errors import InvalidInput
 from tracker.store.policy import pauses
 from tracker.store.queue import jobs
-from tracker.worker import Worker
 
 OTHER = "+918867130003"
 
@@ -67,7 +66,7 @@ def test_held_call_is_sent_once_dialling_resumes(house: House, provider: Recordi
 
 def test_worker_sends_nothing_until_dialling_resumes(house: House, provider: RecordingProvider) -> None:
     async def scenario() -> None:
-        worker = Worker(house.program)
+        worker = house.worker()
         working = asyncio.create_task(worker.run())
         await asyncio.to_thread(house.program.pauser.pause)
         for n in range(5):

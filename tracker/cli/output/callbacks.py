@@ -48,13 +48,12 @@ def render_callback_list(
 def render_callback(callback: Mapping[str, Any], *, utc: bool) -> RenderableType:
     """Render what became of a callback, and its request, with everything escaped that a terminal would obey."""
     request = callback["request"]
+    remote = request["remote"] if request else None
     state = callback["state"]
     received = f"received {format_time(callback['received_at'], utc=utc)} {zone_name(utc=utc)}"
     return Group(
         Text.assemble((callback["id"], "bold"), "  ", (state, _STATE_STYLES.get(state, ""))),
-        unwrapped_line(
-            f"{received}, account {callback['account']}, from {request.get('remote') or 'unknown'}"
-        ),
+        unwrapped_line(f"{received}, account {callback['account']}, from {remote or 'unknown'}"),
         unwrapped_line(_consequence(callback)),
         *_candidates(callback, utc=utc),
         Text(),

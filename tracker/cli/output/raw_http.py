@@ -10,8 +10,11 @@ from rich.text import Text
 from tracker.cli.output.text import escape_control, unwrapped_line
 
 
-def render_raw_request(request: Mapping[str, Any], indent: str = "") -> Iterator[Text]:
+def render_raw_request(request: Mapping[str, Any] | None, indent: str = "") -> Iterator[Text]:
     """Render the request line, the headers and the body. No line of it is ever broken."""
+    if request is None:
+        yield Text(f"{indent}The request was lost with its inbox file.", "dim")
+        return
     if "url" in request:
         target = request["url"]
     else:

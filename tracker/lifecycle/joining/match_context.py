@@ -82,7 +82,9 @@ def numbers_waited_for(c: Connection, account: str, submissions: Iterable[Dialle
     requested = [(s.requested_at, s.to) for s in submissions if s.requested_at is not None]
     if not requested:
         return set()
-    return match_queries.loose_numbers(c, account, {to for _, to in requested}, min(requested)[0])
+    return match_queries.numbers_with_heuristic_callbacks(
+        c, account, {to for _, to in requested}, min(requested)[0]
+    )
 
 
 def _straight(

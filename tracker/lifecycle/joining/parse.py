@@ -1,10 +1,9 @@
-"""What a stored callback says, as the adapter of its account reads it."""
+"""Parse stored requests with the adapter of their account."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Final, NamedTuple
 
 import structlog
@@ -14,52 +13,63 @@ from tracker.domain.call_reports import CallReport, NotACall, UnreadableCallback
 from tracker.domain.matching.facts import Receipt
 from tracker.providers.base import CallbackRequest
 from tracker.providers.registry import get_provider
-from tracker.store.inbox.states import RawCallback
+from tracker.store.inbox.log import LoggedCallback, LoggedRequest
+from tracker.store.inbox.states import PENDING
 
 log = structlog.get_logger()
 
-#: ids and references that are weighed of one callback; a record has one or two, a joke has thousands
-_MOST_IDS: Final = 20
+#: ids and references of one callback that are matched; a record has one or two, a hostile one has thousands
+MOST_IDS: Final = 20
 
 
 class ParsedCallback(NamedTuple):
-    """A callback without its request, and what it says."""
+    """A logged callback and what it says; None if the receiver decided already or its account is not configured."""
 
-    id: str
-    account: str
-    lane: str | None
-    received_at: datetime
-    what: CallReport | NotACall | UnreadableCallback
+    logged: LoggedCallback
+    content: CallReport | NotACall | UnreadableCallback | None
 
 
-def read(accounts: Mapping[str, Account], raw: Iterable[RawCallback]) -> list[ParsedCallback]:
-    """What these callbacks of the given accounts say. Whatever they are, it raises nothing."""
+def parse(
+    accounts: Mapping[str, Account], logged: Sequence[LoggedCallback], requests: Mapping[int, LoggedRequest]
+) -> list[ParsedCallback]:
+    """Return what these callbacks say. Never raises, whatever they contain."""
     return [
-        ParsedCallback(r.id, r.account, r.lane, r.received_at, _what(accounts[r.account], r)) for r in raw
+        ParsedCallback(row, _content(accounts.get(row.account), row, requests.get(row.position)))
+        for row in logged
     ]
 
 
-def receipts(said: Sequence[ParsedCallback]) -> dict[str, list[Receipt]]:
-    """Those of them that are call records, by account."""
+def receipts_by_account(parsed: Sequence[ParsedCallback]) -> dict[str, list[Receipt]]:
+    """Return those that are call reports, as matching sees them."""
     found: dict[str, list[Receipt]] = {}
-    for s in said:
-        if isinstance(s.what, CallReport):
+    for row, content in parsed:
+        if isinstance(content, CallReport):
             receipt = Receipt(
-                id=s.id, account=s.account, lane=s.lane, received_at=s.received_at, report=s.what
+                id=row.id, account=row.account, lane=row.lane, received_at=row.received_at, report=content
             )
-            found.setdefault(s.account, []).append(receipt)
+            found.setdefault(row.account, []).append(receipt)
     return found
 
 
-def _what(account: Account, raw: RawCallback) -> CallReport | NotACall | UnreadableCallback:
-    incoming = CallbackRequest(
-        method=raw.method, path=raw.path, query=raw.query, headers=raw.headers, body=raw.body
+def _content(
+    account: Account | None, row: LoggedCallback, request: LoggedRequest | None
+) -> CallReport | NotACall | UnreadableCallback | None:
+    if account is None or row.state != PENDING:
+        return None
+    if request is None:
+        return UnreadableCallback(reason="its request was removed")
+    callback = CallbackRequest(
+        method=request.method,
+        path=request.path,
+        query=request.query,
+        headers=request.headers,
+        body=request.body,
     )
     try:
-        what = get_provider(account.provider).parse_callback(account, incoming)
-    except Exception as error:  # one that we stumble over must not stop those behind it
-        log.exception("callback.not_read", callback=raw.id)
-        return UnreadableCallback(reason=f"our own error: {type(error).__name__}")
-    if isinstance(what, CallReport) and max(len(what.ids), len(what.references)) > _MOST_IDS:
-        return replace(what, ids=what.ids[:_MOST_IDS], references=what.references[:_MOST_IDS])
-    return what
+        content = get_provider(account.provider).parse_callback(account, callback)
+    except Exception as error:  # our own mistake must not stop the callbacks behind it
+        log.exception("callback.parse_failed", callback=row.id)
+        return UnreadableCallback(reason=f"internal error: {type(error).__name__}")
+    if isinstance(content, CallReport) and max(len(content.ids), len(content.references)) > MOST_IDS:
+        return replace(content, ids=content.ids[:MOST_IDS], references=content.references[:MOST_IDS])
+    return content

@@ -12,7 +12,8 @@ from typing import Any, Final
 from tracker.clock import Clock, system_clock
 from tracker.domain.time_text import iso
 from tracker.store.engine.database import Connection, Database
-from tracker.store.inbox import states
+from tracker.store.inbox import log as inbox_log
+from tracker.store.inbox import position, states
 from tracker.store.maintenance import prune as pruning
 from tracker.store.maintenance.prune import Old
 
@@ -127,9 +128,16 @@ class Pruner:
             return pruning.remove_calls(c, ids, before) if of_calls else pruning.remove_callbacks(c, ids)
 
         done.rows += self._database.write(remove)
+        self._remove_from_inbox()
         if of_calls:
             done.saw(old)
         return old
+
+    def _remove_from_inbox(self) -> None:
+        """Remove the requests whose outcomes are removed, also those that a killed process has left."""
+        while positions := self._database.read(lambda c: position.planned_removals(c, _LARGEST_BATCH)):
+            self._database.inbox.write(lambda c: inbox_log.remove(c, positions))
+            self._database.write(lambda c: position.finish_removals(c, positions))
 
     def _let_others(self, began: float) -> None:
         took = time.monotonic() - began
@@ -156,12 +164,16 @@ class Pruner:
         """Some pages of a SQLite file; gives the bytes, 0 where there are none. PostgreSQL has its autovacuum."""
         if not self._database.is_sqlite:
             return 0
-        pages, size = self._database.read(pruning.unused_pages)
-        if not pages:
-            return 0
-        self._database.write(lambda c: pruning.give_back(c, _GIVE_BACK_S))
-        left, _ = self._database.read(pruning.unused_pages)
-        return max(0, pages - left) * size
+        return sum(_give_back_pages(database) for database in (self._database, self._database.inbox))
+
+
+def _give_back_pages(database: Database) -> int:
+    pages, size = database.read(pruning.unused_pages)
+    if not pages:
+        return 0
+    database.write(lambda c: pruning.give_back(c, _GIVE_BACK_S))
+    left, _ = database.read(pruning.unused_pages)
+    return max(0, pages - left) * size
 
 
 def _streams() -> list[tuple[bool, str]]:

@@ -17,7 +17,8 @@ from tracker.lifecycle.timeline.call_state import load, load_of_submissions
 from tracker.lifecycle.timeline.event_factory import EventFactory
 from tracker.store.calls.submissions import find_submission
 from tracker.store.engine.database import Connection, Database
-from tracker.store.inbox import match_queries, states
+from tracker.store.inbox import log as inbox_log
+from tracker.store.inbox import match_queries, position, states
 from tracker.store.inbox.states import MatchState
 
 log = structlog.get_logger()
@@ -42,6 +43,7 @@ class CallbackActions:
         submission: our id. submission_id: the provider's id. force: also join a callback about another phone number.
         Raises NotFound; NumberMismatch; Conflict if the callback holds no call report.
         """
+        self._database.read(lambda c: _require_processed(c, callback_id))
         self._database.write(lambda c: self._join(c, callback_id, submission, submission_id, force))
 
     def ignore(self, callback_id: str) -> None:
@@ -49,6 +51,7 @@ class CallbackActions:
 
         A quarantined callback keeps its reason. Raises NotFound; Conflict if the callback was not processed yet.
         """
+        self._database.read(lambda c: _require_processed(c, callback_id))
         self._database.write(lambda c: self._ignore(c, callback_id))
 
     def _join(
@@ -73,11 +76,11 @@ class CallbackActions:
         if not force:
             require_same_number(receipt, target)
         self._add_decisions(c, callback_id, before.submission, target.id)
-        states.set_by_hand(c, callback_id, target.id)
-        self._joiner.weigh_again(c, receipt.account, [callback_id])
+        states.set_manual_match(c, callback_id, target.id)
+        self._joiner.rematch_callbacks(c, receipt.account, [callback_id])
         for id in {before.submission, target.id}:
             if id is not None and (touched := find_submission(c, id)) is not None:
-                self._joiner.weigh_number(c, touched)
+                self._joiner.rematch_number(c, touched)
         log.info("callback.joined", callback=callback_id, submission=target.id)
 
     def _ignore(self, c: Connection, callback_id: str) -> None:
@@ -89,21 +92,23 @@ class CallbackActions:
             _ignore_without_report(c, before)
             return
         self._add_decisions(c, callback_id, before.submission, None)
-        states.set_by_hand(c, callback_id, None)
+        states.set_manual_match(c, callback_id, None)
         ignored = MatchState(
-            id=callback_id, state=states.IGNORED, reason=Reason.operator, reading=receipt.report
+            id=callback_id, state=states.IGNORED, reason=Reason.operator, report=receipt.report
         )
-        states.write_match_states(c, [ignored])
-        states.add_wait_keys(c, receipt.account, {}, [callback_id])
+        states.update(c, [ignored])
+        states.add_wait_keys(c, receipt.account, {}, replace=[callback_id])
         if before.call and before.submission:
             calls = load(c, [before.call], with_reports=True)
             calls[before.call].derive(before.submission)
             calls.save(self._clock())
-            self._joiner.weigh_number(c, calls[before.call].submission(before.submission))
+            self._joiner.rematch_number(c, calls[before.call].submission(before.submission))
         if (text := match_queries.duplicate_text(receipt.report)) is not None:
             # a callback that was joined as a duplicate of this one needs another reason now
             duplicates = match_queries.twin_receipts(c, receipt.account, {text})
-            self._joiner.weigh_again(c, receipt.account, [r.id for r in duplicates if r.id != callback_id])
+            self._joiner.rematch_callbacks(
+                c, receipt.account, [r.id for r in duplicates if r.id != callback_id]
+            )
         log.info("callback.ignored", callback=callback_id)
 
     def _add_decisions(self, c: Connection, callback_id: str, old: str | None, new: str | None) -> None:
@@ -119,6 +124,16 @@ class CallbackActions:
                 key = f"hand/{callback_id}/{now.isoformat()}"
                 state.add(events.decision(key, Reason.operator, detail))
         calls.save(now)
+
+
+def _require_processed(c: Connection, callback_id: str) -> None:
+    """Raise NotFound for an unknown callback, Conflict for one that the joiner has not read yet."""
+    joined = position.joined_position(c)
+    if callback_id not in states.match_states(c, [callback_id]) and inbox_log.find_after(
+        c, joined, callback_id
+    ):
+        raise Conflict("The callback is pending: it was not processed yet. Try again in a moment.")
+    _find_state(c, callback_id)
 
 
 def _find_state(c: Connection, callback_id: str) -> MatchState:
@@ -146,6 +161,6 @@ def _ignore_without_report(c: Connection, before: MatchState) -> None:
     if before.state == states.IGNORED:
         return
     reason = before.reason if before.state == states.QUARANTINED else Reason.operator
-    states.set_by_hand(c, before.id, None)
-    states.write_match_states(c, [MatchState(id=before.id, state=states.IGNORED, reason=reason)])
+    states.set_manual_match(c, before.id, None)
+    states.update(c, [MatchState(id=before.id, state=states.IGNORED, reason=reason)])
     log.info("callback.ignored", callback=before.id)

@@ -113,4 +113,4 @@ class Poller:
         reports = poll_evidence(answered.id, answered.answered_at, result.reports)
         state.derive(answered.submission, add=reports)
         calls.save(self._clock())
-        self._joiner.weigh_number(c, state.submission(answered.submission))
+        self._joiner.rematch_number(c, state.submission(answered.submission))

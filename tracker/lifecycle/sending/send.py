@@ -207,12 +207,12 @@ class Sender:
             jobs.plan(c, jobs.MATCH_EARLY, id, submission.account, sent.answered_at + _MATCH_GRACE)
         if no_phone_rings:
             # callbacks that came meanwhile and were joined to it by number and time are about other calls
-            self._joiner.weigh_number(c, claim.submission)
+            self._joiner.rematch_number(c, claim.submission)
         return submission, may_be_late
 
     def _match_early(self, submission: Submission) -> None:
         try:
-            self._joiner.look_for(submission, patience_s=self._match_lock_timeout_s)
+            self._joiner.match_after_accept(submission, lock_timeout_s=self._match_lock_timeout_s)
         except StorageUnavailable as error:
             # a client waits for this answer; the job that was committed with the id is done later
             log.warning("submission.match_deferred", submission=submission.id, error=str(error))

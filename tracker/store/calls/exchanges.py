@@ -12,8 +12,8 @@ from tracker.domain.call_reports import CallReport
 from tracker.domain.matching.heuristics import MATCH_WINDOW
 from tracker.store.calls.submissions import find_pollable_submissions
 from tracker.store.engine.upsert import insert_if_absent
+from tracker.store.inbox.log import Headers, pack_headers
 from tracker.store.inbox.match_queries import report_to_json
-from tracker.store.inbox.states import Headers, pack_headers
 from tracker.store.queue import jobs
 from tracker.store.schema import tables as t
 

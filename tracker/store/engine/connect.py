@@ -1,4 +1,4 @@
-"""Connections to SQLite and to PostgreSQL, and how each is set up so that what is answered lasts."""
+"""Connections to SQLite and PostgreSQL, set up so that an answered callback survives a loss of power."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from tracker.errors import ConfigurationError, StorageUnavailable
 from tracker.store.engine import bulk, pg_arrays
-from tracker.store.engine.index_hints import HintedCompiler
 
 #: how long SQLite waits for a lock that another process holds, in seconds
 _BUSY_S: Final = 5.0
-#: of a new SQLite file, in bytes: a batch changes rows all over the place, and costs by the pages that it changes
+#: SQLite's own busy handler sleeps up to 100 ms, so it loses every race against a process that writes often
+_LOCK_POLL_S: Final = 0.001
+#: page size of a new SQLite file in bytes: a batch of joins changes scattered rows and costs by the pages it changes
 _PAGE: Final = 8 * 1024
-#: the length of SQLite's log at which a commit has to empty it: 64 MiB
+#: length of SQLite's log at which a commit has to empty it: 64 MiB
 _LOG_PAGES: Final = 64 * 1024 * 1024 // _PAGE
 
 
-def parsed(url: str) -> URL:
-    """The address of a database, as `Database` takes it. Raises ConfigurationError, which says what it has to be."""
+def parse_url(url: str) -> URL:
+    """Return the address of a database. Raises ConfigurationError, which says what an address looks like."""
     try:
         address = make_url(url)
     except (exc.ArgumentError, ValueError) as error:
@@ -43,82 +45,114 @@ def parsed(url: str) -> URL:
     return address
 
 
-def sqlite(url: URL) -> Engine:
-    """Connections to a SQLite file, which is made where there is none. A transaction begins as the execution option
-    `sqlite_begin` says; None: there is none. What connects raises StorageUnavailable where the file was replaced."""
+class _HintedCompiler(SQLiteCompiler):
+    """A compiler that lets a query name the SQLite index to use: without statistics SQLite guesses wrong."""
+
+    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
+        return text
+
+
+def sqlite(url: URL, *, durable: bool = True) -> Engine:
+    """Return an engine for a SQLite file, which is created if it is missing.
+
+    A transaction begins as the execution option `sqlite_begin` says; None starts none. durable: False lets a commit
+    return before it is on disk. Connecting raises StorageUnavailable if the file was replaced.
+    """
     engine = sa.create_engine(
         url,
-        # the large statements of bulk.py come in some sizes each
-        connect_args={"timeout": _BUSY_S, "cached_statements": 512},
+        # the large statements of bulk.py come in several sizes each; `uri` lets the inbox be attached read-only
+        connect_args={"timeout": _BUSY_S, "cached_statements": 512, "uri": True},
         hide_parameters=True,
         pool_size=20,
         max_overflow=20,
         pool_timeout=5,
-        # the one that was used last has its statements prepared
+        # the connection that was used last has its statements prepared
         pool_use_lifo=True,
     )
 
-    engine.dialect.statement_compiler = HintedCompiler
+    engine.dialect.statement_compiler = _HintedCompiler
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
         try:
             connection.isolation_level = None
             try:
-                _lay_out(connection)
+                _create_layout(connection)
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_DBMOVED:
                     raise
-                # it waited for `tracker db restore`, with what was there before in its hands
+                # it waited for `tracker db restore` with the old file open
                 raise StorageUnavailable(
                     f"{url.database} was replaced by another file just now: try again"
                 ) from None
             for pragma in (
-                # an answered callback survives the loss of power
-                "synchronous=FULL",
+                # FULL: an answered callback survives the loss of power
+                f"synchronous={'FULL' if durable else 'NORMAL'}",
                 "foreign_keys=ON",
-                # erased variables are overwritten, not only forgotten
+                # erased variables are overwritten, not only unlinked
                 "secure_delete=ON",
                 # pages of the log after which a commit moves them into the file itself (see `Database.checkpoint`)
                 f"wal_autocheckpoint={_LOG_PAGES}",
-                # what a rush has left of it on the disk is given back
+                # disk space that a rush took for the log is given back
                 f"journal_size_limit={2 * _LOG_PAGES * _PAGE}",
             ):
                 connection.execute("PRAGMA " + pragma)
-        except BaseException:  # nobody else has it yet
+        except BaseException:  # nothing else closes it
             connection.close()
             raise
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        how = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
-        if how is not None:
-            connection.exec_driver_sql(f"BEGIN {how}")
+        mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+        if mode is not None:
+            _begin_transaction(connection, mode)
 
     return engine
 
 
-def on_connecting(engine: Engine, before: Callable[[], object], behind: Callable[[], None]) -> None:
-    """Have these called before each connecting, and behind it; where one raises, nobody gets a connection."""
+def wait_fairly(connection: sqlite3.Connection) -> None:
+    """Have `BEGIN IMMEDIATE` on this connection wait by short polls instead of SQLite's long sleeps.
+
+    Only for a connection in WAL mode that does nothing but write: its other statements meet no lock.
+    """
+    connection.execute("PRAGMA busy_timeout=0")
+
+
+def _begin_transaction(connection: Connection, mode: str) -> None:
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            connection.exec_driver_sql(f"BEGIN {mode}")
+            return
+        except exc.OperationalError as error:
+            code = getattr(error.orig, "sqlite_errorcode", 0)
+            if code & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_LOCK_POLL_S)
+
+
+def on_connecting(engine: Engine, before: Callable[[], object], after: Callable[[], None]) -> None:
+    """Call these before and after each connect; if one raises, the caller gets no connection."""
 
     @event.listens_for(engine, "do_connect")
-    def _look_before(*_: object) -> None:
+    def _call_before(*_: object) -> None:
         before()
 
     @event.listens_for(engine, "connect")
-    def _look_behind(connection: Any, _record: object) -> None:
+    def _call_after(connection: Any, _record: object) -> None:
         try:
-            behind()
+            after()
         except BaseException:
             connection.close()
             raise
 
 
-def _lay_out(connection: sqlite3.Connection) -> None:
-    """What is kept in the file: the size of its pages, incremental vacuum and the write-ahead log.
+def _create_layout(connection: sqlite3.Connection) -> None:
+    """Set what is kept in the file: the page size, incremental vacuum and the write-ahead log.
 
-    The first two count only before anything is written, and asking for it takes the write lock: on a new file only.
-    Switching to the log needs the file alone and does not wait for that; where it is on already, it takes no lock.
+    The first two count only before anything is written, and setting them takes the write lock, so only a new file
+    gets them. Switching to the log needs the file alone and does not wait for that; if it is on already, it takes no
+    lock.
     """
     deadline = time.monotonic() + _BUSY_S
     while True:
@@ -127,7 +161,7 @@ def _lay_out(connection: sqlite3.Connection) -> None:
                 # it will hold numbers and recordings; the log beside it takes its mode from it
                 with contextlib.suppress(OSError):
                     made = Path(connection.execute("PRAGMA database_list").fetchone()[2])
-                    if made.is_file():  # and no device, which a URL of SQLite's own may name
+                    if made.is_file():  # a URL of SQLite's own syntax may name a device
                         made.chmod(0o600)
                 connection.execute(f"PRAGMA page_size={_PAGE}")
                 connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -139,10 +173,11 @@ def _lay_out(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-def postgresql(url: URL, *, looking: bool = False) -> Engine:
-    """Connections to PostgreSQL. Raises ConfigurationError where its driver is missing.
+def postgresql(url: URL, *, durable: bool = True, autocommit: bool = False) -> Engine:
+    """Return an engine for PostgreSQL. Raises ConfigurationError if its driver is missing.
 
-    looking: each statement is one for itself, goes by indexes, and is not preceded by a question.
+    autocommit: each statement is a transaction of its own, reads by indexes, and its connection is not tested first.
+    durable: False lets a commit return before it is on disk.
     """
     try:
         import psycopg  # noqa: F401 (an optional extra)
@@ -153,24 +188,24 @@ def postgresql(url: URL, *, looking: bool = False) -> Engine:
     engine = sa.create_engine(
         url,
         hide_parameters=True,
-        pool_size=4 if looking else 20,
+        pool_size=4 if autocommit else 20,
         max_overflow=20,
         pool_timeout=5,
-        # the one that was used last has its statements prepared
+        # the connection that was used last has its statements prepared
         pool_use_lifo=True,
-        pool_pre_ping=not looking,
-        isolation_level="AUTOCOMMIT" if looking else None,
-        execution_options={"by_indexes": looking},
+        pool_pre_ping=not autocommit,
+        isolation_level="AUTOCOMMIT" if autocommit else None,
+        execution_options={"by_indexes": autocommit},
         connect_args={
             "connect_timeout": 5,
-            # a server that vanished without a word, as a machine that died does, is noticed within seconds
+            # a server that vanished without closing its connections is noticed within seconds
             "tcp_user_timeout": 10_000,
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 2,
             "options": "-c TimeZone=UTC -c lock_timeout=5000 -c statement_timeout=30000"
             " -c idle_in_transaction_session_timeout=30000"
-            + "".join(f" -c enable_{way}=off" for way in bulk.BESIDE_INDEXES if looking),
+            + "".join(f" -c enable_{way}=off" for way in bulk.BESIDE_INDEXES if autocommit),
         },
     )
 
@@ -182,9 +217,11 @@ def postgresql(url: URL, *, looking: bool = False) -> Engine:
             connection.execute(
                 "SELECT set_config('synchronous_commit', 'on', false)"
                 " WHERE current_setting('synchronous_commit') = 'off'"
+                if durable
+                else "SET synchronous_commit = off"
             )
             connection.commit()
-        except BaseException:  # nobody else has it yet
+        except BaseException:  # nothing else closes it
             connection.close()
             raise
 

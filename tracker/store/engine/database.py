@@ -1,7 +1,7 @@
 """The database: SQLite or PostgreSQL behind the same two verbs, `read` and `write`.
 
-A unit of work is a function of a connection. `write` runs it in one transaction and repeats it where the database
-asks for that (deadlock, serialisation), so it must have no effects but on the connection.
+A unit of work is a function of a connection. `write` runs it in one transaction and repeats it after a deadlock or a
+serialisation failure, so it must have no effects outside the database.
 """
 
 from __future__ import annotations
@@ -26,18 +26,21 @@ from tracker.store.engine.files import kind_of
 
 T = TypeVar("T")
 
-#: a process may use so many threads for the database: more than the steps of a worker need, fewer than the connections
+#: threads of one process that use the database: more than a worker has steps, fewer than there are connections
 THREADS: Final = 24
 
 #: SQLSTATEs after which the same transaction may succeed: serialisation failure, deadlock
-_REPEAT: Final = {"40001", "40P01"}
-_REPEATS: Final = 5
-#: and that of a connection that was ended because nothing was said on it in a transaction
-_STOOD_STILL: Final = "25P03"
-#: of the connection that writes on SQLite
+_RETRYABLE: Final = {"40001", "40P01"}
+_ATTEMPTS: Final = 5
+#: cache of the connection that writes a SQLite file
 _WRITER_CACHE_KIB: Final = 32 * 1024
-#: the length of SQLite's log at which it is worth emptying it beside the commits, in bytes
-_WORTH_A_CHECKPOINT: Final = 4 * 1024 * 1024
+#: length of SQLite's write-ahead log at which emptying it beside the commits pays, in bytes
+_CHECKPOINT_BYTES: Final = 4 * 1024 * 1024
+
+
+def inbox_path(path: Path) -> Path:
+    """Return the inbox file that belongs to the SQLite database at `path`: `tracker-inbox.db` for `tracker.db`."""
+    return path.with_name(f"{path.stem}-inbox{path.suffix}")
 
 
 class FairLock:
@@ -62,7 +65,7 @@ class FairLock:
             yield
         finally:
             with self._mutex:
-                if not turn.is_set():  # interrupted while waiting: it must not be granted to nobody
+                if not turn.is_set():  # interrupted while waiting, so the lock is not ours to release
                     self._waiting.remove(turn)
                 elif self._waiting:
                     self._waiting.popleft().set()
@@ -73,116 +76,139 @@ class FairLock:
 class Database:
     """One database and its connections. Safe to use from several threads; `close` ends it.
 
-    url: `sqlite:///path` (relative to the working directory; four slashes for an absolute path) or
-    `postgresql://user:password@host/name`. Raises ConfigurationError for what is none, or names no
-    regular file.
+    On SQLite the inbox lies in a second file beside the first, so that the receiver and the joiner never wait for each
+    other's lock; `inbox` is that file as a Database of its own. On PostgreSQL `inbox` is this database. `read` sees the
+    tables of both.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = connect.parsed(url)
+    def __init__(self, url: str, *, durable: bool = True, has_inbox: bool = True) -> None:
+        """Open `sqlite:///path` (four slashes for an absolute path) or `postgresql://user:password@host/name`.
+
+        durable: False commits without waiting for the disk. Use it only for work that is redone after a power loss
+        and has no effect outside the database. A later durable commit, of any process, flushes it too.
+        has_inbox: False opens a single SQLite file, such as a backup or the inbox itself.
+        Raises ConfigurationError if `url` is not such an address, or names something other than a regular file.
+        """
+        self.url = connect.parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._durable = durable
         if self.path is not None and (kind := kind_of(self.path)):
             # SQLite would wait on a pipe, and a new database takes its mode from us
             raise ConfigurationError(
                 f"database.url names {self.path.absolute()}, which is {kind}: name a file"
             )
-        self.engine = connect.sqlite(self.url) if self.is_sqlite else connect.postgresql(self.url)
-        self._writer = (
+        self.engine = (
+            connect.sqlite(self.url, durable=durable)
+            if self.is_sqlite
+            else connect.postgresql(self.url, durable=durable)
+        )
+        self._writer_engine = (
             self.engine.execution_options(sqlite_begin="IMMEDIATE") if self.is_sqlite else self.engine
         )
-        self._looking = (
+        self._autocommit_engine = (
             self.engine.execution_options(sqlite_begin=None)
             if self.is_sqlite
-            else connect.postgresql(self.url, looking=True)
+            else connect.postgresql(self.url, autocommit=True)
         )
         self._file = OpenFile(self.path) if self.path is not None else None
         if self._file is not None:
             connect.on_connecting(self.engine, self._file.exists, self._file.connected)
         self._turn = FairLock()
-        #: SQLite's one writer keeps its connection, under its turn: what it has read stays good, for nobody else writes
-        self._kept: Connection | None = None
-        #: what `at_once` uses on PostgreSQL, and its turn there
-        self._own: PoolProxiedConnection | None = None
-        self._own_lock = threading.Lock()
+        #: SQLite's one writing connection, used under `_turn`: its page cache stays warm
+        self._writer: Connection | None = None
+        #: the connection of `execute_durable` on PostgreSQL, used under its lock
+        self._pg_autocommit: PoolProxiedConnection | None = None
+        self._pg_autocommit_lock = threading.Lock()
+        self.inbox: Database = self
+        if has_inbox and self.path is not None:
+            inbox_url = self.url.set(database=str(inbox_path(self.path)))
+            self.inbox = Database(inbox_url.render_as_string(hide_password=False), has_inbox=False)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that writes nothing. Raises StorageUnavailable."""
-        with self.translated(), self.engine.connect() as connection, connection.begin():
-            return work(connection)
+        with self.translated(), self.engine.connect() as connection:
+            self.attach_inbox(connection)
+            with connection.begin():
+                return work(connection)
 
-    def look(self, work: Callable[[Connection], T]) -> T:
-        """Run `work`, which only reads, outside of any transaction: in fewer steps than `read`, for whoever waits for
-        an answer. Each of its statements sees what is committed when it begins. Raises StorageUnavailable."""
+    def read_autocommit(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, which only reads, without a transaction: fewer round trips than `read`.
+
+        Each statement sees what is committed when it begins. Raises StorageUnavailable.
+        """
         with self.translated():
             for attempt in range(2):
                 try:
-                    with self._looking.connect() as connection:
+                    with self._autocommit_engine.connect() as connection:
+                        self.attach_inbox(connection)
                         return work(connection)
                 except exc.DBAPIError as error:
-                    # whether the connection was still there, nobody has asked before
+                    # these connections are not tested before use, so a lost one shows only here
                     if attempt > 0 or not error.connection_invalidated:
                         raise
         raise AssertionError("unreachable")
 
-    def write(self, work: Callable[[Connection], T], *, lasting: bool = True) -> T:
-        """Run `work` in one transaction and commit it; on return it is on disk. Raises StorageUnavailable.
+    def attach_inbox(self, connection: Connection) -> None:
+        """Let a connection that only reads see the inbox file, if there is one."""
+        if self.inbox is self or connection.info.get("inbox_attached") or not self.inbox.exists():
+            return
+        assert self.inbox.path is not None
+        address = f"{self.inbox.path.absolute().as_uri()}?mode=ro"
+        _driver(connection).execute("ATTACH DATABASE ? AS inbox_file", (address,))
+        connection.info["inbox_attached"] = True
 
-        SQLite has one writer at a time: writers of this process take turns here, in order, rather than in its
-        busy handler.
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction and commit it. Raises StorageUnavailable.
 
-        lasting: False for what would be done again if it were not there, and has no effects but on the database. On
-        SQLite it is then on disk together with whatever is committed next, so nobody waits for the disk meanwhile; a
-        machine that loses its power before that has not done it. Nothing that came later is there without it.
+        On return the commit is on disk, unless the database was opened with `durable=False`. SQLite has one writer
+        at a time: threads of this process take turns in the order of asking.
         """
         with self.translated():
-            for attempt in range(_REPEATS):
+            for attempt in range(_ATTEMPTS):
                 try:
                     if self.is_sqlite:
                         with self._turn.held():
-                            return self._write_kept(work) if lasting else self._write_soon(work)
-                    with self._writer.begin() as connection:
+                            return self._write_sqlite(work)
+                    with self.engine.begin() as connection:
                         return work(connection)
                 except exc.DBAPIError as error:
-                    if attempt == _REPEATS - 1 or getattr(error.orig, "sqlstate", None) not in _REPEAT:
+                    if attempt == _ATTEMPTS - 1 or getattr(error.orig, "sqlstate", None) not in _RETRYABLE:
                         raise
                     time.sleep(0.01 * 2**attempt)
         raise AssertionError("unreachable")
 
-    def _write_kept(self, work: Callable[[Connection], T]) -> T:
-        kept = self._keeping()
+    def _write_sqlite(self, work: Callable[[Connection], T]) -> T:
+        writer = self._writer_connection()
         try:
-            with kept.begin():
-                done = work(kept)
+            with writer.begin():
+                done = work(writer)
         except exc.SQLAlchemyError:
-            self._give_up_kept()
+            self._discard_writer()
             raise
         self._check_file()
         return done
 
-    def _write_soon(self, work: Callable[[Connection], T]) -> T:
-        kept = self._keeping()
-        # so SQLite waits for the disk only where it empties its log
-        _set_waiting(kept, "NORMAL")
-        try:
-            return self._write_kept(work)
-        finally:
-            if self._kept is kept:
-                _set_waiting(kept, "FULL")
-
-    def _keeping(self) -> Connection:
-        if self._kept is None:
-            self._kept = self._writer.connect()
+    def _writer_connection(self) -> Connection:
+        if self._writer is None:
+            self._writer = self._writer_engine.connect()
+            if self._writer.info.pop("inbox_attached", False):
+                # a write transaction would lock both files
+                _driver(self._writer).execute("DETACH DATABASE inbox_file")
+            with_log = _driver(self._writer).execute("PRAGMA journal_mode").fetchone()[0] == "wal"
             if self._file is not None:
-                mode = _driver(self._kept).execute("PRAGMA journal_mode").fetchone()[0]
-                self._file.writes_anew(with_log=mode == "wal")
-            _driver(self._kept).execute(f"PRAGMA cache_size=-{_WRITER_CACHE_KIB}")
-        return self._kept
+                self._file.writes_anew(with_log=with_log)
+            if with_log:
+                connect.wait_fairly(_driver(self._writer))
+            _driver(self._writer).execute(f"PRAGMA cache_size=-{_WRITER_CACHE_KIB}")
+        return self._writer
 
     def checkpoint(self) -> None:
-        """Move what SQLite's log holds into the file, beside whoever writes; otherwise a commit has to, when the log is
-        long. Raises StorageUnavailable."""
+        """Move SQLite's write-ahead log into its file beside the writers. Raises StorageUnavailable.
+
+        Without it, a commit has to do so once the log is long.
+        """
         log = self._file.log if self._file is not None else None
-        if log is None or not log.exists() or log.stat().st_size < _WORTH_A_CHECKPOINT:
+        if log is None or not log.exists() or log.stat().st_size < _CHECKPOINT_BYTES:
             return
         with self.translated(), self.engine.connect() as connection:
             try:
@@ -190,41 +216,41 @@ class Database:
             except sqlite3.Error as error:
                 raise self._as_sqlalchemys(error) from error
 
-    def at_once(self, work: Callable[[Any], T]) -> T:
-        """Run `work` on a connection of the driver's own (sqlite3's or psycopg's), outside of any transaction, so that
-        its one statement is one for itself; on return it is on disk. Raises StorageUnavailable.
+    def execute_durable(self, work: Callable[[Any], T]) -> T:
+        """Run one statement on the driver's own connection (sqlite3's or psycopg's), outside any transaction.
 
-        `write` in fewer steps, for the thread that stores callbacks. `work` is repeated like there, and where the
-        connection was lost under it; so doing it twice must be the same as doing it once.
+        On return it is on disk. Like `write` with fewer steps, for the thread that stores callbacks. `work` is repeated
+        as in `write`, and once after a lost connection, so running it twice must equal running it once.
+        Raises StorageUnavailable.
         """
         dbapi = self.engine.dialect.loaded_dbapi
-        with self.translated(), self._turn.held() if self.is_sqlite else self._own_lock:
-            for attempt in range(_REPEATS):
+        with self.translated(), self._turn.held() if self.is_sqlite else self._pg_autocommit_lock:
+            for attempt in range(_ATTEMPTS):
                 try:
-                    done = work(self._at_once_connection())
+                    done = work(self._driver_connection())
                     self._check_file()
                     return done
                 except (dbapi.IntegrityError, dbapi.DataError) as error:
                     raise self._as_sqlalchemys(error) from error
                 except dbapi.Error as error:
-                    lost = self._give_up_own()
-                    again = getattr(error, "sqlstate", None) in _REPEAT or (lost and attempt == 0)
-                    if not again or attempt == _REPEATS - 1:
+                    lost = self._discard_driver_connection()
+                    again = getattr(error, "sqlstate", None) in _RETRYABLE or (lost and attempt == 0)
+                    if not again or attempt == _ATTEMPTS - 1:
                         raise self._as_sqlalchemys(error) from error
                     time.sleep(0 if lost else 0.01 * 2**attempt)
         raise AssertionError("unreachable")
 
-    def _at_once_connection(self) -> Any:
+    def _driver_connection(self) -> Any:
         if self.is_sqlite:
-            return _driver(self._keeping())
-        if self._own is None:
-            self._own = self.engine.raw_connection()
-        return self._own.driver_connection
+            return _driver(self._writer_connection())
+        if self._pg_autocommit is None:
+            self._pg_autocommit = self.engine.raw_connection()
+        return self._pg_autocommit.driver_connection
 
     def exists(self) -> bool:
-        """Whether there is something under its name: to read a SQLite database that is not there would make it.
+        """Return whether the SQLite file exists, because reading a missing one would create it; True on PostgreSQL.
 
-        Raises StorageUnavailable where it was there.
+        Raises StorageUnavailable if the file was there before.
         """
         return self._file is None or self._file.exists()
 
@@ -232,21 +258,21 @@ class Database:
         if self._file is not None:
             self._file.check()
 
-    def _give_up_own(self) -> bool:
-        """Whatever is wrong with the connection, the next one has another. Whether it was lost."""
-        self._give_up_kept()
-        own, self._own = self._own, None
+    def _discard_driver_connection(self) -> bool:
+        """Drop the connection in whatever state it is; return whether it was lost."""
+        self._discard_writer()
+        own, self._pg_autocommit = self._pg_autocommit, None
         if own is None:
             return False
         lost = bool(getattr(own.driver_connection, "closed", False))
         own.invalidate()
         return lost
 
-    def _give_up_kept(self) -> None:
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            kept.invalidate()  # in whatever state it is: the pool is not to have it back
-            kept.close()
+    def _discard_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.invalidate()  # the pool must not get it back
+            writer.close()
 
     def _as_sqlalchemys(self, error: Exception) -> BaseException:
         dbapi_error = self.engine.dialect.loaded_dbapi.Error
@@ -254,13 +280,13 @@ class Database:
 
     @property
     def path(self) -> Path | None:
-        """SQLite's file, whether it is there or not; None with PostgreSQL and where the URL is one of SQLite's own."""
+        """SQLite's file, whether it exists or not; None on PostgreSQL and for a URL of SQLite's own syntax."""
         name = self.url.database or ""
         return Path(name) if self.is_sqlite and not name.startswith("file:") else None
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """The database's ways of saying "not now" as one error; what is a mistake of ours stays what it is."""
+        """Raise StorageUnavailable for every way in which a database says "not now"; our own mistakes pass."""
         try:
             yield
         except (exc.DatabaseError, exc.TimeoutError) as error:
@@ -268,20 +294,17 @@ class Database:
                 raise
             raise self.unavailable(f"The database cannot be used now: {_first_line(error)}", error) from error
 
-    def unavailable(self, told: str, why: Exception) -> StorageUnavailable:
-        """The error that says so, and what the database said; who knows more about this one can say more in it."""
-        return StorageUnavailable(told)
+    def unavailable(self, message: str, cause: Exception) -> StorageUnavailable:
+        """Return the error for `cause`; a subclass that knows more about this database adds to it."""
+        return StorageUnavailable(message)
 
     def close(self) -> None:
-        with self._turn.held(), self._own_lock:
-            self._give_up_own()
-        self._looking.dispose()
+        if self.inbox is not self:
+            self.inbox.close()
+        with self._turn.held(), self._pg_autocommit_lock:
+            self._discard_driver_connection()
+        self._autocommit_engine.dispose()
         self.engine.dispose()
-
-
-def _set_waiting(connection: Connection, how: str) -> None:
-    """Set `synchronous`. It counts from when it is compiled: not as a statement that was kept from the last time."""
-    _driver(connection).executescript(f"PRAGMA synchronous={how}")
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:
@@ -292,15 +315,10 @@ def _is_not_now(error: exc.DatabaseError | exc.TimeoutError) -> bool:
     name = getattr(getattr(error, "orig", None), "sqlite_errorname", None)
     if name is None:
         return isinstance(error, (exc.OperationalError, exc.InternalError, exc.TimeoutError))
-    # no such table, and the like, is an OperationalError too; a damaged file is none
+    # "no such table" and the like is an OperationalError too; a damaged file is not
     if isinstance(error, exc.OperationalError):
         return bool(name != "SQLITE_ERROR")
     return str(name).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
-
-
-def is_idle_timeout(error: StorageUnavailable) -> bool:
-    """Whether PostgreSQL ended the connection because nothing was said on it for too long in a transaction."""
-    return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) == _STOOD_STILL
 
 
 def _first_line(error: Exception) -> str:

@@ -27,7 +27,7 @@ _NOTHING = vars(CallReport())
 _SURE = [m.value for m in (*EXACT_MATCHES, MatchedBy.operator)]
 # without the request itself, which may have a megabyte
 _C = t.callbacks.c
-_RECEIPT = (_C.id, _C.account, _C.lane, _C.received_at, _C.reading, _C.by_hand)
+_RECEIPT = (_C.id, _C.account, _C.lane, _C.received_at, _C.report, _C.manual_match)
 _TIMES = ("started_at", "ended_at")
 
 
@@ -76,7 +76,7 @@ def evidence_of(
     repeats: dict[str, str | None] = {}
     c, x = t.callbacks.c, t.exchanges.c
     of_calls = set(calls.values())
-    told = (c.id, c.received_at, c.reading, c.matched_by, c.submission_id, c.repeat_of)
+    told = (c.id, c.received_at, c.report, c.matched_by, c.submission_id, c.repeat_of)
     for id, received_at, said, matched_by, submission, repeat_of in bulk.select(
         connection, told, c.call_id, of_calls, also=" AND state = 'joined'"
     ):
@@ -138,8 +138,8 @@ def receipt_of(row: Row[Any]) -> Receipt:
         account=row.account,
         lane=row.lane,
         received_at=row.received_at,
-        report=report_from_json(row.reading),
-        manual_submission=row.by_hand,
+        report=report_from_json(row.report),
+        manual_submission=row.manual_match,
     )
 
 
@@ -178,12 +178,14 @@ def submitted_by_lanes(
     return [_submitted(tuple(row)) for row in _each(connection, query, _S.to, numbers)]
 
 
-def loose_numbers(
+def numbers_with_heuristic_callbacks(
     connection: Connection, account: str, numbers: Collection[str], since: datetime
 ) -> set[str]:
     """Of these numbers, those with receipts since then that no id has joined."""
     c = t.callbacks.c
-    rows = bulk.select(connection, (c.loose_number, c.account, c.received_at), c.loose_number, numbers)
+    rows = bulk.select(
+        connection, (c.heuristic_number, c.account, c.received_at), c.heuristic_number, numbers
+    )
     return {number for number, of, received_at in rows if of == account and received_at >= since}
 
 
@@ -193,7 +195,7 @@ def heuristic_candidates(
     """The receipts for these numbers in that time that no id has joined."""
     c = t.callbacks.c
     query = sa.select(*_RECEIPT).where(c.account == account, c.received_at >= since, c.received_at <= until)
-    return [receipt_of(row) for row in _each(connection, query, c.loose_number, numbers)]
+    return [receipt_of(row) for row in _each(connection, query, c.heuristic_number, numbers)]
 
 
 def exact_receipts(connection: Connection, submissions: Collection[SubmissionFacts]) -> list[Receipt]:
@@ -238,7 +240,8 @@ def twin_receipts(connection: Connection, account: str, twins: Collection[str]) 
         c.account == account, c.state.in_(("joined", "orphaned"))
     )
     return [
-        _joined(r) if r.state == "joined" else receipt_of(r) for r in _each(connection, query, c.twin, twins)
+        _joined(r) if r.state == "joined" else receipt_of(r)
+        for r in _each(connection, query, c.duplicate_key, twins)
     ]
 
 
@@ -263,14 +266,14 @@ def _joined(row: Row[Any]) -> Receipt:
 def receipts(connection: Connection, ids: Collection[str]) -> list[Receipt]:
     """These receipts, as far as they are readable and nobody said to ignore them."""
     c = t.callbacks.c
-    query = sa.select(*_RECEIPT).where(c.reading.is_not(None), c.state != "quarantined")
-    return [receipt_of(row) for row in _each(connection, query, c.id, ids) if row.by_hand != IGNORE]
+    query = sa.select(*_RECEIPT).where(c.report.is_not(None), c.state != "quarantined")
+    return [receipt_of(row) for row in _each(connection, query, c.id, ids) if row.manual_match != IGNORE]
 
 
 def receipts_including_ignored(connection: Connection, ids: Collection[str]) -> list[Receipt]:
     """These receipts, as far as they are readable, whatever anybody said of them."""
     c = t.callbacks.c
-    query = sa.select(*_RECEIPT).where(c.reading.is_not(None))
+    query = sa.select(*_RECEIPT).where(c.report.is_not(None))
     return [receipt_of(row) for row in _each(connection, query, c.id, ids)]
 
 

@@ -1,11 +1,9 @@
-"""The inbox: every callback as it came, and what was made of it."""
+"""The outcome of each received request: its state, what it was matched to, and when it is tried again."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
-from itertools import accumulate
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -15,6 +13,7 @@ from tracker.domain import value
 from tracker.domain.call_reports import CallReport
 from tracker.store.engine import bulk
 from tracker.store.engine.chunks import chunks
+from tracker.store.inbox.log import LoggedCallback
 from tracker.store.inbox.match_queries import IGNORE, duplicate_text, report_to_json
 from tracker.store.inbox.quarantine import QUARANTINED as QUARANTINED
 from tracker.store.schema import tables as t
@@ -28,77 +27,40 @@ STATES: Final = (PENDING, JOINED, ORPHANED, UNREADABLE, IGNORED, QUARANTINED)
 
 #: any number that no other program takes for its advisory lock
 _JOINING_LOCK: Final = 0x7472_6B72_6A6F
-
-#: seconds; whoever joins says nothing to PostgreSQL for so long only when it stands still: what Python has to do
-#: between two statements of a batch takes a fraction of one. What a statement takes, or a lock, is not counted
-RESTS_S: Final = 5.0
-
-#: of the bodies that are read at once
-_MOST_BYTES: Final = 8 * 1024 * 1024
-
-_C = t.callbacks.c
-_RAW = (_C.id, _C.account, _C.lane, _C.received_at, _C.method, _C.path, _C.query, _C.headers, _C.body)
-_OLDEST_PENDING: Final = f" AND state = 'pending' AND {t.UNJOINED} ORDER BY received_at, id"
-
-Headers = tuple[tuple[bytes, bytes], ...]
-
-
-@value
-class RawCallback:
-    """A stored request, for an adapter to read."""
-
-    id: str
-    account: str
-    lane: str | None
-    received_at: datetime
-    method: str
-    path: bytes
-    query: bytes
-    headers: Headers
-    body: bytes
+#: seconds for which a joiner may be silent between two statements; the largest batches need some, a frozen process more
+IDLE_TIMEOUT_S: Final = 20.0
 
 
 @value
 class MatchState:
-    """What was made of a callback."""
+    """The outcome of one callback."""
 
     id: str
     state: str
     reason: str | None = None
-    reading: CallReport | None = None
+    report: CallReport | None = None
     #: whether it counts among those that no id has joined
-    loose: bool = False
-    #: its first id names its submission; whatever equals it has that id, too, and needs no twin to find it
-    named: bool = False
+    heuristic: bool = False
+    #: whether its first id names its submission: equal callbacks carry that id too and need no duplicate key
+    named_by_first_id: bool = False
     matched_by: str | None = None
     submission: str | None = None
     call: str | None = None
-    look_again_at: datetime | None = None
-
-
-def pack_headers(headers: Headers) -> bytes:
-    """Headers as one text of bytes, a line each, as they stand on the wire."""
-    return b"".join(name + b": " + value + b"\r\n" for name, value in headers)
-
-
-@lru_cache(maxsize=64)  # a provider's are nearly always the same
-def unpack_headers(packed: bytes) -> Headers:
-    pairs = (line.partition(b": ") for line in packed.split(b"\r\n") if line)
-    return tuple((name, value) for name, _, value in pairs)
+    next_match_at: datetime | None = None
 
 
 def lock_joining(
-    connection: Connection, *, patience_s: float | None = None, rests_s: float = RESTS_S
+    connection: Connection, *, lock_timeout_s: float | None = None, idle_timeout_s: float = IDLE_TIMEOUT_S
 ) -> None:
-    """One joiner at a time, in whatever process, until the transaction ends. On SQLite the transaction is the lock.
+    """Let one joiner at a time work, in whatever process, until the transaction ends.
 
-    patience_s: on PostgreSQL wait so long for it and no longer than that; None: as long as for any other lock.
-    rests_s: who says nothing for so long loses the lock, and the connection.
+    On SQLite the write transaction is the lock. On PostgreSQL a session that stays silent for `idle_timeout_s` loses
+    the lock and its connection, so a frozen process does not keep the others from joining.
+    lock_timeout_s: how long to wait for the lock; None waits as long as for any other lock.
     """
-    # a process that stands still in this transaction keeps all others from joining; PostgreSQL ends it
-    settings = [f"set_config('idle_in_transaction_session_timeout', '{round(rests_s * 1000)}', true)"]
-    if patience_s is not None:
-        settings.append(f"set_config('lock_timeout', '{round(patience_s * 1000)}', true)")
+    settings = [f"set_config('idle_in_transaction_session_timeout', '{round(idle_timeout_s * 1000)}', true)"]
+    if lock_timeout_s is not None:
+        settings.append(f"set_config('lock_timeout', '{round(lock_timeout_s * 1000)}', true)")
     bulk.force_index_scans(connection, also=", ".join((*settings, f"pg_advisory_xact_lock({_JOINING_LOCK})")))
 
 
@@ -109,7 +71,7 @@ def hold_off_joiners(connection: Connection) -> bool:
     """
     if connection.dialect.name != "postgresql":
         return True
-    settings = f"set_config('idle_in_transaction_session_timeout', '{round(RESTS_S * 1000)}', true)"
+    settings = f"set_config('idle_in_transaction_session_timeout', '{round(IDLE_TIMEOUT_S * 1000)}', true)"
     lock = f"SELECT pg_try_advisory_xact_lock_shared({_JOINING_LOCK}), {settings}"
     ((is_held, _),) = bulk.fetched(connection, lock, ())
     if is_held:
@@ -117,102 +79,105 @@ def hold_off_joiners(connection: Connection) -> bool:
     return bool(is_held)
 
 
-def pending(
-    connection: Connection, accounts: Collection[str], limit: int, besides: Collection[str] = ()
-) -> list[RawCallback]:
-    """The oldest callbacks that nobody has read yet, but for some ids; at least one, no more than fit into memory."""
-    bulk.force_index_scans(connection)
+def insert(connection: Connection, outcomes: Sequence[tuple[LoggedCallback, MatchState]]) -> None:
+    """Record the outcome of requests that were read from the inbox in this transaction."""
+    if not outcomes:
+        return
+    logged = [row for row, _ in outcomes]
+    # heads first: their columns are those of the log
+    heads: dict[str, list[Any]] = {
+        "id": [row.id for row in logged],
+        "position": [row.position for row in logged],
+        "account": [row.account for row in logged],
+        "lane": [row.lane for row in logged],
+        "received_at": [row.received_at for row in logged],
+        "method": [row.method for row in logged],
+        "size": [row.size for row in logged],
+        "fingerprint": [row.fingerprint for row in logged],
+        "match_retries": [0] * len(logged),
+    }
+    bulk.insert(connection, t.callbacks, heads | _state_columns([state for _, state in outcomes]))
+
+
+def update(connection: Connection, states: Sequence[MatchState]) -> None:
+    """Record new outcomes of callbacks that have one already."""
+    if states:
+        bulk.update(connection, t.callbacks, _state_columns(states))
+    # a callback without a submission repeats nothing; for joined ones the evidence of the submission decides
     c = t.callbacks.c
-    most = limit + len(besides)
-    rows = bulk.select(
-        connection, (c.id, c.size), c.account, accounts, also=f"{_OLDEST_PENDING} LIMIT {most}"
-    )
-    left = [(id, size) for id, size in rows if id not in besides][:limit]
-    together = accumulate(size for _, size in left)
-    fitting = max(1, sum(total <= _MOST_BYTES for total in together))
-    return requests(connection, [id for id, _ in left[:fitting]])
+    for part in chunks([s.id for s in states if s.state != JOINED]):
+        lost = t.callbacks.update().where(c.id.in_(part), c.repeat_of.is_not(None))
+        connection.execute(lost.values(repeat_of=None))
 
 
-def requests(connection: Connection, ids: Collection[str]) -> list[RawCallback]:
-    """These callbacks as far as nobody has read them yet, the oldest first."""
-    c = t.callbacks.c
-    # the state is looked at here: asked for by it, PostgreSQL would look through all that is pending
-    rows = [r for r in bulk.select(connection, (*_RAW, c.state), c.id, ids) if r[-1] == PENDING]
-    return [
-        RawCallback(
-            id=id, account=account, lane=lane, received_at=received_at, method=method, path=bytes(path),
-            query=bytes(query), headers=unpack_headers(headers), body=bytes(body),
-        )
-        for id, account, lane, received_at, method, path, query, headers, body, _ in sorted(
-            rows, key=lambda row: (row[3], row[0])
-        )
-    ]  # fmt: skip
-
-
-def still_pending(connection: Connection, ids: Collection[str]) -> set[str]:
-    """Of these, those that nobody else has read meanwhile."""
-    c = t.callbacks.c
-    # the state is looked at here: asked for by it, PostgreSQL would look through all that is pending
-    return {id for id, state in bulk.select(connection, (c.id, c.state), c.id, ids) if state == PENDING}
+def _state_columns(states: Sequence[MatchState]) -> dict[str, list[Any]]:
+    return {
+        "id": [s.id for s in states],
+        "state": [s.state for s in states],
+        "reason": [s.reason for s in states],
+        "report": [report_to_json(s.report) if s.report else None for s in states],
+        "heuristic_number": [s.report.to if s.report and s.heuristic else None for s in states],
+        "duplicate_key": [
+            duplicate_text(s.report) if s.report and not s.named_by_first_id else None for s in states
+        ],
+        "matched_by": [s.matched_by for s in states],
+        "submission_id": [s.submission for s in states],
+        "call_id": [s.call for s in states],
+        "next_match_at": [s.next_match_at for s in states],
+    }
 
 
 def match_states(connection: Connection, ids: Collection[str]) -> dict[str, MatchState]:
-    """What was made of these callbacks so far, without their readings."""
+    """Return the outcomes of these callbacks so far, without their reports; a pending one has none."""
     c = t.callbacks.c
     query = sa.select(
-        c.id, c.state, c.reason, c.loose_number, c.matched_by, c.submission_id, c.call_id, c.look_again_at
+        c.id, c.state, c.reason, c.heuristic_number, c.matched_by, c.submission_id, c.call_id, c.next_match_at
     )
     return {
         r.id: MatchState(
-            id=r.id, state=r.state, reason=r.reason, loose=r.loose_number is not None, matched_by=r.matched_by,
-            submission=r.submission_id, call=r.call_id, look_again_at=r.look_again_at,
+            id=r.id, state=r.state, reason=r.reason, heuristic=r.heuristic_number is not None,
+            matched_by=r.matched_by, submission=r.submission_id, call=r.call_id, next_match_at=r.next_match_at,
         )
         for part in chunks(ids)
         for r in connection.execute(query.where(c.id.in_(part)))
     }  # fmt: skip
 
 
-def write_match_states(connection: Connection, standings: Sequence[MatchState]) -> None:
-    """Record what was made of callbacks."""
-    if standings:
-        bulk.update(connection, t.callbacks, standing_columns(standings))
-    # what belongs nowhere repeats nothing; of what is joined its submission's evidence says it
+def pending_positions(connection: Connection, accounts: Collection[str], limit: int) -> list[int]:
+    """Return inbox positions of callbacks that stayed pending because their account was not configured."""
     c = t.callbacks.c
-    for part in chunks([s.id for s in standings if s.state != JOINED]):
-        lost = t.callbacks.update().where(c.id.in_(part), c.repeat_of.is_not(None))
-        connection.execute(lost.values(repeat_of=None))
+    query = sa.select(c.position).where(c.state == PENDING, t.unjoined, c.account.in_(list(accounts)))
+    return list(connection.scalars(query.order_by(c.received_at, c.id).limit(limit)))
 
 
-def standing_columns(standings: Sequence[MatchState]) -> dict[str, list[Any]]:
-    """What was made of callbacks by column, as their table has it."""
-    return {
-        "id": [s.id for s in standings],
-        "state": [s.state for s in standings],
-        "reason": [s.reason for s in standings],
-        "reading": [report_to_json(s.reading) if s.reading else None for s in standings],
-        "loose_number": [s.reading.to if s.reading and s.loose else None for s in standings],
-        "twin": [duplicate_text(s.reading) if s.reading and not s.named else None for s in standings],
-        "matched_by": [s.matched_by for s in standings],
-        "submission_id": [s.submission for s in standings],
-        "call_id": [s.call for s in standings],
-        "look_again_at": [s.look_again_at for s in standings],
-    }
+def remove_pending(connection: Connection, ids: Collection[str]) -> set[str]:
+    """Delete the outcomes of those of these callbacks that are pending, and return which they were.
+
+    The caller records them again in the same transaction.
+    """
+    c = t.callbacks.c
+    removed: set[str] = set()
+    for part in chunks(ids):
+        removed |= set(connection.scalars(sa.select(c.id).where(c.id.in_(part), c.state == PENDING)))
+    for part in chunks(removed):
+        connection.execute(t.callbacks.delete().where(c.id.in_(part)))
+    return removed
 
 
 def write_repeats(connection: Connection, repeat_of: Mapping[str, str | None]) -> None:
-    """Record which callbacks say again what another said first."""
+    """Record which callbacks repeat what another one reported first."""
     if repeat_of:
         bulk.update(connection, t.callbacks, {"id": list(repeat_of), "repeat_of": list(repeat_of.values())})
 
 
 def add_wait_keys(
-    connection: Connection, account: str, keys: Mapping[str, Collection[str]], waited: Collection[str]
+    connection: Connection, account: str, keys: Mapping[str, Collection[str]], *, replace: Collection[str]
 ) -> None:
-    """Have these callbacks found again by these keys (callback id → keys).
+    """Let these callbacks be found by these keys (callback id → keys) once a submission with one of them is known.
 
-    waited: those of them that waited for something before; it goes.
+    replace: the callbacks among them that had keys before; those are removed.
     """
-    for part in chunks(waited):
+    for part in chunks(replace):
         connection.execute(t.waiting_keys.delete().where(t.waiting_keys.c.callback_id.in_(part)))
     rows = [(k, id) for id, ks in keys.items() for k in sorted(set(ks))]
     if rows:
@@ -228,7 +193,7 @@ def add_wait_keys(
 
 
 def find_waiting(connection: Connection, account: str, keys: Collection[str]) -> list[str]:
-    """The callbacks that wait for any of these keys."""
+    """Return the callbacks that wait for any of these keys."""
     w = t.waiting_keys.c
     query = sa.select(w.callback_id).where(w.account == account, w.key.in_(list(keys))).distinct()
     return list(connection.scalars(query))
@@ -237,37 +202,37 @@ def find_waiting(connection: Connection, account: str, keys: Collection[str]) ->
 def due_for_retry(
     connection: Connection, accounts: Collection[str], now: datetime, limit: int
 ) -> list[tuple[str, str]]:
-    """Orphans whose time has come: (account, id)."""
+    """Return orphans that are due for another try, as (account, id)."""
     c = t.callbacks.c
     query = (
         sa.select(c.account, c.id)
-        .where(c.look_again_at.is_not(None), c.look_again_at <= now, c.account.in_(list(accounts)))
-        .order_by(c.look_again_at)
+        .where(c.next_match_at.is_not(None), c.next_match_at <= now, c.account.in_(list(accounts)))
+        .order_by(c.next_match_at)
         .limit(limit)
         # without statistics SQLite takes an account for something rare
-        .with_hint(t.callbacks, "INDEXED BY ix_callbacks_look_again", "sqlite")
+        .with_hint(t.callbacks, "INDEXED BY ix_callbacks_next_match", "sqlite")
     )
     return [(r.account, r.id) for r in connection.execute(query)]
 
 
 def postpone_retry(connection: Connection, ids: Collection[str], until: datetime) -> None:
-    """Look at these orphans no sooner than then."""
+    """Try these orphans again no sooner than then."""
     c = t.callbacks.c
     for part in chunks(ids):
-        connection.execute(t.callbacks.update().where(c.id.in_(part)).values(look_again_at=until))
+        connection.execute(t.callbacks.update().where(c.id.in_(part)).values(next_match_at=until))
 
 
 def count_retry(connection: Connection, ids: Collection[str]) -> dict[str, tuple[int, datetime]]:
-    """Count one more look at each of these; gives the counts, and when each was received."""
+    """Count one more try of each of these; return the counts and when each was received."""
     c = t.callbacks.c
-    connection.execute(t.callbacks.update().where(c.id.in_(list(ids))).values(looks=c.looks + 1))
-    return {
-        r.id: (r.looks, r.received_at)
-        for r in connection.execute(sa.select(c.id, c.looks, c.received_at).where(c.id.in_(list(ids))))
-    }
+    connection.execute(
+        t.callbacks.update().where(c.id.in_(list(ids))).values(match_retries=c.match_retries + 1)
+    )
+    query = sa.select(c.id, c.match_retries, c.received_at).where(c.id.in_(list(ids)))
+    return {r.id: (r.match_retries, r.received_at) for r in connection.execute(query)}
 
 
-def set_by_hand(connection: Connection, id: str, submission: str | None) -> None:
-    """An operator's word about a callback: the submission it belongs to, or None to have it ignored."""
-    word = IGNORE if submission is None else submission
-    connection.execute(t.callbacks.update().where(t.callbacks.c.id == id).values(by_hand=word))
+def set_manual_match(connection: Connection, id: str, submission: str | None) -> None:
+    """Record an operator's decision: the submission that a callback belongs to, or None to ignore it."""
+    decision = IGNORE if submission is None else submission
+    connection.execute(t.callbacks.update().where(t.callbacks.c.id == id).values(manual_match=decision))

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 
 from tracker.domain.calls import OPEN_STATUSES, OUTCOMES
 from tracker.store.engine.chunks import chunks
-from tracker.store.inbox import states
+from tracker.store.inbox import position, states
 from tracker.store.inbox.match_queries import IGNORE
 from tracker.store.schema import tables as t
 
@@ -30,7 +30,14 @@ CALLBACKS: Final = (states.IGNORED, states.UNREADABLE, states.ORPHANED, states.Q
 #: pages of a SQLite file that are given back between two looks at the clock
 _PAGES: Final = 16
 #: bytes that a row takes with its part of the indexes, beside what is measured; found by filling a database
-_ROW_BYTES: Final = {"calls": 900, "submissions": 600, "events": 450, "callbacks": 600, "exchanges": 450}
+_ROW_BYTES: Final = {
+    "calls": 900,
+    "submissions": 600,
+    "events": 450,
+    "callbacks": 600,
+    "exchanges": 450,
+    "inbox": 100,
+}
 _OPEN: Final = [status.value for status in OPEN_STATUSES]
 
 
@@ -67,13 +74,13 @@ def old_callbacks(
         c.state == state,
         c.call_id.is_(None),
         c.received_at < before,
-        c.look_again_at.is_(None),
-        sa.or_(c.by_hand.is_(None), c.by_hand == IGNORE),
+        c.next_match_at.is_(None),
+        sa.or_(c.manual_match.is_(None), c.manual_match == IGNORE),
     )
     if state == states.ORPHANED:
         open_one = sa.select(s.id).where(
             s.account == c.account,
-            s.to == c.loose_number,
+            s.to == c.heuristic_number,
             sa.or_(s.outcome.is_(None), s.status.in_(_OPEN)),
         )
         query = query.where(~open_one.exists())
@@ -129,8 +136,11 @@ def remove_callbacks(connection: Connection, ids: Sequence[str]) -> Counter[str]
 def _remove_callbacks(connection: Connection, ids: Sequence[str], removed: Counter[str]) -> None:
     c = t.callbacks.c
     for part in chunks(ids):
-        # what repeats one of them, and stays, says it first now
+        # a callback that repeats a removed one, and stays, is the first to report now
         connection.execute(t.callbacks.update().where(c.repeat_of.in_(part)).values(repeat_of=None))
+        position.plan_removals(
+            connection, list(connection.scalars(sa.select(c.position).where(c.id.in_(part))))
+        )
     _remove(connection, t.waiting_keys, t.waiting_keys.c.callback_id, ids, removed)
     _remove(connection, t.callbacks, c.id, ids, removed)
 
@@ -165,7 +175,9 @@ def estimate(
     size = 0
     x, c, e = t.exchanges.c, t.callbacks.c, t.events.c
     submissions_of, callbacks_of = (t.submissions.c.id, t.submissions.c.call_id), (c.id, c.call_id)
-    callback_bytes = c.headers, c.body, c.path, c.query, sa.cast(c.reading, sa.Text)
+    callback_bytes = (sa.cast(c.report, sa.Text),)
+    i = t.inbox.c
+    request_bytes = i.headers, i.body, i.path, i.query
     waiting = t.waiting_keys.c.callback_id
     for table, column, values, through, measured in (
         (t.calls, t.calls.c.id, calls, None, ()),
@@ -181,6 +193,8 @@ def estimate(
         (t.callbacks, c.call_id, calls, None, callback_bytes),
         (t.waiting_keys, waiting, calls, callbacks_of, ()),
         (t.callbacks, c.id, callbacks, None, callback_bytes),
+        (t.inbox, i.position, calls, (c.position, c.call_id), request_bytes),
+        (t.inbox, i.position, callbacks, (c.position, c.id), request_bytes),
         (t.waiting_keys, waiting, callbacks, None, ()),
     ):  # fmt: skip
         for part in chunks(values):
@@ -189,7 +203,8 @@ def estimate(
             query = sa.select(sa.func.count(), *lengths).where(column.in_(meant))
             count, *bytes_ = connection.execute(query.select_from(table)).one()
             if count:
-                rows[table.name] += count
+                if table is not t.inbox:  # each of its rows is that of a callback
+                    rows[table.name] += count
                 size += count * _ROW_BYTES.get(table.name, 200) + sum(bytes_)
     return rows, size
 

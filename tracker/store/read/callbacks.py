@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from tracker.errors import NotFound
-from tracker.store.inbox.states import JOINED, unpack_headers
+from tracker.store.inbox import log, position
+from tracker.store.inbox.log import LoggedCallback, LoggedRequest
+from tracker.store.inbox.states import JOINED
 from tracker.store.read import cursors, index_merge
 from tracker.store.read.cursors import Page
 from tracker.store.read.index_merge import Condition, PageWindow, Stream
@@ -42,11 +44,29 @@ def list_callbacks(
     place = cursors.decode(question, cursor) if cursor is not None else None
     window = PageWindow(column="received_at", down=True, limit=limit + 1, place=place)
     index_merge.prepare(connection)
-    positions = index_merge.read_positions(connection, _stream(connection, query), window)
-    has_more, positions = len(positions) > limit, positions[:limit]
+    # the unread ones first: a callback that is joined meanwhile is then found twice, and never not at all
+    unread = {row.id: row for row in _find_unread(connection, query, window)}
+    recorded = index_merge.read_positions(connection, _stream(connection, query), window)
+    places = sorted({*recorded, *((row.received_at, id) for id, row in unread.items())}, reverse=True)
+    has_more, places = len(places) > limit, places[:limit]
+    views = {view.id: view for view in _load_callbacks(connection, [id for _, id in places])}
     return Page(
-        data=_load_callbacks(connection, [id for _, id in positions]),
-        next_cursor=cursors.encode(question, *positions[-1]) if has_more else None,
+        data=[views[id] if id in views else _unread_view(unread[id]) for _, id in places],
+        next_cursor=cursors.encode(question, *places[-1]) if has_more else None,
+    )
+
+
+def _find_unread(connection: Connection, query: CallbackFilter, window: PageWindow) -> list[LoggedCallback]:
+    """Return the rows of a page that the joiner has not read yet."""
+    if query.call is not None:
+        return []
+    return log.page_after(
+        connection,
+        position.joined_position(connection),
+        state=query.state,
+        account=query.account,
+        before=window.place,
+        limit=window.limit,
     )
 
 
@@ -81,17 +101,31 @@ def _find_accounts(connection: Connection) -> list[str]:
 
 def get_callback(connection: Connection, id: str) -> ReceivedCallback:
     """Return one callback with its request. Raises NotFound."""
-    row = connection.execute(sa.select(t.callbacks).where(_C.id == id)).first()
-    if row is None:
+    joined = position.joined_position(connection)
+    row = connection.execute(sa.select(_C.position, _C.fingerprint).where(_C.id == id)).first()
+    if row is not None:
+        callback, at, fingerprint = _load_callbacks(connection, [id])[0], row.position, row.fingerprint
+    elif unread := log.find_after(connection, joined, id):
+        callback, at, fingerprint = _unread_view(unread), unread.position, unread.fingerprint
+    else:
         raise NotFound(f"There is no callback {id[:60]}.")
-    return _received(row, _load_callbacks(connection, [id])[0])
+    request = log.requests_at(connection, [at]).get(at)
+    return ReceivedCallback(callback=callback, fingerprint=fingerprint, request=_raw(request))
 
 
 def callbacks_of_call(connection: Connection, call_id: str) -> list[ReceivedCallback]:
     """Return the callbacks of a call with their requests, in the order of their receipt."""
-    query = sa.select(t.callbacks).where(_C.call_id == call_id).order_by(_C.received_at, _C.id)
-    rows = {row.id: row for row in connection.execute(query)}
-    return [_received(rows[view.id], view) for view in _load_callbacks(connection, list(rows))]
+    query = sa.select(_C.id, _C.position, _C.fingerprint).where(_C.call_id == call_id)
+    rows = {row.id: row for row in connection.execute(query.order_by(_C.received_at, _C.id))}
+    requests = log.requests_at(connection, [row.position for row in rows.values()])
+    return [
+        ReceivedCallback(
+            callback=view,
+            fingerprint=rows[view.id].fingerprint,
+            request=_raw(requests.get(rows[view.id].position)),
+        )
+        for view in _load_callbacks(connection, list(rows))
+    ]
 
 
 def _load_callbacks(connection: Connection, ids: Sequence[str]) -> list[CallbackView]:
@@ -105,9 +139,18 @@ def _load_callbacks(connection: Connection, ids: Sequence[str]) -> list[Callback
     ]
 
 
-def _received(row: Row[tuple[object, ...]], callback: CallbackView) -> ReceivedCallback:
-    request = RawRequest(
-        method=row.method, path=row.path, query=row.query, headers=unpack_headers(row.headers), body=row.body,
-        remote=row.remote,
+def _unread_view(row: LoggedCallback) -> CallbackView:
+    return CallbackView(
+        id=row.id, account=row.account, lane=row.lane, state=row.state, reason=row.reason, received_at=row.received_at,
+        method=row.method, size=row.size, repeats=0, repeat_of=None, matched_by=None, call=None, submission=None,
     )  # fmt: skip
-    return ReceivedCallback(callback=callback, fingerprint=row.fingerprint, request=request)
+
+
+def _raw(request: LoggedRequest | None) -> RawRequest | None:
+    """Return a request as it came; None if it was lost with an inbox file that `tracker db new-inbox` replaced."""
+    if request is None:
+        return None
+    return RawRequest(
+        method=request.method, path=request.path, query=request.query, headers=request.headers, body=request.body,
+        remote=request.remote,
+    )  # fmt: skip

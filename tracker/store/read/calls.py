@@ -15,7 +15,7 @@ from tracker.domain.timeline.event_order import sort_events
 from tracker.errors import NotFound
 from tracker.store.calls.events import load_events
 from tracker.store.calls.exchanges import Exchange
-from tracker.store.inbox.states import unpack_headers
+from tracker.store.inbox.log import unpack_headers
 from tracker.store.read import callbacks, cursors
 from tracker.store.read.call_search import ORDERS as ORDERS
 from tracker.store.read.call_search import CallFilter as CallFilter

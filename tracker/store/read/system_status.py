@@ -13,13 +13,10 @@ from sqlalchemy.engine import Connection
 
 from tracker.domain.calls import CallStatus
 from tracker.domain.pause import Pause
-from tracker.domain.time_text import iso
 from tracker.errors import StorageUnavailable
 from tracker.store.calls.submissions import select_open_submissions
 from tracker.store.engine.database import Database
-from tracker.store.engine.upsert import insert_if_absent
-from tracker.store.ids import new_id
-from tracker.store.inbox import log, quarantine
+from tracker.store.inbox import log, position, quarantine
 from tracker.store.inbox import states as inbox
 from tracker.store.maintenance import copy_marker
 from tracker.store.policy import pauses
@@ -29,6 +26,8 @@ from tracker.store.schema import tables as t
 
 #: bytes; a callback may have 1 MiB, and the log of the database needs as much again
 _LEAST_FREE: Final = 16 * 1024 * 1024
+#: unread callbacks among which the last one of each account is looked for
+_NEWEST_UNREAD: Final = 500
 #: the states in which callbacks lie
 _BACKLOG: Final = (inbox.PENDING, inbox.ORPHANED, inbox.UNREADABLE, inbox.QUARANTINED)
 #: callbacks by which the provider reports calls: no handshakes, which `tracker doctor` makes too, and none that failed
@@ -92,15 +91,18 @@ class SystemStatus:
 def load_system_status(connection: Connection, accounts: Iterable[str], now: datetime) -> SystemStatus:
     """Return the state of all work. accounts: the configured ones."""
     c = t.callbacks.c
-    oldest = connection.scalar(
-        sa.select(sa.func.min(c.received_at)).where(c.state == inbox.PENDING, t.unjoined)
-    )
+    joined = position.joined_position(connection)
+    oldest_unread = log.heads_after(connection, joined, 1)
+    oldest = oldest_unread[0].received_at if oldest_unread else None
+    last_unread = _find_last_unread(connection, joined)
     by_state = (
         sa.select(c.state, sa.func.count().label("n"))
         .where(c.state.in_(_BACKLOG), t.unjoined)
         .group_by(c.state)
     )
     backlog = {row.state: row.n for row in connection.execute(by_state)}
+    # beside those that stay pending because their account is not configured
+    backlog[inbox.PENDING] = backlog.get(inbox.PENDING, 0) + log.count_after(connection, joined)
     opened = _count_open(connection)
     overdue = connection.scalar(sa.select(sa.func.min(t.jobs.c.due_at)))
     mark = copy_marker.mark_of(connection)
@@ -109,7 +111,8 @@ def load_system_status(connection: Connection, accounts: Iterable[str], now: dat
         workers=heartbeats.find_workers(connection, now),
         lag_s=_age(oldest, now) or 0.0,
         accounts={
-            name: _load_account(connection, name, opened.get(name, (0, 0))[0], now) for name in accounts
+            name: _load_account(connection, name, opened.get(name, (0, 0))[0], last_unread.get(name), now)
+            for name in accounts
         },
         callbacks={state: backlog.get(state, 0) for state in _BACKLOG},
         unconfirmed_submissions=sum(unconfirmed for _, unconfirmed in opened.values()),
@@ -126,9 +129,22 @@ def load_system_status(connection: Connection, accounts: Iterable[str], now: dat
     )
 
 
-def _load_account(connection: Connection, name: str, open_submissions: int, now: datetime) -> AccountStatus:
+def _find_last_unread(connection: Connection, joined: int) -> dict[str, datetime]:
+    """Return by account when the last callback was received that the joiner has not read, as far as it is among the
+    newest ones."""
+    found: dict[str, datetime] = {}
+    for row in log.heads_after(connection, joined, _NEWEST_UNREAD, newest_first=True):
+        if row.state == inbox.PENDING:
+            found.setdefault(row.account, row.received_at)
+    return found
+
+
+def _load_account(
+    connection: Connection, name: str, open_submissions: int, last_unread: datetime | None, now: datetime
+) -> AccountStatus:
     c, newest = t.callbacks.c, sa.select(sa.func.max(t.callbacks.c.received_at))
-    last = connection.scalar(newest.where(c.account == name, _REPORTS))
+    recorded = connection.scalar(newest.where(c.account == name, _REPORTS))
+    last = max(filter(None, (recorded, last_unread)), default=None)
     refused = connection.scalar(newest.where(c.state == inbox.QUARANTINED, t.unjoined, c.account == name))
     return AccountStatus(
         last_callback_at=last,
@@ -147,20 +163,12 @@ def write_probe(database: Database, now: datetime) -> None:
 
     def work(connection: Connection) -> None:
         trial = connection.begin_nested()
-        new = log.NewCallback(
-            id=new_id("cb"), account="", lane=None, received_at=now, method="POST", path=b"", query=b"", headers=b"",
-            body=b"x" * 4096, size=4096, remote=None,
-        )  # fmt: skip
-        log.insert(connection, [new])
+        log.insert_probe(connection, now)
         trial.rollback()
-        # what is rolled back never reaches the disk, so something is committed, too
-        tried = {"name": "last-trial", "value": iso(now)}
-        if not insert_if_absent(connection, t.settings, tried):
-            connection.execute(
-                t.settings.update().where(t.settings.c.name == tried["name"]).values(value=tried["value"])
-            )
+        # a rolled back row never reaches the disk, so something is committed, too
+        log.commit_probe(connection)
 
-    database.write(work)
+    database.inbox.write(work)
 
 
 def _count_open(connection: Connection) -> dict[str, tuple[int, int]]:

@@ -94,7 +94,8 @@ class ReceivedCallback(NamedTuple):
     callback: CallbackView
     #: a keyed digest of the secret that a quarantined request presented
     fingerprint: str | None
-    request: RawRequest
+    #: None if its inbox file was lost
+    request: RawRequest | None
 
 
 class Evidence(NamedTuple):

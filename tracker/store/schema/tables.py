@@ -23,6 +23,8 @@ SQLModel.metadata.naming_convention = {
     "pk": "pk_%(table_name)s",
 }
 
+#: SQLite's rowid must be declared INTEGER
+_POSITION: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 #: None is SQL's NULL and not JSON's
 _NULLABLE_JSON = cast(Any, sa.JSON(none_as_null=True))
 
@@ -199,57 +201,112 @@ class EventRow(SQLModel, table=True):
     )
 
 
-class CallbackRow(SQLModel, table=True):
-    """One receipt, as it came. Everything below `remote` is what we made of it."""
+class InboxRow(SQLModel, table=True):
+    """One received request, exactly as it came. Rows are appended and pruned, never changed.
 
-    __tablename__ = "callbacks"
+    On SQLite this table lies in a file of its own, which only the receiver writes, so that storing a callback never
+    waits for the joiner. It has no secondary index there: it is read by position.
+    """
 
-    id: str = Field(primary_key=True)
+    __tablename__ = "inbox"
+
+    #: rises in commit order and is never used twice
+    position: int | None = Field(
+        default=None, sa_column=sa.Column(_POSITION, primary_key=True, autoincrement=True)
+    )
+    id: str
     account: str
     lane: str | None
     received_at: datetime
     method: str
+    #: bytes of the body as it came
+    size: int
+    remote: str | None
+    #: `pending`; or `ignored` or `quarantined` where the receiver has decided that already
+    state: str
+    reason: str | None
+    #: keyed digest of the secret that was presented with a quarantined request
+    fingerprint: str | None
+    # the long columns come last: SQLite reads the others without following overflow pages
     path: bytes
     query: bytes
     headers: bytes
     body: bytes
-    #: of the body as it came, in bytes
+
+    __table_args__ = (
+        # PostgreSQL only: a batch that is repeated after a lost connection is stored once
+        Index("uq_inbox_id", "id", unique=True),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class PositionRow(SQLModel, table=True):
+    """How far a consumer has read. `joiner`: the last inbox position whose outcome is in the records."""
+
+    __tablename__ = "positions"
+
+    consumer: str = Field(primary_key=True)
+    position: int = Field(sa_type=sa.BigInteger)
+
+
+class InboxRemovalRow(SQLModel, table=True):
+    """An inbox position that pruning removes: its row in the records is gone already."""
+
+    __tablename__ = "inbox_removals"
+
+    position: int = Field(sa_column=sa.Column(_POSITION, primary_key=True, autoincrement=False))
+
+
+class CallbackRow(SQLModel, table=True):
+    """The outcome of one received request. The request itself is in the inbox, at `position`."""
+
+    __tablename__ = "callbacks"
+
+    id: str = Field(primary_key=True)
+    position: int = Field(sa_type=sa.BigInteger)
+    account: str
+    lane: str | None
+    received_at: datetime
+    method: str
+    #: bytes of the body as it came
     size: int
-    remote: str | None
 
     state: str
     reason: str | None
-    #: a keyed digest of the secret that was presented, where it was not believed
+    #: keyed digest of the secret that was presented with a quarantined request
     fingerprint: str | None
-    #: the normalised reading; None where it is none
-    reading: dict[str, Any] | None = Field(sa_type=_NULLABLE_JSON)
-    #: the callee, where no id names the submission: such receipts are weighed together
-    loose_number: str | None
-    twin: str | None
+    #: what the provider adapter read; None where that is no call report
+    report: dict[str, Any] | None = Field(sa_type=_NULLABLE_JSON)
+    #: the callee, if no id names the submission: such callbacks are matched together
+    heuristic_number: str | None
+    duplicate_key: str | None
     matched_by: str | None
     submission_id: str | None
     call_id: str | None
     repeat_of: str | None
-    #: an operator's word: a submission's id, or `ignore`
-    by_hand: str | None
-    looks: int
-    look_again_at: datetime | None
+    #: an operator's decision: a submission's id, or `ignore`
+    manual_match: str | None
+    match_retries: int
+    next_match_at: datetime | None
 
     __table_args__ = (
         # GET /callbacks by account, and without a filter: merged from one stream for each account
         Index("ix_callbacks_account", "account", "received_at", "id"),
         # GET /callbacks?call=; the evidence of a call and of its submissions
         _partial("ix_callbacks_call", "call_id", "received_at", "id", where="call_id IS NOT NULL"),
-        # what is to be joined; GET /callbacks?state= but for joined, which nearly all are; the quarantine's room
+        # GET /callbacks?state= except for joined, which nearly all are; the quarantine's room
         _partial("ix_callbacks_unjoined", "state", "received_at", "id", where=UNJOINED),
-        # orphans whose time has come
-        _partial("ix_callbacks_look_again", "look_again_at", where="look_again_at IS NOT NULL"),
-        # joining by number and time
+        # orphans that are due for another try
+        _partial("ix_callbacks_next_match", "next_match_at", where="next_match_at IS NOT NULL"),
+        # matching by number and time
         _partial(
-            "ix_callbacks_loose_number", "loose_number", "received_at", where="loose_number IS NOT NULL"
+            "ix_callbacks_heuristic_number",
+            "heuristic_number",
+            "received_at",
+            where="heuristic_number IS NOT NULL",
         ),
-        # joining what equals another
-        _partial("ix_callbacks_twin", "twin", where="twin IS NOT NULL"),
+        # matching a callback that equals another
+        _partial("ix_callbacks_duplicate_key", "duplicate_key", where="duplicate_key IS NOT NULL"),
         # counting repeats
         _partial("ix_callbacks_repeat_of", "repeat_of", where="repeat_of IS NOT NULL"),
         _busy(),
@@ -377,6 +434,9 @@ def _table(cls: type[SQLModel]) -> sa.Table:
 
 
 metadata = SQLModel.metadata
+inbox = _table(InboxRow)
+positions = _table(PositionRow)
+inbox_removals = _table(InboxRemovalRow)
 calls = _table(CallRow)
 call_secrets = _table(CallSecretRow)
 submissions = _table(SubmissionRow)
@@ -390,6 +450,7 @@ pace = _table(PaceRow)
 counts = _table(CountRow)
 workers = _table(WorkerRow)
 settings = _table(SettingRow)
+
 
 #: said beside what is asked of the state, so that SQLite uses the index
 unjoined = sa.text(f"callbacks.{UNJOINED}")

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 
 from tracker.errors import SchemaMismatch
 from tracker.store.engine.database import Database
+from tracker.store.inbox import inbox_file
 from tracker.store.schema import compatibility, migration_lock
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ _MISSING: Final = (
     "The database does not exist yet; run `tracker db upgrade`, or `tracker serve`, which makes it"
 )
 
+#: schemas of versions that were never released; their databases cannot be brought up to date
+_UNRELEASED: Final = ("0001", "0002", "0003")
+
 #: alembic keeps its state in module globals while it runs
 _alembic: Final = threading.Lock()
 
@@ -53,6 +57,9 @@ def prepare(database: Database, *, create: bool) -> None:
         raise SchemaMismatch(_nothing_in(database))
     elif found != head() and not _is_able(database, found):
         raise SchemaMismatch(database.read(lambda c: _mismatch(c, found)))
+    if create:
+        inbox_file.create(database)
+    inbox_file.check(database)
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
@@ -64,7 +71,9 @@ def upgrade(database: Database) -> tuple[str | None, str]:
     StorageUnavailable.
     """
     with _alembic:
-        return migration_lock.run_exclusively(database, _upgrade)
+        revisions_before_and_after = migration_lock.run_exclusively(database, _upgrade)
+    inbox_file.create(database)
+    return revisions_before_and_after
 
 
 def _upgrade(connection: Connection) -> tuple[str | None, str]:
@@ -177,6 +186,11 @@ def _current(connection: Connection) -> str | None:
             f"The database holds tables that are not tracker's ({names}); name an empty one in database.url"
         )
     found = connection.scalars(sa.text("SELECT version_num FROM alembic_version")).all()
+    if found and found[0] in _UNRELEASED:
+        raise SchemaMismatch(
+            f"The database has schema {found[0]} of a version before the first release, which cannot be upgraded. "
+            "Nothing was changed. Name a new database in database.url, or go on with the version that made this one"
+        )
     if len(found) != 1 or not _is_revision(found[0]):
         raise SchemaMismatch(
             "The database's tables were made by another program's migrations; name an empty one in database.url"

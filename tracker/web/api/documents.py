@@ -160,7 +160,9 @@ def _exchange_document(exchange: Exchange) -> Document:
     }
 
 
-def _request_document(request: RawRequest) -> Document:
+def _request_document(request: RawRequest | None) -> Document | None:
+    if request is None:
+        return None
     return {
         "method": request.method,
         "path": request.path.decode("latin-1"),

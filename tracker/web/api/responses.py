@@ -21,7 +21,7 @@ REPLAYED: Final = {"Idempotency-Replayed": "true"}
 
 async def read_database(request: AppRequest, read: Callable[[Connection], T]) -> T:
     """Return what `read` returns for a connection, in a thread of its own."""
-    return await asyncio.to_thread(request.state["program"].database.look, read)
+    return await asyncio.to_thread(request.state["program"].database.read_autocommit, read)
 
 
 def json_response(

@@ -96,7 +96,7 @@ class CallbackEndpoint:
 
     async def _store(self, accepted: Acceptance, inbox: InboxWriter) -> Response:
         try:
-            await inbox.put(accepted.row, timeout_s=STORE_TIMEOUT_S)
+            await inbox.submit(accepted.row, timeout_s=STORE_TIMEOUT_S)
         except StorageUnavailable as error:
             return self._intake.storage_failed(inbox, accepted.row, error)
         return accepted.response
@@ -106,14 +106,14 @@ class CallbackEndpoint:
         if action is Action.REJECT_ACCOUNT:
             nearest = difflib.get_close_matches(head.account[:100], self._intake.accounts, n=1, cutoff=0.5)
             log.warning("callback.account_unrecognized", nearest=nearest[0] if nearest else None)
-            inbox.count("unknown-account", "")
+            inbox.refusals.count("unknown-account", "")
             return problem(404, "No such account is configured.")
         if action is Action.REJECT_METHOD:
             return problem(
                 405, "A callback must be sent by POST, PUT or GET.", headers={"Allow": ", ".join(METHODS)}
             )
         log.warning("callback.too_large", account=head.account)
-        inbox.count("too-large", head.account)
+        inbox.refusals.count("too-large", head.account)
         return problem(413, "The callback exceeds 1 MiB.", headers={"Connection": "close"})
 
     async def _quarantine(
@@ -123,7 +123,7 @@ class CallbackEndpoint:
         body = await incoming.read_prefix(decision.body_limit, timeout_s=decision.timeout_s)
         row = self._intake.to_quarantine_row(callback, body, incoming.size)
         log.warning("callback.unauthenticated", account=row.account, cause=row.reason)
-        inbox.set_aside(row, b"\n".join(callback.presented_secrets))
+        inbox.refusals.quarantine(row, b"\n".join(callback.presented_secrets))
         headers = {"WWW-Authenticate": "Bearer"}
         if not incoming.is_complete:
             headers["Connection"] = "close"

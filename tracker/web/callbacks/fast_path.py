@@ -94,7 +94,7 @@ class FastPathCycle:
         assert accepted is not None  # because it is authenticated
         self._accepted, self._inbox, self._respond = accepted, inbox, respond
         try:
-            inbox.give(accepted.row, self, timeout_s=STORE_TIMEOUT_S)
+            inbox.submit_nowait(accepted.row, self, timeout_s=STORE_TIMEOUT_S)
         except StorageUnavailable as error:
             self.set_exception(error)
 

@@ -80,9 +80,9 @@ class InboundCallback:
         head, sanitizer = self.head, self._sanitizer
         return NewCallback(
             receipt_id(received_at), self.account.name, sanitizer.clean_lane(head.lane), received_at, head.method,
+            len(body), sanitizer.client_address(head.client, head.headers), state, reason, None,
             sanitizer.mask(head.path), sanitizer.mask(head.query) if head.query else b"",
-            sanitizer.pack_headers(head.headers), sanitizer.mask(body), len(body),
-            sanitizer.client_address(head.client, head.headers), state, reason,
+            sanitizer.pack_headers(head.headers), sanitizer.mask(body),
         )  # fmt: skip
 
     def to_quarantine_row(self, body: bytes, size: int, received_at: datetime) -> NewCallback:

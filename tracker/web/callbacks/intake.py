@@ -144,7 +144,7 @@ class CallbackIntake:
         The provider repeats it. In case it does not, its open submissions are polled.
         """
         self._log_failure(row, error)
-        inbox.missed(row.account)
+        inbox.refusals.note_unstored(row.account)
         return problem(503, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
 
     def _log_failure(self, row: NewCallback, error: StorageUnavailable) -> None:

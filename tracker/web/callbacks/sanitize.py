@@ -10,7 +10,7 @@ from typing import Final
 
 from tracker.domain.accounts import Account
 from tracker.logs.redaction import SecretMasker
-from tracker.store.inbox.states import pack_headers
+from tracker.store.inbox.log import pack_headers
 
 Headers = Sequence[tuple[bytes, bytes]]
 

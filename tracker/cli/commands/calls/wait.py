@@ -14,6 +14,7 @@ from tracker.cli.commands.calls.call_documents import load_call_documents
 from tracker.cli.output.live_timeline import TimelineView, open_timeline_view
 from tracker.cli.output.text import escape_control
 from tracker.errors import Conflict, ProviderError
+from tracker.lifecycle.joining.loop import JoinerThread
 from tracker.lifecycle.placing.idempotency import Placed
 from tracker.lifecycle.services import Services
 from tracker.worker import Worker
@@ -43,7 +44,7 @@ async def wait_until_settled(
     A worker runs meanwhile, because callbacks may come in through a server, and requests may have to be repeated. It
     stops in an orderly way: a request that is under way is completed, and its answer recorded.
     """
-    worker = Worker(services)
+    worker = Worker(services, JoinerThread(services.joiner))
     loop = asyncio.get_running_loop()
     interrupted = _interrupted_event()
     worker_task = asyncio.create_task(worker.run())

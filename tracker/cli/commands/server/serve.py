@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from tracker.joiner_process import JoinerProcess
     from tracker.settings import Settings
 
 LogFormat = Annotated[
@@ -43,7 +44,13 @@ def serve(
 
     with _log_refusals(log_format), database_error_context(settings):
         settings.require_authenticated_callbacks()
-        run(settings, host=settings.server.host, port=settings.server.port, run_worker=worker)
+        run(
+            settings,
+            host=settings.server.host,
+            port=settings.server.port,
+            run_worker=worker,
+            joiner=_joiner_process(settings, log_format, log_level),
+        )
 
 
 def worker(log_format: LogFormat = "auto", log_level: LogLevel = "info") -> None:
@@ -64,10 +71,8 @@ def worker(log_format: LogFormat = "auto", log_level: LogLevel = "info") -> None
     settings = _start(log_format, log_level)
 
     async def run() -> None:
-        services = build_services(
-            database, settings.account_values(), keep=settings.retention.keep, beside=True
-        )
-        worker = Worker(services)
+        services = build_services(database, settings.account_values(), keep=settings.retention.keep)
+        worker = Worker(services, _joiner_process(settings, log_format, log_level))
         loop = asyncio.get_running_loop()
         # as in the server: the default is a few threads for each processor, but fifty sends may wait for the database
         loop.set_default_executor(ThreadPoolExecutor(THREADS, "database"))
@@ -78,6 +83,20 @@ def worker(log_format: LogFormat = "auto", log_level: LogLevel = "info") -> None
     with _log_refusals(log_format), open_database(settings, create=True) as database:
         runtime.tune_runtime()
         asyncio.run(run())
+
+
+def _joiner_process(settings: Settings, log_format: str, log_level: str) -> JoinerProcess:
+    from tracker.joiner_process import JoinerConfig, JoinerProcess
+
+    return JoinerProcess(
+        JoinerConfig(
+            database_url=settings.database_url,
+            accounts=settings.account_values(),
+            log_secrets=settings.secrets(),
+            log_json=_is_json(log_format),
+            log_level=log_level,
+        )
+    )
 
 
 def _start(log_format: str, log_level: str, *, host: str | None = None, port: int | None = None) -> Settings:

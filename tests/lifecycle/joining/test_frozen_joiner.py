@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
-
 import pytest
 import sqlalchemy as sa
 
 from tests.lifecycle.house import House
 from tests.recording_provider import RecordingProvider, accepted
 from tracker.errors import StorageUnavailable
-from tracker.lifecycle.joining import full_match, idle_timeout
-from tracker.lifecycle.services import build_services
 from tracker.store.engine.database import Connection, Database
 from tracker.store.inbox import states
 from tracker.store.queue import jobs
@@ -39,7 +34,7 @@ def test_a_joiner_that_stands_still_is_out_of_the_way_before_others_lose_their_p
     callback = house.receive({"id": ID, "status": "BUSY"}, join=False)
 
     def stand_still(c: Connection) -> None:
-        states.lock_joining(c)
+        states.lock_joining(c, idle_timeout_s=3)
         for _ in range(3):
             try:
                 house.join()
@@ -89,50 +84,8 @@ def test_placing_a_call_does_not_wait_for_who_joins_and_stands_still(
             limit=9,
         )
     )
-    house.program.joiner.look_for_early(left.subject)
+    house.program.joiner.match_early(left.subject)
     assert house.standing(callback).state == "joined"
     assert house.timeline(call).status == "busy"
     other.close()
     house.close()
-
-
-def test_who_takes_long_is_not_taken_for_frozen_for_ever(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A call of which some hundred thousand callbacks came: Python works on it for longer than a joiner may say
-    nothing. It must not keep those that are joined with it waiting for ever."""
-    call = house.place()
-    # without an id, so that it is weighed
-    callback = house.receive({"to": "918919525224", "status": "BUSY"}, join=False)
-    weigh = full_match.rematch
-
-    def weigh_long(c: Connection, *given: Any, **named: Any) -> None:
-        weigh(c, *given, **named)
-        time.sleep(0.5)
-        c.execute(sa.text("SELECT 1"))
-
-    monkeypatch.setattr("tracker.lifecycle.joining.joiner.rematch", weigh_long)
-    monkeypatch.setattr(idle_timeout, "RESTS_S", 0.1)
-    house.program = build_services(house.database, house.program.accounts, house.clock)
-    ended = 0
-    while house.standing(callback).state == "pending":
-        try:
-            house.join()
-        except StorageUnavailable:
-            ended += 1
-    assert ended > 0
-    assert house.standing(callback).call == call
-    house.close()
-
-
-def test_the_limit_grows_while_it_is_reached_and_goes_back() -> None:
-    limit = idle_timeout.Standstill()
-    least = limit.limit_s
-    for _ in range(20):
-        before = limit.limit_s
-        limit.reached()
-        assert before < limit.limit_s or limit.limit_s == 300
-    limit.went_well(10.0)
-    assert least < limit.limit_s < 300
-    limit.went_well(0.1)
-    assert limit.limit_s == least

@@ -15,10 +15,10 @@ from tests.lifecycle.house import NUMBER, House
 from tests.recording_provider import RecordingProvider, accepted, callstatus
 from tracker.errors import InvalidInput, NotFound
 from tracker.providers.registry import get_provider
-from tracker.store.calls import records
 from tracker.store.calls.calls import lock_calls
 from tracker.store.calls.submissions import find_submissions, update_submissions
-from tracker.store.inbox import match_queries, preconditions, states
+from tracker.store.inbox import log, match_queries, position, states
+from tracker.store.inbox.log import NewCallback
 from tracker.store.queue import jobs
 from tracker.store.schema import tables
 
@@ -50,7 +50,7 @@ def test_one_callback_that_our_reader_stumbles_over_costs_only_itself(
     good = house.receive({"id": house.provider_id(call), "status": "BUSY"})
     assert (house.standing(bad).state, house.standing(bad).reason) == (
         "unreadable",
-        "our own error: RecursionError",
+        "internal error: RecursionError",
     )
     assert house.standing(good).state == "joined"
 
@@ -71,11 +71,11 @@ def test_one_orphan_that_cannot_be_weighed_does_not_keep_the_others_waiting(
 
     monkeypatch.setattr(states, "count_retry", looked)
     house.clock.forward(seconds=6)
-    assert house.program.joiner.look_again() == 2
-    waits = house.standing(good).look_again_at
+    assert house.program.joiner.retry_orphans() == 2
+    waits = house.standing(good).next_match_at
     assert waits is not None
     assert waits - house.clock() < timedelta(minutes=1)
-    later = house.standing(bad).look_again_at
+    later = house.standing(bad).next_match_at
     assert later is not None
     assert later - house.clock() > timedelta(hours=1)
 
@@ -114,7 +114,7 @@ def test_poison_stops_nobody(house: House, body: bytes) -> None:
     assert house.standing(poison).state in {"orphaned", "unreadable", "joined"}
     assert "our own" not in (house.standing(poison).reason or "")
     house.clock.forward(seconds=6)
-    house.program.joiner.look_again()
+    house.program.joiner.retry_orphans()
 
 
 def test_more_ids_than_a_statement_takes(house: House) -> None:
@@ -124,14 +124,11 @@ def test_more_ids_than_a_statement_takes(house: House) -> None:
     def work(c: Any) -> None:
         assert match_queries.receipts(c, many) == []
         assert states.match_states(c, many) == {}
-        assert states.still_pending(c, many) == set()
         assert match_queries.submitted_by_keys(c, "thundersms", full=many, base=many, own=many) == []
         assert set(lock_calls(c, [*many, call])) == {call}
-        assert set(records.lock(c, [*many, call])) == {call}
-        assert records.attempts_of(c, many) == {}
         assert [s.call for s in find_submissions(c, [*many, call])] == [call]
         states.write_repeats(c, dict.fromkeys(many))
-        states.add_wait_keys(c, "thundersms", dict.fromkeys(many, ()), many)
+        states.add_wait_keys(c, "thundersms", dict.fromkeys(many, ()), replace=many)
 
     house.database.write(work)
 
@@ -140,8 +137,8 @@ def test_megabytes_are_read_a_few_at_a_time(house: House) -> None:
     for n in range(20):
         house.receive({"id": f"n{n}", "status": "BUSY", "filler": "x" * 1_000_000}, join=False)
     sizes = []
-    while read := house.program.joiner.join_pending():
-        sizes.append(read.count)
+    while joined := house.program.joiner.join_batch():
+        sizes.append(joined)
     assert sum(sizes) == 20
     assert max(sizes) <= 8
 
@@ -151,13 +148,18 @@ def test_thousands_of_callbacks_for_one_number(house: House, monkeypatch: pytest
     written of the earlier ones is not written again for every later one."""
     calls = [house.place() for _ in range(20)]
     written = [0]
-    real = states.write_match_states
+    real_insert, real_update = states.insert, states.update
 
-    def write(c: Any, standings: Any) -> None:
-        written[0] += len(standings)
-        real(c, standings)
+    def insert(c: Any, outcomes: Any) -> None:
+        written[0] += len(outcomes)
+        real_insert(c, outcomes)
 
-    monkeypatch.setattr(states, "write_match_states", write)
+    def update(c: Any, changed: Any) -> None:
+        written[0] += len(changed)
+        real_update(c, changed)
+
+    monkeypatch.setattr(states, "insert", insert)
+    monkeypatch.setattr(states, "update", update)
     for n in range(300):
         body = json.dumps(house.default_push("BUSY", ago_s=n, mid=f"m{n}")).encode()
         house.receive_at(body, house.clock())
@@ -191,13 +193,13 @@ def test_a_question_and_the_joiner_do_not_wait_for_each_other(
     provider.polls.append(callstatus({"id": id, "status": "BUSY"}))
     holds_the_lock, answer_is_there = threading.Event(), threading.Event()
     errors: list[BaseException] = []
-    real_fallen = preconditions.fallen
+    real_advance = position.advance
 
-    def fallen(c: Any, question: Any) -> Any:
+    def advance(c: Any, before: int, after: int) -> bool:
         if threading.current_thread() is joiner:
             holds_the_lock.set()
             assert answer_is_there.wait(20)
-        return real_fallen(c, question)
+        return real_advance(c, before, after)
 
     def ask() -> None:
         try:
@@ -207,8 +209,8 @@ def test_a_question_and_the_joiner_do_not_wait_for_each_other(
 
     repeats: list[float] = []
     monkeypatch.setattr("tracker.store.engine.database.time.sleep", repeats.append)
-    monkeypatch.setattr(preconditions, "fallen", fallen)
-    joiner = threading.Thread(target=house.program.joiner.join_pending)
+    monkeypatch.setattr(position, "advance", advance)
+    joiner = threading.Thread(target=house.program.joiner.join_batch)
     joiner.start()
     assert holds_the_lock.wait(20)
     asker = threading.Thread(target=ask)
@@ -282,16 +284,29 @@ def test_a_lane_is_held_by_a_record_that_came_late(house: House, record_first: b
     house.clock.forward(hours=1)
     by_lane = house.receive({"status": "BUSY", "to": "918919525224"}, lane="a", join=False)
     if not record_first:
-        _set_aside(house, record)
+        _hide(house, record)
         house.join()
         assert house.standing(by_lane).state == "orphaned"
-        _set_aside(house, record, back=True)
+        _show(house, record)
     house.join()
     assert house.standing(by_lane).matched_by == "lane-and-number"
 
 
-def _set_aside(house: House, callback: str, *, back: bool = False) -> None:
-    """As if it had not come yet, and nobody had read it when it has."""
-    state = "pending" if back else "quarantined"
-    row = tables.callbacks
-    house.database.write(lambda c: c.execute(row.update().where(row.c.id == callback).values(state=state)))
+def _hide(house: House, callback: str) -> None:
+    """Let the joiner pass over a callback, as if it had not come yet."""
+    row = tables.inbox
+    house.database.inbox.write(
+        lambda c: c.execute(row.update().where(row.c.id == callback).values(state="quarantined"))
+    )
+
+
+def _show(house: House, callback: str) -> None:
+    """Let the joiner read a hidden callback as if it came now."""
+    row = tables.inbox
+    new = house.database.inbox.read(lambda c: c.execute(row.select().where(row.c.id == callback)).one())
+    fields = {name: getattr(new, name) for name in NewCallback._fields}
+    house.database.inbox.write(lambda c: c.execute(row.delete().where(row.c.id == callback)))
+    house.database.write(
+        lambda c: c.execute(tables.callbacks.delete().where(tables.callbacks.c.id == callback))
+    )
+    log.append(house.database, [NewCallback(**fields)._replace(state="pending")])

@@ -1,72 +1,106 @@
-"""the first schema"""
+"""the first schema
+
+Earlier numbers belong to versions that were never released.
+"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
+revision = "0004"
 down_revision = None
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
+    # on SQLite the inbox lies in a file of its own
+    if op.get_context().dialect.name == "postgresql":
+        op.create_table(
+            "inbox",
+            sa.Column(
+                "position",
+                sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+                autoincrement=True,
+                nullable=False,
+            ),
+            sa.Column("id", sa.String(), nullable=False),
+            sa.Column("account", sa.String(), nullable=False),
+            sa.Column("lane", sa.String(), nullable=True),
+            sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+            sa.Column("method", sa.String(), nullable=False),
+            sa.Column("size", sa.Integer(), nullable=False),
+            sa.Column("remote", sa.String(), nullable=True),
+            sa.Column("state", sa.String(), nullable=False),
+            sa.Column("reason", sa.String(), nullable=True),
+            sa.Column("fingerprint", sa.String(), nullable=True),
+            sa.Column("path", sa.LargeBinary(), nullable=False),
+            sa.Column("query", sa.LargeBinary(), nullable=False),
+            sa.Column("headers", sa.LargeBinary(), nullable=False),
+            sa.Column("body", sa.LargeBinary(), nullable=False),
+            sa.PrimaryKeyConstraint("position", name=op.f("pk_inbox")),
+            sqlite_autoincrement=True,
+        )
+        op.create_index("uq_inbox_id", "inbox", ["id"], unique=True)
     op.create_table(
         "callbacks",
         sa.Column("id", sa.String(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("account", sa.String(), nullable=False),
         sa.Column("lane", sa.String(), nullable=True),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("method", sa.String(), nullable=False),
-        sa.Column("path", sa.LargeBinary(), nullable=False),
-        sa.Column("query", sa.LargeBinary(), nullable=False),
-        sa.Column("headers", sa.LargeBinary(), nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("size", sa.Integer(), nullable=False),
-        sa.Column("remote", sa.String(), nullable=True),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=True),
         sa.Column("fingerprint", sa.String(), nullable=True),
-        sa.Column("reading", sa.JSON(), nullable=True),
-        sa.Column("loose_number", sa.String(), nullable=True),
-        sa.Column("twin", sa.String(), nullable=True),
+        sa.Column("report", sa.JSON(), nullable=True),
+        sa.Column("heuristic_number", sa.String(), nullable=True),
+        sa.Column("duplicate_key", sa.String(), nullable=True),
         sa.Column("matched_by", sa.String(), nullable=True),
         sa.Column("submission_id", sa.String(), nullable=True),
         sa.Column("call_id", sa.String(), nullable=True),
         sa.Column("repeat_of", sa.String(), nullable=True),
-        sa.Column("by_hand", sa.String(), nullable=True),
-        sa.Column("looks", sa.Integer(), nullable=False),
-        sa.Column("look_again_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("manual_match", sa.String(), nullable=True),
+        sa.Column("match_retries", sa.Integer(), nullable=False),
+        sa.Column("next_match_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_callbacks")),
+        postgresql_with={"autovacuum_vacuum_scale_factor": 0.05, "autovacuum_analyze_scale_factor": 0.05},
     )
     op.create_index("ix_callbacks_account", "callbacks", ["account", "received_at", "id"], unique=False)
-    op.create_index("ix_callbacks_call", "callbacks", ["call_id", "received_at", "id"], unique=False)
     op.create_index(
-        "ix_callbacks_look_again",
+        "ix_callbacks_call",
         "callbacks",
-        ["look_again_at"],
+        ["call_id", "received_at", "id"],
         unique=False,
-        sqlite_where=sa.text("look_again_at IS NOT NULL"),
-        postgresql_where=sa.text("look_again_at IS NOT NULL"),
+        sqlite_where=sa.text("call_id IS NOT NULL"),
+        postgresql_where=sa.text("call_id IS NOT NULL"),
     )
     op.create_index(
-        "ix_callbacks_loose_number",
+        "ix_callbacks_duplicate_key",
         "callbacks",
-        ["loose_number", "received_at"],
+        ["duplicate_key"],
         unique=False,
-        sqlite_where=sa.text("loose_number IS NOT NULL"),
-        postgresql_where=sa.text("loose_number IS NOT NULL"),
+        sqlite_where=sa.text("duplicate_key IS NOT NULL"),
+        postgresql_where=sa.text("duplicate_key IS NOT NULL"),
     )
     op.create_index(
-        "ix_callbacks_pending",
+        "ix_callbacks_heuristic_number",
         "callbacks",
-        ["id"],
+        ["heuristic_number", "received_at"],
         unique=False,
-        sqlite_where=sa.text("state = 'pending'"),
-        postgresql_where=sa.text("state = 'pending'"),
+        sqlite_where=sa.text("heuristic_number IS NOT NULL"),
+        postgresql_where=sa.text("heuristic_number IS NOT NULL"),
     )
-    op.create_index("ix_callbacks_received", "callbacks", ["received_at", "id"], unique=False)
+    op.create_index(
+        "ix_callbacks_next_match",
+        "callbacks",
+        ["next_match_at"],
+        unique=False,
+        sqlite_where=sa.text("next_match_at IS NOT NULL"),
+        postgresql_where=sa.text("next_match_at IS NOT NULL"),
+    )
     op.create_index(
         "ix_callbacks_repeat_of",
         "callbacks",
@@ -75,15 +109,13 @@ def upgrade() -> None:
         sqlite_where=sa.text("repeat_of IS NOT NULL"),
         postgresql_where=sa.text("repeat_of IS NOT NULL"),
     )
-    op.create_index("ix_callbacks_state", "callbacks", ["state", "received_at", "id"], unique=False)
-    op.create_index("ix_callbacks_submission", "callbacks", ["submission_id"], unique=False)
     op.create_index(
-        "ix_callbacks_twin",
+        "ix_callbacks_unjoined",
         "callbacks",
-        ["twin"],
+        ["state", "received_at", "id"],
         unique=False,
-        sqlite_where=sa.text("twin IS NOT NULL"),
-        postgresql_where=sa.text("twin IS NOT NULL"),
+        sqlite_where=sa.text("state <> 'joined'"),
+        postgresql_where=sa.text("state <> 'joined'"),
     )
     op.create_table(
         "calls",
@@ -122,18 +154,48 @@ def upgrade() -> None:
         sa.Column("charges", sa.String(), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_calls")),
+        postgresql_with={"autovacuum_vacuum_scale_factor": 0.05, "autovacuum_analyze_scale_factor": 0.05},
     )
     op.create_index("ix_calls_account", "calls", ["account", "created_at", "id"], unique=False)
-    op.create_index("ix_calls_answered", "calls", ["answered", "created_at", "id"], unique=False)
-    op.create_index("ix_calls_campaign", "calls", ["campaign", "created_at", "id"], unique=False)
-    op.create_index("ix_calls_created", "calls", ["created_at", "id"], unique=False)
-    op.create_index("ix_calls_disputed", "calls", ["disputed", "created_at", "id"], unique=False)
-    op.create_index("ix_calls_outcome", "calls", ["outcome", "created_at", "id"], unique=False)
-    op.create_index("ix_calls_reference", "calls", ["reference", "created_at", "id"], unique=False)
-    op.create_index("ix_calls_settled", "calls", ["settled", "created_at", "id"], unique=False)
-    op.create_index("ix_calls_status", "calls", ["status", "created_at", "id"], unique=False)
+    op.create_index(
+        "ix_calls_campaign",
+        "calls",
+        ["campaign", "created_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("campaign IS NOT NULL"),
+        postgresql_where=sa.text("campaign IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_calls_campaign_changed",
+        "calls",
+        ["campaign", "updated_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("campaign IS NOT NULL"),
+        postgresql_where=sa.text("campaign IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_calls_changed", "calls", ["status", "settled", "updated_at", "id", "created_at"], unique=False
+    )
+    op.create_index(
+        "ix_calls_disputed",
+        "calls",
+        ["created_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("disputed"),
+        postgresql_where=sa.text("disputed"),
+    )
+    op.create_index(
+        "ix_calls_reference",
+        "calls",
+        ["reference", "created_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("reference IS NOT NULL"),
+        postgresql_where=sa.text("reference IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_calls_status", "calls", ["status", "settled", "created_at", "id", "updated_at"], unique=False
+    )
     op.create_index("ix_calls_to", "calls", ["to", "created_at", "id"], unique=False)
-    op.create_index("ix_calls_updated", "calls", ["updated_at", "id"], unique=False)
     op.create_table(
         "counts",
         sa.Column("name", sa.String(), nullable=False),
@@ -141,6 +203,16 @@ def upgrade() -> None:
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("name", "account", name=op.f("pk_counts")),
+    )
+    op.create_table(
+        "inbox_removals",
+        sa.Column(
+            "position",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("position", name=op.f("pk_inbox_removals")),
     )
     op.create_table(
         "jobs",
@@ -154,6 +226,11 @@ def upgrade() -> None:
         sa.Column("owner", sa.String(), nullable=True),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
+        postgresql_with={
+            "fillfactor": 50,
+            "autovacuum_vacuum_scale_factor": 0.05,
+            "autovacuum_analyze_scale_factor": 0.05,
+        },
     )
     op.create_index("ix_jobs_due", "jobs", ["kind", "due_at", "id"], unique=False)
     op.create_index("uq_jobs_kind_subject", "jobs", ["kind", "subject"], unique=True)
@@ -163,6 +240,12 @@ def upgrade() -> None:
         sa.Column("dialled", sa.JSON(), nullable=False),
         sa.Column("given", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("account", name=op.f("pk_pace")),
+    )
+    op.create_table(
+        "positions",
+        sa.Column("consumer", sa.String(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("consumer", name=op.f("pk_positions")),
     )
     op.create_table(
         "settings",
@@ -218,6 +301,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["call_id"], ["calls.id"], name=op.f("fk_idempotency_keys_call_id")),
         sa.PrimaryKeyConstraint("scope", "key", name=op.f("pk_idempotency_keys")),
     )
+    op.create_index(op.f("ix_idempotency_keys_call_id"), "idempotency_keys", ["call_id"], unique=False)
     op.create_index(op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"], unique=False)
     op.create_table(
         "submissions",
@@ -246,6 +330,11 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["call_id"], ["calls.id"], name=op.f("fk_submissions_call_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_submissions")),
+        postgresql_with={
+            "fillfactor": 80,
+            "autovacuum_vacuum_scale_factor": 0.05,
+            "autovacuum_analyze_scale_factor": 0.05,
+        },
     )
     op.create_index(
         "ix_submissions_lease",
