@@ -9,7 +9,6 @@
     ├── NotFound                    no call, submission or callback has this id
     ├── Conflict                    well formed, but not possible in the present state
     │   ├── IdempotencyConflict     the Idempotency-Key stands for another request
-    │   ├── IncompleteCopy          `tracker db copy` has not finished this database
     │   └── NumberMismatch          the callback is about another phone number than the call
     ├── StorageUnavailable          the database cannot be written now; a later try may succeed
     │   └── InboxFull               the queue of callbacks to store is full
@@ -72,11 +71,6 @@ class Conflict(TrackerError):
 
 class IdempotencyConflict(Conflict):
     """This Idempotency-Key was used for another request. Use a new key for each new request."""
-
-
-class IncompleteCopy(Conflict):
-    """This database is an incomplete copy. Stop all processes and run `tracker db copy` again to finish it. To use it
-    as it is, run `tracker pause --resume --force`. After that nothing more can be copied into it."""
 
 
 class NumberMismatch(Conflict):

@@ -80,6 +80,14 @@ def test_read_only_file_is_named_with_its_mode(cli_with_call: Cli) -> None:
     assert "its directory exists" not in paused.stderr
 
 
+def test_read_only_inbox_file_is_named(cli_with_call: Cli) -> None:
+    (cli_with_call.folder / "tracker-inbox.db").chmod(0o444)
+    assert database_check(cli_with_call)[0] == "fail"
+    for command in (["db", "check"], ["status"]):
+        done = run_unprivileged(cli_with_call.folder, *command)
+        assert "tracker-inbox.db cannot be written" in done.stdout + done.stderr, command
+
+
 def test_read_only_directory_is_named(cli_with_call: Cli) -> None:
     """SQLite writes its log and the log's index beside the file."""
     assert not (cli_with_call.folder / "tracker.db-wal").exists()
@@ -144,22 +152,21 @@ def test_role_without_write_access_is_named(
         assert "a-password" not in problem
 
 
-def test_hint_for_a_file_that_is_no_database(cli_with_call: Cli) -> None:
+def test_hint_for_a_file_that_is_no_database(cli_with_call: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     (cli_with_call.folder / "text.db").write_text("no database at all" * 1000)
-    refused = cli_with_call("db", "copy", "--to", "sqlite:///text.db")
+    monkeypatch.setenv("TRACKER_DATABASE__URL", "sqlite:///text.db")
+    refused = cli_with_call("calls")
     assert refused.exit_code == 1
     assert "It is no SQLite database. Name another file" in refused.stderr
     assert "directory" not in refused.stderr
 
 
 def test_hint_for_a_copy_that_cannot_be_written(cli_with_call: Cli) -> None:
-    cli_with_call("db", "copy", "--to", "sqlite:///copy.db")
-    (cli_with_call.folder / "copy.db").chmod(0o444)
-    with closing(sqlite3.connect(cli_with_call.folder / "tracker.db")) as database, database:
-        database.execute("UPDATE calls SET name = 'changed'")
-    refused = run_unprivileged(cli_with_call.folder, "db", "copy", "--to", "sqlite:///copy.db")
+    shut = cli_with_call.folder / "shut"
+    shut.mkdir(mode=0o500)
+    refused = run_unprivileged(cli_with_call.folder, "db", "copy", "--to", "sqlite:///shut/copy.db")
     assert refused.returncode == 1
-    assert f"may not write {cli_with_call.folder / 'copy.db'} (" in refused.stderr
+    assert f"may not write {shut} (" in refused.stderr
 
 
 def test_restore_of_a_truncated_backup_is_refused(cli_with_call: Cli) -> None:
@@ -170,7 +177,7 @@ def test_restore_of_a_truncated_backup_is_refused(cli_with_call: Cli) -> None:
         refused = cli_with_call("db", "restore", "cut.db")
         assert refused.exit_code == 1
         assert refused.stderr.startswith("cut.db is damaged or cut off (")
-        assert refused.stderr.endswith("): restore another backup. Nothing was changed.\n")
+        assert refused.stderr.endswith("). Restore another backup. Nothing was changed.\n")
     assert cli_with_call.json("calls")["data"]
 
 

@@ -58,7 +58,7 @@ def test_backup_does_not_replace_a_special_file(
     for force in ([], ["--force"]):
         refused = cli("db", "backup", "special", *force)
         assert (refused.exit_code, refused.stdout) == (1, "")
-        assert refused.stderr == f"special is {kind}, which is never replaced; name a file.\n"
+        assert refused.stderr == f"special is {kind}, which is never replaced. Name a file.\n"
     assert os.path.samestat(path.lstat(), before)
     assert set(cli.folder.iterdir()) == names
 

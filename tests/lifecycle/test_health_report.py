@@ -31,7 +31,7 @@ def facts(
     usual = {
         "at": NOW, "workers": [WorkerSeen(id="w", started_at=NOW, seen_at=NOW)], "lag_s": 0.0,
         "accounts": {"thundersms": account}, "callbacks": {}, "unconfirmed_submissions": 0, "paused": [],
-        "incomplete_copy": False, "jobs_due": {}, "oldest_job_overdue_s": 0.0, "counts": [],
+        "jobs_due": {}, "oldest_job_overdue_s": 0.0, "counts": [],
     }  # fmt: skip
     return HealthFacts(
         now=NOW,
@@ -85,8 +85,8 @@ def test_pause_is_a_note_when_a_person_wanted_it() -> None:
     [sentence] = find_problems(facts(paused=[paused(PauseReason.restored)]))
     assert "backup was restored" in sentence
     assert "--resume`" in sentence
-    [sentence] = find_problems(facts(paused=[paused(PauseReason.copying)]))
-    assert "tracker db copy" in sentence
+    [sentence] = find_problems(facts(paused=[paused(PauseReason.copied)]))
+    assert "the copy dials instead" in sentence
 
 
 def test_resume_command_is_quoted_for_a_shell() -> None:

@@ -15,7 +15,7 @@ class PauseReason(StrEnum):
 
     operator = "operator"  #: an operator paused dialling
     restored = "restored"  #: a backup was restored, and it is unknown what happened after it was made
-    copying = "copying"  #: the database is a copy that is incomplete, or whose original may still be in use
+    copied = "copied"  #: `tracker db copy` has copied the database, and the copy dials instead
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""A backup that is ended while it writes leaves no partial file."""
+"""`tracker db backup` that ends while it writes: nothing half done stays."""
 
 from __future__ import annotations
 
@@ -19,118 +19,114 @@ from tracker.store.engine.database import Database
 from tracker.store.schema import upgrade
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Return a folder with a database that takes a moment to copy, and a folder for its backups."""
+@pytest.fixture(params=["tracker.db", "tracker-inbox.db"])
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A database of which one file takes a moment to copy, and a folder for backups of it."""
     database = Database(f"sqlite:///{tmp_path / 'tracker.db'}")
     upgrade.prepare(database, create=True)
     database.close()
-    with closing(sqlite3.connect(tmp_path / "tracker.db", isolation_level=None)) as filled:
-        filled.execute("CREATE TABLE much AS SELECT zeroblob(64 * 1024 * 1024) AS of_it")
+    with closing(sqlite3.connect(tmp_path / request.param, isolation_level=None)) as file:
+        file.execute("CREATE TABLE filler AS SELECT zeroblob(64 * 1024 * 1024) AS zeros")
     (tmp_path / "backups").mkdir()
     return tmp_path
 
 
 @pytest.fixture
 def processes(folder: Path) -> Iterator[Processes]:
-    with Processes(folder, f"sqlite:///{folder / 'tracker.db'}") as processes_of_folder:
-        yield processes_of_folder
+    with Processes(folder, f"sqlite:///{folder / 'tracker.db'}") as processes:
+        yield processes
 
 
-def backup_files(folder: Path) -> list[str]:
-    """Return the names of the files in the folder for backups."""
-    return sorted(path.name for path in (folder / "backups").iterdir())
+def backups(folder: Path) -> set[str]:
+    """The names in the folder for backups."""
+    return {path.name for path in (folder / "backups").iterdir()}
 
 
 class StoppedBackup:
-    """A process that writes a backup and is stopped in the middle."""
+    """A process that has begun to write a backup, and was stopped there."""
 
     def __init__(self, processes: Processes) -> None:
-        before = backup_files(processes.folder)
-        self.running = subprocess.Popen(
+        before = backups(processes.folder)
+        self.process = subprocess.Popen(
             [sys.executable, "-m", "tracker", "db", "backup", "backups/y.db"],
             cwd=processes.folder, env=processes.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        while not any(n.endswith(".partial") and n not in before for n in backup_files(processes.folder)):
-            assert self.running.poll() is None, self.running.communicate()
+        while not any(name.endswith(".partial") for name in backups(processes.folder) - before):
+            assert self.process.poll() is None, self.process.communicate()
             time.sleep(0.0005)
-        self.send_signal(signal.SIGSTOP)
-        eventually(self._is_stopped, "it was not stopped")
-        assert "y.db" not in backup_files(processes.folder), "it was too fast to be stopped while it writes"
+        self.signal(signal.SIGSTOP)
+        eventually(self._is_stopped, "it should be stopped")
+        assert "y.db" not in backups(processes.folder) - before, (
+            "it was too fast to be stopped while it writes"
+        )
 
-    def send_signal(self, number: signal.Signals) -> None:
-        os.kill(self.running.pid, number)
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.process.pid, number)
 
-    def finish(self) -> tuple[int, str]:
-        """Let the process go on until it ends; return its exit status and standard error."""
-        self.send_signal(signal.SIGCONT)
-        _, output = self.running.communicate(timeout=60)
-        return self.running.returncode, output
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def run_to_end(self) -> tuple[int, str]:
+        """Let it go on; return its exit status and what it printed to standard error."""
+        self.signal(signal.SIGCONT)
+        _, err = self.process.communicate(timeout=60)
+        return self.process.returncode, err
 
     def _is_stopped(self) -> bool:
-        return Path(f"/proc/{self.running.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
-StartBackup = Callable[[], StoppedBackup]
+Begin = Callable[[], StoppedBackup]
 
 
 @pytest.fixture
-def start_backup(processes: Processes) -> Iterator[StartBackup]:
-    """Return a function that starts a backup; none outlives the test."""
-    started: list[StoppedBackup] = []
+def begin_backup(processes: Processes) -> Iterator[Begin]:
+    """Begin a backup and stop it. None outlives the test."""
+    begun: list[StoppedBackup] = []
 
-    def start() -> StoppedBackup:
-        started.append(StoppedBackup(processes))
-        return started[-1]
+    def begin() -> StoppedBackup:
+        begun.append(StoppedBackup(processes))
+        return begun[-1]
 
-    yield start
-    for each in started:
-        each.running.kill()
-        each.running.communicate()
+    yield begin
+    for each in begun:
+        each.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_backup_leaves_nothing_when_ended_by_a_signal(
-    folder: Path, start_backup: StartBackup, number: signal.Signals
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_backup_that_is_ended_by_a_signal_leaves_nothing(
+    folder: Path, begin_backup: Begin, number: signal.Signals
 ) -> None:
-    backup = start_backup()
-    backup.send_signal(number)
-    code, output = backup.finish()
-    assert (code, output) == (1, f"Ended by {number.name}. Nothing half done is left; run it again.\n")
-    assert backup_files(folder) == []
-
-
-def test_backup_leaves_nothing_when_ended_by_ctrl_c(folder: Path, start_backup: StartBackup) -> None:
-    backup = start_backup()
-    backup.send_signal(signal.SIGINT)
-    code, output = backup.finish()
+    backup = begin_backup()
+    backup.signal(number)
+    code, err = backup.run_to_end()
     assert code != 0
-    assert output.startswith("Ended by SIGINT. Nothing half done is left; run it again.\n")
-    assert backup_files(folder) == []
+    assert err.startswith(f"Ended by {number.name}. Nothing half done is left. Run it again.\n")
+    assert backups(folder) == set()
 
 
-def test_backup_removes_only_what_killed_backups_left(
-    folder: Path, processes: Processes, start_backup: StartBackup
+def test_next_backup_removes_only_what_is_not_written_any_more(
+    folder: Path, processes: Processes, begin_backup: Begin
 ) -> None:
-    killed = start_backup()
-    killed.running.kill()
-    killed.running.communicate()
-    remains = backup_files(folder)
-    assert remains
+    killed = begin_backup()
+    killed.kill()
+    stale = backups(folder)
+    assert stale
     foreign = {".y.db.partial-lock", ".x.db.0123abcd.partial-lock", ".x.db.0123abcd.partial"}
     for name in foreign:
         (folder / "backups" / name).touch()
-    # another backup removes what the killed one left, but nothing of one that is alive
-    slow = start_backup()
-    assert not set(remains) & set(backup_files(folder))
-    written = set(backup_files(folder)) - foreign
+    stopped = begin_backup()
+    assert not stale & backups(folder)
+    written = backups(folder) - foreign
     done = subprocess.run(
         [sys.executable, "-m", "tracker", "db", "backup", "backups/y.db"],
         cwd=folder, env=processes.environ, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert set(backup_files(folder)) == {"y.db", *written, *foreign}
-    code, output = slow.finish()
+    pair = {"y.db", "y-inbox.db"}
+    assert backups(folder) == {*pair, *written, *foreign}
+    code, err = stopped.run_to_end()
     assert code == 1
-    assert "exists already" in output
-    assert set(backup_files(folder)) == {"y.db", *foreign}
+    assert "y-inbox.db exists already" in err
+    assert backups(folder) == {*pair, *foreign}

@@ -15,7 +15,7 @@ def test_row_counts_have_singular_and_plural() -> None:
 
 
 def test_row_counts_name_every_table_in_words() -> None:
-    several = format_row_counts({table.name: 2 for table in copy_rows.everything()})
+    several = format_row_counts({table.name: 2 for table in copy_rows.copied_tables()})
     assert "_" not in several
     assert "pace," not in several
     assert format_row_counts({"settings": 2}) == "2 notes of the database's own"

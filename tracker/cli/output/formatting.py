@@ -17,7 +17,10 @@ _ROW_NAMES: Final = {
     "exchanges": ("exchange with the provider", "exchanges with the provider"),
     "idempotency_keys": ("Idempotency-Key", "Idempotency-Keys"),
     "jobs": ("piece of due work", "pieces of due work"),
+    "inbox": ("callback as it came", "callbacks as they came"),
+    "inbox_removals": ("request to be removed", "requests to be removed"),
     "pace": ("account's pace", "accounts' paces"),
+    "positions": ("reader's position", "readers' positions"),
     "settings": ("note of the database's own", "notes of the database's own"),
     "waiting_keys": ("id that a callback waits for", "ids that callbacks wait for"),
 }

@@ -13,7 +13,6 @@ from tracker.domain.calls import CallStatus, Reason, Submission, Trigger
 from tracker.domain.events import Decision, Event, EventSource
 from tracker.domain.timeline.fold import Timeline
 from tracker.errors import Conflict, NotFound
-from tracker.lifecycle.operations.pauses import require_complete_database
 from tracker.lifecycle.placing.idempotency import IdempotentRequest, Placed, canonical_json, run_once
 from tracker.lifecycle.placing.place import add_submission
 from tracker.lifecycle.sending.secret_variables import find_erased_variables
@@ -27,7 +26,7 @@ log = structlog.get_logger()
 
 
 class CallActions:
-    """What operators do with calls. Each act raises IncompleteCopy in an incomplete copy; StorageUnavailable."""
+    """What operators do with calls. Each act raises StorageUnavailable."""
 
     def __init__(
         self, database: Database, accounts: Mapping[str, Account], clock: Clock = system_clock
@@ -56,7 +55,6 @@ class CallActions:
         return run_once(self._database, request, lambda c: self._retry(c, call_id, force))
 
     def _cancel(self, c: Connection, call_id: str, force: bool) -> bool:
-        require_complete_database(c)
         calls, state = _load(c, call_id)
         timeline, now = state.timeline, self._clock()
         if timeline.settled:
@@ -82,7 +80,6 @@ class CallActions:
         return is_canceled and all(s.outcome is not None for s in earlier)
 
     def _retry(self, c: Connection, call_id: str, force: bool) -> Placed:
-        require_complete_database(c)
         calls, state = _load(c, call_id)
         now, latest = self._clock(), state.submissions[-1]
         open_ones = [s for s in state.submissions if s.outcome is None]

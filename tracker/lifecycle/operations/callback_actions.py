@@ -12,7 +12,6 @@ from tracker.domain.matching.ids import base_id_key, id_key
 from tracker.errors import Conflict, NotFound
 from tracker.lifecycle.joining.joiner import Joiner
 from tracker.lifecycle.operations.join_rules import require_same_number
-from tracker.lifecycle.operations.pauses import require_complete_database
 from tracker.lifecycle.timeline.call_state import load, load_of_submissions
 from tracker.lifecycle.timeline.event_factory import EventFactory
 from tracker.store.calls.submissions import find_submission
@@ -25,7 +24,7 @@ log = structlog.get_logger()
 
 
 class CallbackActions:
-    """What operators do with callbacks. Each act raises IncompleteCopy in an incomplete copy; StorageUnavailable."""
+    """What operators do with callbacks. Each act raises StorageUnavailable."""
 
     def __init__(self, database: Database, joiner: Joiner, clock: Clock = system_clock) -> None:
         self._database, self._joiner, self._clock = database, joiner, clock
@@ -62,7 +61,6 @@ class CallbackActions:
         submission_id: str | None,
         force: bool,
     ) -> None:
-        require_complete_database(c)
         states.lock_joining(c)
         before = _find_state(c, callback_id)
         receipt = next(iter(match_queries.receipts_including_ignored(c, [callback_id])), None)
@@ -84,7 +82,6 @@ class CallbackActions:
         log.info("callback.joined", callback=callback_id, submission=target.id)
 
     def _ignore(self, c: Connection, callback_id: str) -> None:
-        require_complete_database(c)
         states.lock_joining(c)
         before = _find_state(c, callback_id)
         receipt = next(iter(match_queries.receipts_including_ignored(c, [callback_id])), None)

@@ -130,9 +130,6 @@ def find_problems(facts: HealthFacts) -> Iterator[str]:
 def find_notes(facts: HealthFacts) -> Iterator[str]:
     """Return a sentence for each thing that is old or intended, and so needs no action now."""
     yield from (sentence for sentence, is_intended in _pauses(facts) if is_intended)
-    status = facts.status
-    if status.incomplete_copy and all(p.why is not PauseReason.copying for p in status.paused):
-        yield "This database is an incomplete copy, and dialling is allowed in it all the same."
     yield from (sentence for sentence, is_fresh in _inbox_backlog(facts) if not is_fresh)
 
 
@@ -166,9 +163,10 @@ def _pauses(facts: HealthFacts) -> Iterator[tuple[str, bool]]:
                 f"{resume}.",
                 False,
             )
-        elif pause.why is PauseReason.copying:
+        elif pause.why is PauseReason.copied:
             yield (
-                f"{paused}, because this database is an incomplete copy: run `tracker db copy` again.",
+                f"{paused}, because `tracker db copy` has copied this database, and the copy dials instead: work "
+                f"there, or resume with {resume} if the copy is not used.",
                 False,
             )
         else:

@@ -12,8 +12,8 @@ from tracker.clock import Clock, system_clock
 from tracker.domain.accounts import Account
 from tracker.domain.pause import Pause, PauseReason
 from tracker.domain.wish.call_wish import WISH_FIELDS
-from tracker.errors import FieldError, IncompleteCopy, InvalidInput
-from tracker.store.engine.database import Connection, Database
+from tracker.errors import FieldError, InvalidInput
+from tracker.store.engine.database import Database
 from tracker.store.policy import pauses
 
 log = structlog.get_logger()
@@ -57,15 +57,13 @@ class Pauser:
             log.info("dialling.paused", scope=new.scope, why=why.value)
         return self.list_pauses()
 
-    def resume(
-        self, *, account: str | None = None, campaign: str | None = None, force: bool = False
-    ) -> Resumed:
+    def resume(self, *, account: str | None = None, campaign: str | None = None) -> Resumed:
         """Lift the pause of exactly this scope, and release what no other pause holds back.
 
-        force: also lift the pause of an incomplete copy. Raises InvalidInput, IncompleteCopy, StorageUnavailable.
+        Raises InvalidInput, StorageUnavailable.
         """
         self._check_scope(account, campaign, is_resuming=True)
-        lifted = self._database.write(lambda c: _lift(c, account, campaign, force=force))
+        lifted = self._database.write(lambda c: pauses.delete_pause(c, account, campaign))
         released = self._release(account)
         if lifted is not None:
             log.info("dialling.resumed", scope=lifted.scope, released=released)
@@ -111,19 +109,3 @@ class Pauser:
                 errors.append(FieldError(field="campaign", message=str(error)))
         if errors:
             raise InvalidInput(errors)
-
-
-def _lift(c: Connection, account: str | None, campaign: str | None, *, force: bool) -> Pause | None:
-    lifted = pauses.delete_pause(c, account, campaign)
-    if lifted is not None and lifted.why is PauseReason.copying and not force:
-        raise IncompleteCopy
-    return lifted
-
-
-def require_complete_database(c: Connection) -> None:
-    """Raise IncompleteCopy in an incomplete copy, unless its pause was lifted by force.
-
-    What operators and clients do has to wait, because a copy that has rows of its own cannot be completed.
-    """
-    if any(p.why is PauseReason.copying for p in pauses.find_pauses(c)):
-        raise IncompleteCopy

@@ -13,7 +13,6 @@ from tracker.domain.accounts import Account
 from tracker.domain.calls import Call, CallStatus, Submission, Trigger
 from tracker.domain.timeline.fold import fold
 from tracker.domain.wish.call_wish import CallWish
-from tracker.lifecycle.operations.pauses import require_complete_database
 from tracker.lifecycle.placing.idempotency import IdempotentRequest, Placed, canonical_json, run_once
 from tracker.lifecycle.placing.validation import validate_call_request
 from tracker.lifecycle.sending.secret_variables import digest_secrets
@@ -48,7 +47,7 @@ class Placer:
 
         scope: the client. key: its Idempotency-Key; the same key again returns the same call. Raises InvalidInput,
         which no key remembers; AccountIncomplete if the account has no access token; IdempotencyConflict if the key was
-        used with other fields; IncompleteCopy; StorageUnavailable.
+        used with other fields; StorageUnavailable.
         """
         wish = validate_call_request(fields, self._accounts)
         request = IdempotentRequest(scope=scope, key=key, content=canonical_json(fields))
@@ -61,7 +60,6 @@ class Placer:
         return self._database.write(lambda c: delete_keys_before(c, self._clock() - _KEYS_KEPT))
 
     def _place(self, c: Connection, wish: CallWish) -> Placed:
-        require_complete_database(c)
         now = self._clock()
         secret_names = self._accounts[wish.account].secret_variables
         secrets = {name: value for name, value in wish.variables.items() if name in secret_names}

@@ -122,7 +122,7 @@ class Database:
         self.inbox: Database = self
         if has_inbox and self.path is not None:
             inbox_url = self.url.set(database=str(inbox_path(self.path)))
-            self.inbox = Database(inbox_url.render_as_string(hide_password=False), has_inbox=False)
+            self.inbox = type(self)(inbox_url.render_as_string(hide_password=False), has_inbox=False)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that writes nothing. Raises StorageUnavailable."""
@@ -154,7 +154,13 @@ class Database:
             return
         assert self.inbox.path is not None
         address = f"{self.inbox.path.absolute().as_uri()}?mode=ro"
-        _driver(connection).execute("ATTACH DATABASE ? AS inbox_file", (address,))
+        try:
+            _driver(connection).execute("ATTACH DATABASE ? AS inbox_file", (address,))
+        except sqlite3.Error as error:
+            raise self.unavailable(
+                f"The inbox file {self.inbox.path.absolute()} cannot be read ({error}). `tracker db check` says more",
+                error,
+            ) from None
         connection.info["inbox_attached"] = True
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -299,12 +305,13 @@ class Database:
         return StorageUnavailable(message)
 
     def close(self) -> None:
-        if self.inbox is not self:
-            self.inbox.close()
         with self._turn.held(), self._pg_autocommit_lock:
             self._discard_driver_connection()
         self._autocommit_engine.dispose()
         self.engine.dispose()
+        if self.inbox is not self:
+            # last, because a connection that only reads cannot merge the write-ahead log when it closes
+            self.inbox.close()
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:

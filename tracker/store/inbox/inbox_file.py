@@ -25,13 +25,13 @@ from tracker.store.inbox import log, position
 from tracker.store.schema import tables as t
 
 #: version of the file's layout, in SQLite's `user_version`
-_LAYOUT: Final = 1
+LAYOUT: Final = 1
 _DATABASE_ID: Final = "database-id"
 
-_WAYS_OUT: Final = (
+WAYS_OUT: Final = (
     "Put the right file back, or restore both files from one backup with `tracker db restore`. If the inbox is lost "
     "for good, `tracker db new-inbox` begins an empty one: calls and their timelines stay, the requests of earlier "
-    "callbacks are gone"
+    "callbacks are gone."
 )
 
 
@@ -81,20 +81,20 @@ def check(database: Database) -> None:
         return
     inbox, path = database.inbox, database.inbox.path
     if not inbox.exists():
-        raise SchemaMismatch(f"The inbox file {path} is missing, and {database.path} needs it. {_WAYS_OUT}")
+        raise SchemaMismatch(f"The inbox file {path} is missing, and {database.path} needs it. {WAYS_OUT}")
     layout = inbox.read(_layout)
-    if layout != _LAYOUT:
+    if layout != LAYOUT:
         raise SchemaMismatch(
-            f"The inbox file {path} has layout {layout} and this version of tracker needs {_LAYOUT}. "
-            + ("Install the version that made it" if layout > _LAYOUT else _WAYS_OUT)
+            f"The inbox file {path} has layout {layout} and this version of tracker needs {LAYOUT}. "
+            + ("Install the version that made it." if layout > LAYOUT else WAYS_OUT)
         )
     if inbox.read(_identity) != database.read(_database_id):
-        raise SchemaMismatch(f"The inbox file {path} belongs to another database. {_WAYS_OUT}")
+        raise SchemaMismatch(f"The inbox file {path} belongs to another database. {WAYS_OUT}")
     joined, last = database.read(position.joined_position), inbox.read(log.last_position)
     if last < joined:
         raise SchemaMismatch(
             f"The inbox file {path} is older than {database.path}: it ends at position {last}, and callbacks up to "
-            f"{joined} were read from it. {_WAYS_OUT}"
+            f"{joined} were read from it. {WAYS_OUT}"
         )
 
 
@@ -119,9 +119,9 @@ def _create_tables(c: Connection, first_position: int) -> str:
         c.exec_driver_sql(
             "INSERT INTO sqlite_sequence (name, seq) VALUES ('inbox', ?)", (first_position - 1,)
         )
-        c.exec_driver_sql(f"PRAGMA user_version={_LAYOUT}")
+        c.exec_driver_sql(f"PRAGMA user_version={LAYOUT}")
     if log.last_position(c) >= first_position:
-        raise SchemaMismatch("The inbox file beside this new database belongs to another one; move it away")
+        raise SchemaMismatch("The inbox file beside this new database belongs to another one. Move it away.")
     return str(_identity(c))
 
 

@@ -1,4 +1,4 @@
-"""What was open when a backup was made: found in pages, over tables that may be large."""
+"""Finds what was open when a backup was made, in pages, because the tables may be large."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _OPEN = [status.value for status in OPEN_STATUSES]
 
 
 def maybe_dialled(connection: Connection, after: str, limit: int, now: datetime) -> list[tuple[str, str]]:
-    """Submissions that were to be sent, or were being sent: (id, call), the next ones behind an id.
+    """Return the next submissions after an id that were waiting or being sent, as (id, call).
 
-    Not those whose time has not come yet: nobody can have dialled them.
+    Those whose time has not come yet are left out, because they cannot have been dialled.
     """
     s, c = t.submissions.c, t.calls.c
     query = (
@@ -33,14 +33,14 @@ def maybe_dialled(connection: Connection, after: str, limit: int, now: datetime)
 
 
 def rate_limited_awaiting_resend(connection: Connection, limit: int) -> list[str]:
-    """Refused submissions whose calls are to get a new one."""
+    """Return the refused submissions whose calls are to get a new one."""
     j = t.jobs.c
     query = sa.select(j.subject).where(j.kind == jobs.RESEND).order_by(j.subject).limit(limit)
     return list(connection.scalars(query))
 
 
-def can_be_asked_for(connection: Connection, after: str, limit: int) -> list[tuple[str, str]]:
-    """Open submissions that the provider gave an id: (id, account), the next ones behind an id."""
+def open_with_provider_id(connection: Connection, after: str, limit: int) -> list[tuple[str, str]]:
+    """Return the next open submissions after an id that the provider gave an id, as (id, account)."""
     s = t.submissions.c
     query = (
         sa.select(s.id, s.account)
@@ -55,15 +55,15 @@ def can_be_asked_for(connection: Connection, after: str, limit: int) -> list[tup
     return [(row.id, row.account) for row in connection.execute(query)]
 
 
-def planned_for_later(connection: Connection) -> int:
-    """How many submissions wait for a time that was named when they were placed."""
+def count_pending(connection: Connection) -> int:
+    """Return how many submissions are pending."""
     s = t.submissions.c
     query = sa.select(sa.func.count()).where(s.status == CallStatus.pending.value)
     return int(connection.execute(query).scalar_one())
 
 
-def newest(connection: Connection) -> datetime | None:
-    """When the latest thing happened that this database knows of."""
+def newest_time(connection: Connection) -> datetime | None:
+    """Return the time of the newest event or callback in the records; None if there is none."""
     e, c = t.events.c, t.callbacks.c
     # ids rise with time
     last = [

@@ -18,7 +18,6 @@ from tracker.store.calls.submissions import select_open_submissions
 from tracker.store.engine.database import Database
 from tracker.store.inbox import log, position, quarantine
 from tracker.store.inbox import states as inbox
-from tracker.store.maintenance import copy_marker
 from tracker.store.policy import pauses
 from tracker.store.queue import heartbeats, jobs
 from tracker.store.queue.heartbeats import WorkerSeen
@@ -80,7 +79,6 @@ class SystemStatus:
     callbacks: Mapping[str, int]
     unconfirmed_submissions: int
     paused: Sequence[Pause]
-    incomplete_copy: bool
     #: kind of job → how many are due
     jobs_due: Mapping[str, int]
     #: seconds that the oldest job has been due
@@ -105,7 +103,6 @@ def load_system_status(connection: Connection, accounts: Iterable[str], now: dat
     backlog[inbox.PENDING] = backlog.get(inbox.PENDING, 0) + log.count_after(connection, joined)
     opened = _count_open(connection)
     overdue = connection.scalar(sa.select(sa.func.min(t.jobs.c.due_at)))
-    mark = copy_marker.mark_of(connection)
     return SystemStatus(
         at=now,
         workers=heartbeats.find_workers(connection, now),
@@ -117,7 +114,6 @@ def load_system_status(connection: Connection, accounts: Iterable[str], now: dat
         callbacks={state: backlog.get(state, 0) for state in _BACKLOG},
         unconfirmed_submissions=sum(unconfirmed for _, unconfirmed in opened.values()),
         paused=pauses.find_pauses(connection),
-        incomplete_copy=mark is not None and not mark.complete,
         jobs_due=jobs.count_due(connection, now),
         oldest_job_overdue_s=max(0.0, _age(overdue, now) or 0.0),
         counts=[

@@ -129,7 +129,6 @@ def status_document(status: SystemStatus) -> Document:
         "callbacks": dict(status.callbacks),
         "unconfirmed_submissions": status.unconfirmed_submissions,
         "paused": [pause_document(pause) for pause in status.paused],
-        "incomplete_copy": status.incomplete_copy,
         "jobs_due": dict(status.jobs_due),
         "oldest_job_overdue_s": status.oldest_job_overdue_s,
         "counts": [asdict(counter) for counter in status.counts],

@@ -1,37 +1,31 @@
-"""`tracker db copy`: copy everything into another database."""
+"""`tracker db copy`: copy the database, with everything in it, into an empty one."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-_LEFT: Final = (
-    "The copy is not complete, and nobody is dialled from it; the original is as it was. Run this again: what is there "
-    "is compared, and it goes on."
-)
+if TYPE_CHECKING:
+    from tracker.cli.context import LocatedStorageUnavailable
+    from tracker.store.maintenance.copy_target import TargetUnavailable
 
 
 def copy(
     to: Annotated[
         str, typer.Option(metavar="URL", help="postgresql://user:password@host/name, or sqlite:///file.")
     ],
-    while_running: Annotated[
-        bool,
-        typer.Option(
-            "--while-running", help="A first pass beside running processes; a last one without it follows."
-        ),
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print what was copied as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the numbers of copied rows as JSON.")] = False,
 ) -> None:
-    """Copy the configured database into another one.
+    """Copy everything in the database into an empty database.
 
-    The other one is empty, or an earlier copy. The command may be interrupted and run again: equal rows are only
-    compared, changed ones are written, and rows that are gone are removed. At the end counts and checksums of every
-    table are compared. The original is only read, and no call is dialled from the copy before it is complete.
+    Stop all processes that use the database first; otherwise the copy is refused. It is complete or it does not exist:
+    if the command fails or is interrupted, run it again. It compares the numbers of rows in every table. Afterwards
+    dialling is paused in the database that was copied, so that nobody is dialled from both.
     """
     from tracker.cli.cleanup_on_signal import cleanup_on_signal
-    from tracker.cli.commands.db.copy_target import Target
     from tracker.cli.context import load_cli_settings, open_database
     from tracker.cli.output.formatting import format_row_counts
     from tracker.cli.output.json import print_json
@@ -39,49 +33,49 @@ def copy(
     from tracker.cli.output.text import escape_control
     from tracker.cli.program_name import with_program_name
     from tracker.errors import ConfigurationError, Conflict
-    from tracker.lifecycle.maintenance.copy_database import DatabaseCopier
-    from tracker.store.engine.database import Database
-    from tracker.store.maintenance.file_swap import is_open_elsewhere
+    from tracker.lifecycle.maintenance.copy_database import copy_database, count_all_rows
+    from tracker.logs.redaction import mask_url_password
+    from tracker.store.maintenance.copy_target import CopyTarget, TargetUnavailable
 
     settings = load_cli_settings()
     try:
-        target = Target(to)
+        target = CopyTarget(to)
     except ConfigurationError as error:
         raise typer.BadParameter(str(error).replace("database.url", "--to")) from None
-    try:
-        original = Database(settings.database_url)
-        source_path = original.path
-        same_file = source_path and target.path and source_path.resolve() == target.path.resolve()
-        if target.url == original.url or same_file:
-            raise Conflict("The target is the configured database itself; name another one.")
-        if not while_running and source_path and source_path.exists() and is_open_elsewhere(source_path):
-            raise Conflict(
-                f"{source_path.absolute()} is in use: stop `tracker serve`, `tracker worker` and whatever else has it "
-                "open, or make a first pass beside them with --while-running."
-            )
-        with cleanup_on_signal(_LEFT), open_database(settings) as source:
-            mover = DatabaseCopier(source, target, while_running=while_running)
-            total = None if json else mover.total()
-            with show_progress("rows", visible=not json, total=total) as progress:
-                mover.report(progress)
-                done = mover.move()
-    finally:
-        target.close()
+    place = str(target.path.absolute()) if target.path else mask_url_password(to)
+    with (
+        cleanup_on_signal("Nothing was copied. Run it again."),
+        open_database(settings) as source,
+        closing(target),
+    ):
+        is_same_file = target.path and source.path and source.path.resolve() == target.path.resolve()
+        if target.url == source.url or is_same_file:
+            raise Conflict("The target is the configured database itself. Name another one.")
+        total = None if json else count_all_rows(source)
+        with show_progress("rows", visible=not json, total=total) as progress:
+            try:
+                report = copy_database(source, target, progress=progress)
+            except TargetUnavailable as error:
+                raise _locate(error, place, target.path) from error
     if json:
-        print_json(done.document())
+        print_json({"rows": report.rows})
         return
-    place = escape_control(target.place)
-    rows = format_row_counts(done.rows)
-    changes = f"{done.written:,} row{'' if done.written == 1 else 's'} written, {done.removed:,} removed"
-    if done.complete:
-        typer.echo(f"{place} is equal to {settings.database_location}: {rows or 'no rows'} ({changes}).")
-        start = (
-            "Set database.url to it, and start `tracker serve` and `tracker worker` there, and there only."
-        )
-        typer.echo(with_program_name(start))
-    else:
-        left = f", {done.left:,} left to the last pass" if done.left else ""
-        typer.echo(
-            f"{place} has what was there ({changes}{left}), and is not complete: nobody is dialled from it."
-        )
-        typer.echo("Stop every process, and run this once more without --while-running.")
+    original = escape_control(settings.database_location)
+    rows = format_row_counts(report.rows) or "no rows"
+    typer.echo(f"{escape_control(place)} has everything of {original}: {rows}.")
+    typer.echo(f"Dialling is paused in {original}, because the copy dials from now on.")
+    next_step = "Set `database.url` to the copy, and start `tracker serve` and `tracker worker` there, and there only."
+    typer.echo(with_program_name(next_step))
+
+
+def _locate(error: TargetUnavailable, place: str, file: Path | None) -> LocatedStorageUnavailable:
+    """Return the error with the target's name instead of the configured database's, and what to do."""
+    from tracker.cli.context import LocatedStorageUnavailable
+    from tracker.store.engine.error_hints import error_hint
+
+    message = str(error).removesuffix(".")
+    todo = error_hint(error.__cause__, file, setting="--to")
+    hint = f"; {todo}" if todo else ""
+    return LocatedStorageUnavailable(
+        f"The copy: {message[0].lower()}{message[1:]}. Target (--to): {place}{hint}"
+    )

@@ -12,6 +12,7 @@ from tracker.cli.output.text import can_ask
 
 if TYPE_CHECKING:
     from tracker.lifecycle.maintenance.after_restore import RestoreReport
+    from tracker.lifecycle.maintenance.restore import Restored
 
 
 def restore(
@@ -21,8 +22,9 @@ def restore(
     """Replace an SQLite database with a backup, and pause dialling.
 
     Dialling is paused because calls of the backup may have been dialled since. Stop all processes that use the database
-    first; otherwise the restore is refused. The backup is checked and prepared beside the database, and takes its place
-    in one step. The previous database stays beside it under a dated name.
+    first; otherwise the restore is refused. Both files of the backup are checked and prepared beside the database, and
+    then take its place. The database's own inbox file stays if it is sound, because it has the callbacks that came
+    after the backup. The previous files stay beside the new ones under a dated name.
     """
     from tracker.cli.cleanup_on_signal import cleanup_on_signal
     from tracker.cli.context import database_error_context, load_cli_settings, warn_if_database_unnamed
@@ -46,7 +48,7 @@ def restore(
         raise ConfigurationError("`database.url` is one of SQLite's own forms (file:…). Name a plain file.")
     warn_if_database_unnamed(settings)
     with (
-        cleanup_on_signal("The database is either as it was or the whole backup; run it again."),
+        cleanup_on_signal("The database is either as it was, or the backup. Run it again."),
         database_error_context(settings),
         show_progress("submissions looked after", visible=not json) as progress,
     ):
@@ -54,21 +56,25 @@ def restore(
     if json:
         document = {
             "database": str(path.absolute()),
-            "kept": str(restored.kept.absolute()) if restored.kept else None,
-            "rows": restored.contents.counts,
+            "kept": str(restored.kept) if restored.kept else None,
+            "inbox": "stayed" if restored.has_own_inbox else "restored",
+            "kept_inbox": str(restored.kept_inbox) if restored.kept_inbox else None,
+            "unjoined_callbacks": restored.unjoined,
+            "rows": restored.records.counts,
             "schema": restored.schema,
-            **restored.aftermath.document(),
+            **restored.report.document(),
         }
         print_json(document)
         return
-    rows = ", ".join(f"{n:,} {name}" for name, n in restored.contents.counts.items())
+    rows = ", ".join(f"{n:,} {name}" for name, n in restored.records.counts.items())
     typer.echo(f"{escape_control(str(path.absolute()))} is the backup now: {rows}.")
-    if restored.contents.schema != restored.schema:
-        typer.echo(f"Its schema was {restored.contents.schema} and was upgraded to {restored.schema}.")
-    if restored.kept:
-        typer.echo(f"The previous database is {escape_control(str(restored.kept.absolute()))}.")
+    if restored.records.schema != restored.schema:
+        typer.echo(f"Its schema was {restored.records.schema} and was upgraded to {restored.schema}.")
+    typer.echo(_describe_inbox(restored))
+    if kept := [escape_control(str(file)) for file in (restored.kept, restored.kept_inbox) if file]:
+        typer.echo(f"The previous database is {' with '.join(kept)}.")
     typer.echo()
-    _print_report(restored.aftermath, settings.database_location)
+    _print_report(restored.report, settings.database_location)
 
 
 def after_restore(
@@ -115,6 +121,21 @@ def after_restore(
         print_json(report.document())
         return
     _print_report(report, settings.database_location)
+
+
+def _describe_inbox(restored: Restored) -> str:
+    n = restored.unjoined
+    callbacks = "1 callback" if n == 1 else f"{n:,} callbacks"
+    if not restored.has_own_inbox:
+        return (
+            f"Its inbox is the backup's, too ({callbacks} to read). Callbacks after the backup are unknown."
+        )
+    if not n:
+        return "Its inbox stayed in place. No callback came after the backup."
+    return (
+        f"Its inbox stayed in place. A worker reads {callbacks} that came after the backup, and they tell what became "
+        "of calls."
+    )
 
 
 def _print_report(report: RestoreReport, place: str) -> None:

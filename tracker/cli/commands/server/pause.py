@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+
+#: why dialling is paused if no person paused it
+_BECAUSE: Final = {
+    "operator": "",
+    "restored": ", because a backup was restored",
+    "copied": ", because `tracker db copy` has copied this database, and the copy dials instead",
+}
 
 
 def pause(
     account: Annotated[str | None, typer.Option(help="Only of this account.")] = None,
     campaign: Annotated[str | None, typer.Option(help="Only of this campaign.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Lift the pause of this scope.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="With `--resume`: also in an incomplete copy.")
-    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the present pauses as JSON.")] = False,
 ) -> None:
     """Stop dialling on all workers until it is resumed.
@@ -27,6 +31,7 @@ def pause(
     from tracker.cli.output.formatting import format_time
     from tracker.cli.output.json import print_json
     from tracker.cli.output.text import escape_control
+    from tracker.cli.program_name import with_program_name
     from tracker.domain.time_text import iso
     from tracker.errors import InvalidInput
     from tracker.lifecycle.services import build_services
@@ -37,7 +42,7 @@ def pause(
     with open_database(settings) as database:
         pauser = build_services(database, settings.account_values()).pauser
         try:
-            resumed = pauser.resume(account=account, campaign=campaign, force=force) if resume else None
+            resumed = pauser.resume(account=account, campaign=campaign) if resume else None
             pauses = pauser.list_pauses() if resume else pauser.pause(account=account, campaign=campaign)
         except InvalidInput as error:
             raise name_options(error) from None
@@ -61,7 +66,7 @@ def pause(
         due = "1 call that waited is" if n == 1 else f"{n} calls that waited are"
         typer.echo(f"Dialling goes on ({escape_control(scope)}); {due} due now.")
     for each in pauses:
-        reason = "" if each.why == "operator" else f" ({each.why})"
+        reason = with_program_name(_BECAUSE[each.why])
         since = format_time(iso(each.since))
         typer.echo(f"Dialling is paused: {escape_control(each.scope)}, since {since}{reason}.")
     typer.echo(f"Database: {escape_control(settings.database_location)}")

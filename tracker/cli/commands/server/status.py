@@ -26,8 +26,8 @@ def status(utc: UtcOption = False, json: JsonOption = False) -> None:
     """Show what is wrong, in a sentence each, and the state of all work.
 
     The exit status is 1 if something is wrong: no worker runs, work or callbacks wait too long, a provider cannot be
-    reached or is silent, a submission is unconfirmed, dialling is paused because of a restore or a copy, or a callback
-    of the last 24 hours is orphaned, unreadable, or was refused while one was expected.
+    reached or is silent, a submission is unconfirmed, dialling is paused because a backup was restored or the database
+    was copied, or a callback of the last 24 hours is orphaned, unreadable, or was refused while one was expected.
 
     Older callbacks, and a pause made by hand, are notes. They leave the exit status at 0.
 

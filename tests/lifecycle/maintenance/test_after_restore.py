@@ -124,12 +124,11 @@ def test_a_second_time_changes_nothing(house: House, provider: RecordingProvider
     assert house.program.pauser.list_pauses() == pauses
 
 
-def test_more_than_one_transaction_s_worth(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracker.lifecycle.maintenance.after_restore._AT_ONCE", 2)
+def test_open_work_is_marked_in_several_transactions(house: House) -> None:
     waiting = [house.place(number, send=False) for number in NUMBERS[:5]]
     with_provider = [house.place(number) for number in NUMBERS[5:]]
     seen: list[int] = []
-    done = after_restore(house.database, house.clock, seen.append)
+    done = after_restore(house.database, house.clock, seen.append, batch=2)
     assert (done.unconfirmed, done.asked) == (5, 5)
     assert set(done.calls) == set(waiting)
     assert seen[-1] == 10
