@@ -1,7 +1,7 @@
-"""A rolling upgrade loses nothing: the schema goes ahead while processes of the version before are at work.
+"""A rolling upgrade loses nothing: the schema is upgraded while processes of the version before are at work.
 
-The version before is the one whose commit stands in LAST_LANDED, run as it is out of git's history. What it can work
-with from then on says each migration (`oldest_able`), and start-up checks it.
+The version before is the one whose commit stands in LAST_LANDED, run as it is out of git's history. Each migration says
+which versions can still work after it (`oldest_able`), and each start checks that.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from tests.recording_provider import RecordingProvider
 from tests.store import releases
 from tracker.errors import SchemaMismatch
 from tracker.store.engine.database import Database
+from tracker.store.maintenance.integrity import find_problems
 from tracker.store.schema import compatibility, migration_lock, upgrade
 
 NUMBERS = [f"+9189195252{n:02}" for n in range(8)]
@@ -36,18 +37,18 @@ def provider() -> Iterator[RecordingProvider]:
 
 
 @contextmanager
-def version(processes: Processes, package: Path) -> Iterator[Processes]:
-    """Processes that are started meanwhile are of the version in this folder."""
+def use_version(processes: Processes, package: Path) -> Iterator[None]:
+    """Start processes of the version in this folder meanwhile."""
     before = processes.environ
     processes.environ = before | {"PYTHONPATH": str(package)}
-    yield processes
+    yield
     processes.environ = before
 
 
-def tracker(
+def run_tracker(
     processes: Processes, *arguments: str, package: Path = releases.ROOT
 ) -> subprocess.CompletedProcess[str]:
-    """A command of a version, run to its end."""
+    """Run a command of a version to its end."""
     return subprocess.run(
         [sys.executable, "-m", "tracker", *arguments],
         cwd=processes.folder, env=processes.environ | {"PYTHONPATH": str(package)},
@@ -56,61 +57,61 @@ def tracker(
 
 
 def place_calls(server: Server) -> dict[str, str]:
-    """A call to each number; gives the provider's ids, and the call of each."""
-    found = {}
+    """Place a call to each number; return the calls by the provider's ids."""
+    calls = {}
     with server.client() as client:
         for number in NUMBERS:
-            placed = client.post("/api/v1/calls", json={"to": number, "flow_id": "24"}).json()
-            found[placed["submissions"][0]["submission_id"]] = placed["id"]
-    return found
+            call = client.post("/api/v1/calls", json={"to": number, "flow_id": "24"}).json()
+            calls[call["submissions"][0]["submission_id"]] = call["id"]
+    return calls
 
 
 def burst(server: Server, name: str, ids: list[str]) -> Burst:
-    """Callbacks of the calls, each with a marker and an end of its own, so that each is a fact of its own."""
+    """Return a burst of callbacks about these ids, each with a marker and an end of its own, so that none repeats."""
 
-    def say(n: int) -> dict[str, Any]:
+    def callback(n: int) -> dict[str, Any]:
         return {
             "marker": f"{name}-{n}", "id": ids[n % len(ids)], "status": "BUSY", "to": "",
             "start_at": "2026-01-05 10:00:00", "end_at": f"2026-01-05 10:{n // 60 % 60:02}:{n % 60:02}",
         }  # fmt: skip
 
-    # a fact is joined with all that was said of its call before: without rests there would be thousands of each call
-    # by the time a process has started, and no end of joining them
-    return Burst(server.url, say, rest_s=0.1)
+    # each callback is joined with all earlier ones of its call; without rests there would be thousands of each call by
+    # the time a process has started, and no end of joining them
+    return Burst(server.url, callback, rest_s=0.1)
 
 
-def joined(database: Database) -> dict[str, str]:
-    """The markers of the callbacks that are there, and the state of each."""
-    query = sa.text("SELECT body, state FROM callbacks")
+def joined_markers(database: Database) -> dict[str, str]:
+    """Return the states of the callbacks by their markers."""
+    query = sa.text("SELECT body, callbacks.state FROM callbacks JOIN inbox USING (position)")
     rows = database.read(lambda c: c.execute(query).all())
-    return {json.loads(row.body)["marker"]: row.state for row in rows}
+    return {json.loads(bytes(row.body))["marker"]: row.state for row in rows}
 
 
-def test_a_migration_and_a_new_version_beside_the_old_one_lose_nothing(
+def test_rolling_upgrade_loses_no_answered_callback(
     postgres_database: str, tmp_path: Path, provider: RecordingProvider
 ) -> None:
-    """The old server receives and joins; under this traffic the schema is brought forward, to this version's and one
-    migration more: there is always one. It goes on, a new one comes beside it, and takes over when it ends."""
+    """The old server receives and joins while the schema is upgraded, by one migration more than this version has.
+
+    It goes on, a new server starts beside it, and takes over when the old one ends.
+    """
     old_package = releases.last_landed(tmp_path / "landed")
     database = Database(postgres_database)
-    answered: set[str] = set()
     with Processes(tmp_path, postgres_database, provider.base_url) as processes:
-        with version(processes, old_package):
+        with use_version(processes, old_package):
             old = processes.serve()
         landed = upgrade.current(database)
         assert landed is not None
         assert landed <= upgrade.head()
-        newer = f"{int(upgrade.head()) + 1:04}"
-        new_package = releases.next_version(tmp_path / "new", newer, upgrade.head(), oldest_able=landed)
+        new_package = releases.next_version(tmp_path / "new", oldest_able=landed)
         calls = place_calls(old)
         ids = list(calls)
         with burst(old, "old", ids) as during:
             during.more(50)
-            upgraded = tracker(processes, "db", "upgrade", "--json", package=new_package)
+            upgraded = run_tracker(processes, "db", "upgrade", "--json", package=new_package)
             assert (upgraded.returncode, upgraded.stderr) == (0, "")
-            assert json.loads(upgraded.stdout) == {"before": landed, "after": newer}
+            assert json.loads(upgraded.stdout) == {"before": landed, "after": releases.next_revision()}
             during.more(50)
-            with version(processes, new_package):
+            with use_version(processes, new_package):
                 new = processes.serve()
             with burst(new, "new", ids) as beside:
                 beside.more(50)
@@ -124,61 +125,61 @@ def test_a_migration_and_a_new_version_beside_the_old_one_lose_nothing(
         with new.client() as client:
             eventually(
                 lambda: client.get("/statusz").json()["callbacks"]["pending"] == 0,
-                "all that was answered should be joined",
+                "every answered callback should be joined",
             )
-            there = joined(database)
-            assert answered <= there.keys()
-            assert {there[marker] for marker in answered} == {"joined"}
+            states = joined_markers(database)
+            assert answered <= states.keys()
+            assert {states[marker] for marker in answered} == {"joined"}
             for call in calls.values():
-                shown = client.get(f"/api/v1/calls/{call}").json()
-                assert (shown["status"], shown["settled"]) == ("busy", True)
+                document = client.get(f"/api/v1/calls/{call}").json()
+                assert (document["status"], document["settled"]) == ("busy", True)
     assert "Traceback" not in new.output()
     database.close()
 
 
-def test_the_last_landed_version_is_one_before_this(tmp_path: Path) -> None:
-    """LAST_LANDED names a version whose migrations are the first of this one's, unchanged."""
-    old = releases.last_landed(tmp_path) / "tracker" / "store" / "migrations" / "versions"
-    for path in old.glob("[0-9]*_*.py"):
-        mine = releases.ROOT / "tracker" / "store" / "schema" / "migrations" / "versions" / path.name
-        assert mine.read_text() == path.read_text(), f"{path.name} has landed and must not change"
+def test_landed_migrations_are_unchanged(tmp_path: Path) -> None:
+    folder = Path("tracker") / "store" / "schema" / "migrations" / "versions"
+    landed = list((releases.last_landed(tmp_path / "landed") / folder).glob("[0-9]*_*.py"))
+    assert landed
+    for path in landed:
+        text = (releases.ROOT / folder / path.name).read_text()
+        assert text == path.read_text(), f"{path.name} has landed and must not change"
 
 
-# the range that start-up checks
+# the range of versions that each start checks
 
 
-def test_every_migration_but_the_first_says_how_old_a_version_can_still_work() -> None:
-    scripts = list(ScriptDirectory(str(Path(upgrade.__file__).parent / "migrations")).walk_revisions())
-    for script in scripts:
+def test_every_later_migration_says_how_old_a_version_may_be() -> None:
+    folder = str(Path(upgrade.__file__).parent / "migrations")
+    for script in ScriptDirectory(folder).walk_revisions():
         declared = getattr(script.module, "oldest_able", None)
-        assert (declared is None) == (script.revision == "0001"), script.revision
+        assert (declared is None) == (script.revision == upgrade.revisions()[0]), script.revision
         assert declared is None or (declared in upgrade.revisions() and declared <= script.revision)
 
 
 @pytest.mark.parametrize(
     ("declared", "oldest"),
     [
-        ([("0001", None)], "0001"),
-        ([("0001", None), ("0002", "0001"), ("0003", "0001")], "0001"),
-        ([("0001", None), ("0002", "0002"), ("0003", "0001")], "0002"),
-        ([("0001", None), ("0002", "0001"), ("0003", None)], "0003"),
+        ([("0004", None)], "0004"),
+        ([("0004", None), ("0005", "0004"), ("0006", "0004")], "0004"),
+        ([("0004", None), ("0005", "0005"), ("0006", "0004")], "0005"),
+        ([("0004", None), ("0005", "0004"), ("0006", None)], "0006"),
     ],
 )
-def test_a_version_must_be_able_to_work_after_all_migrations(
+def test_oldest_version_must_work_after_all_migrations(
     declared: list[tuple[str, str | None]], oldest: str
 ) -> None:
-    assert compatibility.oldest(declared) == oldest
-    assert compatibility.oldest(reversed(declared)) == oldest
+    assert compatibility.find_oldest(declared) == oldest
+    assert compatibility.find_oldest(reversed(declared)) == oldest
 
 
-def test_a_newer_schema_that_allows_it_is_worked_with(database_url: str, tmp_path: Path) -> None:
-    """As after the next version's migration: this version starts, is ready, finds nothing wrong and leaves it alone."""
-    newer = f"{int(upgrade.head()) + 1:04}"
-    package = releases.next_version(tmp_path / "newer", newer, upgrade.head(), oldest_able=upgrade.head())
+def test_compatible_newer_schema_is_used_and_left_as_it_is(database_url: str, tmp_path: Path) -> None:
+    package = releases.next_version(tmp_path / "newer", oldest_able=upgrade.head())
+    newer = releases.next_revision()
     database = Database(database_url)
     with Processes(tmp_path, database_url) as processes:
         upgrade.prepare(database, create=True)
-        assert tracker(processes, "db", "upgrade", package=package).returncode == 0
+        assert run_tracker(processes, "db", "upgrade", package=package).returncode == 0
         assert upgrade.current(database) == newer
         upgrade.prepare(database, create=False)
         server = processes.serve()
@@ -187,53 +188,47 @@ def test_a_newer_schema_that_allows_it_is_worked_with(database_url: str, tmp_pat
             posted = client.post("/api/v1/calls", json={"to": NUMBERS[0], "flow_id": "24"})
             assert posted.status_code in (201, 202)
             assert len(client.get("/api/v1/calls").json()["data"]) == 1
-        again = tracker(processes, "db", "upgrade")
+        again = run_tracker(processes, "db", "upgrade")
         assert (again.returncode, again.stderr) == (0, "")
         assert f"has schema {newer}, newer than this version's {upgrade.head()}" in again.stdout
-        assert json.loads(tracker(processes, "db", "upgrade", "--json").stdout) == {
+        assert json.loads(run_tracker(processes, "db", "upgrade", "--json").stdout) == {
             "before": newer,
             "after": newer,
         }
-        # the tests' own PostgreSQL trades safety for speed, which a check tells of
-        found = [p for p in upgrade.check(database) if "is off on the server" not in p]
-        assert found == []
-        assert "newer than this version" in tracker(processes, "doctor").stdout or not database.is_sqlite
+        # the tests' own PostgreSQL server trades safety for speed
+        assert [p for p in find_problems(database) if "is off on the server" not in p] == []
+        assert "newer than this version" in run_tracker(processes, "doctor").stdout or not database.is_sqlite
     database.close()
 
 
-def test_a_newer_schema_that_does_not_allow_it_is_refused_with_a_sentence(
-    database_url: str, tmp_path: Path
-) -> None:
-    newer = f"{int(upgrade.head()) + 1:04}"
-    package = releases.next_version(tmp_path / "newer", newer, upgrade.head(), oldest_able=newer)
+def test_incompatible_newer_schema_is_refused_by_every_command(database_url: str, tmp_path: Path) -> None:
+    newer, head = releases.next_revision(), upgrade.head()
+    package = releases.next_version(tmp_path / "newer", oldest_able=newer)
     database = Database(database_url)
-    head = upgrade.head()
-    said = (
+    expected = (
         f"it knows schemas up to {head}, and the database has {newer}, with which only versions from schema"
     )
     with Processes(tmp_path, database_url) as processes:
-        assert tracker(processes, "db", "upgrade", package=package).returncode == 0
-        for refused in (
+        assert run_tracker(processes, "db", "upgrade", package=package).returncode == 0
+        for use in (
             lambda: upgrade.prepare(database, create=False),
             lambda: upgrade.prepare(database, create=True),
             lambda: upgrade.upgrade(database),
         ):
-            with pytest.raises(SchemaMismatch, match=said):
-                refused()
-        assert said in upgrade.check(database)[-1]
+            with pytest.raises(SchemaMismatch, match=expected):
+                use()
+        assert expected in find_problems(database)[-1]
         for command in (["serve", "--port", "0"], ["worker"], ["db", "check"], ["db", "upgrade"], ["calls"]):
-            done = tracker(processes, *command)
+            done = run_tracker(processes, *command)
             assert done.returncode == 1, command
-            assert said in done.stderr, command
-        assert said in tracker(processes, "doctor").stdout
+            assert expected in done.stderr, command
+        assert expected in run_tracker(processes, "doctor").stdout
     assert upgrade.current(database) == newer
     database.close()
 
 
-def test_an_upgrade_that_meets_others_in_a_deadlock_is_begun_again(postgres_database: str) -> None:
-    """Two transactions that want each other's table: one of them is the upgrade, which is told to give way."""
-    database = Database(postgres_database)
-    upgrade.upgrade(database)
+def test_upgrade_begins_again_after_a_deadlock(postgres_database: str) -> None:
+    """Two transactions want each other's table, and PostgreSQL ends the upgrade's."""
     attempts: list[int] = []
 
     def work(connection: Any) -> str:
@@ -244,6 +239,7 @@ def test_an_upgrade_that_meets_others_in_a_deadlock_is_begun_again(postgres_data
             )
         return str(connection.scalar(sa.text("SELECT version_num FROM alembic_version")))
 
-    assert migration_lock.run_exclusively(database, work) == upgrade.head()
+    with closing(Database(postgres_database)) as database:
+        upgrade.upgrade(database)
+        assert migration_lock.run_exclusively(database, work) == upgrade.head()
     assert len(attempts) == 2
-    database.close()

@@ -11,12 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.processes import Processes, eventually
 from tracker.store.engine.database import Database
 from tracker.store.schema import upgrade
+
+#: bytes of its 64 MiB that a backup has written when it is stopped
+_WRITTEN: Final = 1024 * 1024
 
 
 @pytest.fixture(params=["tracker.db", "tracker-inbox.db"])
@@ -42,23 +46,27 @@ def backups(folder: Path) -> set[str]:
     return {path.name for path in (folder / "backups").iterdir()}
 
 
+def partials(folder: Path) -> set[Path]:
+    """Return the files that backups are writing."""
+    return {path for path in (folder / "backups").iterdir() if path.name.endswith(".partial")}
+
+
 class StoppedBackup:
     """A process that has begun to write a backup, and was stopped there."""
 
     def __init__(self, processes: Processes) -> None:
-        before = backups(processes.folder)
+        before = partials(processes.folder)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tracker", "db", "backup", "backups/y.db"],
             cwd=processes.folder, env=processes.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        while not any(name.endswith(".partial") for name in backups(processes.folder) - before):
+        # not sooner: it would keep a lock of the original that others need to open it
+        while not any(path.stat().st_size > _WRITTEN for path in partials(processes.folder) - before):
             assert self.process.poll() is None, self.process.communicate()
             time.sleep(0.0005)
         self.signal(signal.SIGSTOP)
         eventually(self._is_stopped, "it should be stopped")
-        assert "y.db" not in backups(processes.folder) - before, (
-            "it was too fast to be stopped while it writes"
-        )
+        assert partials(processes.folder) - before, "it was too fast to be stopped while it writes"
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.process.pid, number)

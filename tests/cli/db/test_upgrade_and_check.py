@@ -1,4 +1,4 @@
-"""The commands `tracker db upgrade` and `tracker db check`, on both databases."""
+"""`tracker db upgrade` and `db check`, on both databases, and what is said of a database of an unreleased version."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.cli.conftest import Cli
+from tests.cli.conftest import NUMBER, Cli
+from tests.store.releases import create_unreleased
 from tracker.store.schema import upgrade
 
 
@@ -22,17 +23,17 @@ def test_upgrade_creates_the_schema_once(configured: Cli) -> None:
     assert "there was nothing to do" in configured("db", "upgrade").stdout
 
 
-def test_check_fails_until_the_schema_is_there(configured: Cli) -> None:
+def test_check_says_whether_the_schema_fits(configured: Cli) -> None:
     empty = configured("db", "check")
     assert empty.exit_code == 1
     assert "tracker db upgrade" in empty.stderr
     assert configured.json("db", "check", code=1)["ok"] is False
     configured("db", "upgrade")
-    assert [p for p in problems(configured) if "on the server" not in p] == []
+    assert [problem for problem in problems(configured) if "on the server" not in problem] == []
 
 
 def problems(configured: Cli) -> list[str]:
-    """Return the problems of `db check`. The PostgreSQL server of the tests may be set up to be fast and not safe."""
+    """What `db check` finds; the tests' own PostgreSQL server may be set up to be fast rather than safe."""
     result = configured("db", "check", "--json")
     document = json.loads(result.stdout)
     assert (result.exit_code == 0) == document["ok"] == (document["problems"] == [])
@@ -40,11 +41,37 @@ def problems(configured: Cli) -> list[str]:
     return list(document["problems"])
 
 
-def test_check_finds_a_damaged_file(cli: Cli) -> None:
+@pytest.mark.parametrize("name", ["tracker.db", "tracker-inbox.db"])
+def test_check_finds_a_damaged_file(cli: Cli, name: str) -> None:
     cli("db", "upgrade")
-    file = cli.folder / "tracker.db"
-    file.write_bytes(b"SQLite format 3\x00" + b"\xff" * 4096)
+    (cli.folder / name).write_bytes(b"SQLite format 3\x00" + b"\xff" * 4096)
     result = cli("db", "check")
     assert result.exit_code == 1
     assert result.stderr
     assert len(result.stderr.splitlines()) <= 3
+    assert str(cli.folder / "tracker.db") in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["db", "upgrade"],
+        ["db", "check"],
+        ["serve", "--port", "0"],
+        ["worker"],
+        ["calls"],
+        ["call", NUMBER, "--flow", "24"],
+        ["db", "copy", "--to", "sqlite:///copy.db"],
+        ["db", "new-inbox", "--yes"],
+    ],
+    ids=" ".join,
+)
+def test_commands_refuse_an_unreleased_database(cli: Cli, command: list[str]) -> None:
+    cli.configure("http://127.0.0.1:9/")
+    create_unreleased(f"sqlite:///{cli.folder / 'tracker.db'}", "0003")
+    before = {path: path.read_bytes()[100:] for path in cli.folder.iterdir()}
+    done = cli(*command)
+    assert done.exit_code == 1
+    assert "schema 0003 of a version before the first release" in done.stderr
+    assert "Name a new database in `database.url`" in done.stderr
+    assert {path: path.read_bytes()[100:] for path in cli.folder.iterdir()} == before

@@ -25,6 +25,7 @@ from tracker.providers.registry import get_provider
 from tracker.providers.transport import exchange
 from tracker.store.engine.database import Database
 from tracker.store.engine.error_hints import error_hint
+from tracker.store.maintenance import integrity
 from tracker.store.schema import upgrade
 
 #: if the clocks differ by more, times of receipt and times of the payload are hard to compare
@@ -152,7 +153,7 @@ def check_database(url: str, place: str) -> Iterator[Check]:
         if database.path is not None and not database.path.exists():
             yield _check_missing_file(name, database.path.absolute())
             return
-        problems = upgrade.check(database)
+        problems = integrity.find_problems(database)
         revision = None if problems else upgrade.current(database)
     except StorageUnavailable as error:
         hint = error_hint(error.__cause__, database.path)
@@ -164,7 +165,7 @@ def check_database(url: str, place: str) -> Iterator[Check]:
     for problem in problems:
         yield Check(name=name, state=CheckState.fail, message=f"{place}: {problem}")
     if not problems:
-        message = f"{place} is sound and has {upgrade.told(revision)}"
+        message = f"{place} is sound and has {upgrade.describe(revision)}"
         yield Check(name=name, state=CheckState.ok, message=message)
 
 

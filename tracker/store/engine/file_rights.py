@@ -29,7 +29,8 @@ def obstacles(database: Database) -> list[str]:
     """
     if not database.is_sqlite:
         return database.read(_not_granted)
-    return _tried(database.path) if database.path is not None and database.path.exists() else []
+    paths = {path for path in (database.path, database.inbox.path) if path is not None and path.exists()}
+    return [obstacle for path in sorted(paths) for obstacle in _tried(path)]
 
 
 def denied(path: Path) -> str | None:
@@ -58,14 +59,15 @@ def _tried(path: Path) -> list[str]:
         ) as connection:
             # BEGIN IMMEDIATE alone is content with a file that can only be read
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute("UPDATE alembic_version SET version_num = version_num")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            connection.execute(f"PRAGMA user_version={version}")
             connection.execute("ROLLBACK")
     except sqlite3.Error as error:
         name = str(getattr(error, "sqlite_errorname", ""))
         if not name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
             return []
         why = denied(path) or "is its file system mounted read-only?"
-        return [f"The file cannot be written ({error}): {why}"]
+        return [f"{path.name} cannot be written ({error}): {why}"]
     return []
 
 

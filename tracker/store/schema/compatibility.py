@@ -1,7 +1,7 @@
-"""Which versions can work on a database, although it has a newer schema than theirs: expand, then contract.
+"""Records which versions can work on a database although its schema is newer than theirs: expand, then contract.
 
-Each migration says how old a program may be that still works after it. What all of them together allow is written into
-the database, because a program that is older than a migration cannot read it there.
+Each migration says how old a program may be that still works after it. An older program does not have the newer
+migrations, so the upgrade writes what all of them together allow into the database.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-# by name: whoever only looks need not import what all the tables need
+# by name, because a start without an upgrade need not import all tables
 _SETTINGS: Final = sa.table("settings", sa.column("name"), sa.column("value"))
 _NAME: Final = "oldest-able-schema"
 
 
-def oldest(declared: Iterable[tuple[str, str | None]]) -> str:
-    """The oldest schema whose program can work after all of these migrations: (revision, what it declares).
+def find_oldest(declared: Iterable[tuple[str, str | None]]) -> str:
+    """Return the oldest schema whose program can work after all of these migrations.
 
-    One that declares nothing is understood by nobody before it.
+    declared: (revision, its `oldest_able`); None means that no older program can.
     """
-    return max(able or revision for revision, able in declared)
+    return max(oldest_able or revision for revision, oldest_able in declared)
 
 
-def record(connection: Connection, revision: str) -> None:
-    """Write down the oldest schema whose program can work on this database from now on. Nobody else does so now."""
+def record_oldest(connection: Connection, revision: str) -> None:
+    """Record the oldest schema whose program can work on this database. The caller holds the migration lock."""
     connection.execute(_SETTINGS.delete().where(_SETTINGS.c.name == _NAME))
     connection.execute(_SETTINGS.insert().values(name=_NAME, value=revision))
 
 
-def recorded(connection: Connection) -> str | None:
-    """What the newest upgrade wrote down; None where that was by a version older than this custom."""
-    found = connection.scalar(sa.select(_SETTINGS.c.value).where(_SETTINGS.c.name == _NAME))
-    return None if found is None else str(found)
+def load_oldest(connection: Connection) -> str | None:
+    """Return what the newest upgrade recorded; None if nothing is recorded."""
+    oldest = connection.scalar(sa.select(_SETTINGS.c.value).where(_SETTINGS.c.name == _NAME))
+    return None if oldest is None else str(oldest)

@@ -1,8 +1,8 @@
-"""The schema of the database: whether it fits this version, how it comes into being, and how it is brought up to date.
+"""Checks whether a database has a schema that this version can work with, creates the schema, and upgrades it.
 
-Its revision is a number of four digits, the name of the last migration that was run; the files in
-migrations/versions/ are all that this version knows. alembic keeps the number in `alembic_version`; it is read here
-without alembic, which takes longer to import than most commands take to run.
+A revision is a number of four digits: that of the last migration that was run. The files in migrations/versions/ are
+all that this version knows. alembic stores the number in `alembic_version`. Here it is read without alembic, because
+importing alembic takes longer than most commands run.
 """
 
 from __future__ import annotations
@@ -26,128 +26,102 @@ if TYPE_CHECKING:
 
 _TABLES: Final = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
-    # not those that belong to an extension
+    # without the tables of extensions
     "postgresql": "SELECT relname FROM pg_class c WHERE relkind IN ('r', 'p')"
     " AND relnamespace = current_schema()::regnamespace"
     " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')",
 }
-
-_EMPTY: Final = "The database is empty; run `tracker db upgrade`"
-_MISSING: Final = (
-    "The database does not exist yet; run `tracker db upgrade`, or `tracker serve`, which makes it"
-)
-
-#: schemas of versions that were never released; their databases cannot be brought up to date
+#: tables that an error names at most
+_NAMED_TABLES: Final = 3
+#: schemas of versions that were never released; their databases cannot be upgraded
 _UNRELEASED: Final = ("0001", "0002", "0003")
 
 #: alembic keeps its state in module globals while it runs
-_alembic: Final = threading.Lock()
+_alembic_lock: Final = threading.Lock()
 
 
 def prepare(database: Database, *, create: bool) -> None:
-    """Make sure that the schema is one that this version can work with; every program asks for it at its start.
+    """Make sure that this version can work with the database; each program calls this when it starts.
 
-    A newer one is, where the migrations that made it say so. create: make the schema in an empty database; several
-    processes may do so at once. Raises SchemaMismatch, which says what to do, and StorageUnavailable.
+    create: create the schema in an empty database; several processes may do so at once. Raises SchemaMismatch, which
+    says what to do, and StorageUnavailable.
     """
-    found = current(database)
-    if found is None and create:
+    if create and current(database) is None:
         upgrade(database)
-    elif found is None:
-        raise SchemaMismatch(_nothing_in(database))
-    elif found != head() and not _is_able(database, found):
-        raise SchemaMismatch(database.read(lambda c: _mismatch(c, found)))
+    require_schema(database)
     if create:
         inbox_file.create(database)
     inbox_file.check(database)
 
 
-def upgrade(database: Database) -> tuple[str | None, str]:
-    """Bring the schema up to date, in one transaction; returns the revision before (None: it was empty) and after.
-
-    Does nothing where it is up to date, or newer and this version can work with it. Processes that use the database
-    meanwhile may meet us in a deadlock; then all is begun again. Raises SchemaMismatch where the database is not
-    tracker's or too new for this version, ConfigurationError where the database's user may not make tables, and
-    StorageUnavailable.
-    """
-    with _alembic:
-        revisions_before_and_after = migration_lock.run_exclusively(database, _upgrade)
-    inbox_file.create(database)
-    return revisions_before_and_after
+def require_schema(database: Database) -> None:
+    """Raise SchemaMismatch unless this version can work with the schema, which may be a newer one."""
+    if problem := find_mismatch(database):
+        raise SchemaMismatch(problem)
 
 
-def _upgrade(connection: Connection) -> tuple[str | None, str]:
-    before = _current(connection)
-    if before is not None and _is_newer(before) and _can_work(connection):
-        return before, before
-    if before is not None and before not in revisions():
-        raise SchemaMismatch(_mismatch(connection, before))
-    if before != head():
-        _run(connection)
-    return before, head()
-
-
-def current(database: Database) -> str | None:
-    """The revision that the database has; None where it is empty or, with SQLite, where there is no file.
-
-    Raises SchemaMismatch where the tables are somebody else's, and StorageUnavailable.
-    """
-    if not database.exists():
-        return None
-    return database.read(_current)
-
-
-def check(database: Database) -> list[str]:
-    """What is wrong with the database, one sentence for each thing; reads all of a SQLite file.
+def find_mismatch(database: Database) -> str | None:
+    """Return why this version cannot work with the schema, and what to do; None if it can.
 
     Raises StorageUnavailable.
     """
-    from tracker.store.engine import file_rights
-    from tracker.store.maintenance import integrity
-
-    shut = file_rights.obstacles(database)
-    if shut and not database.is_sqlite:  # nor may it be read, perhaps
-        return shut
     try:
-        found = current(database)
-    except SchemaMismatch as mismatch:
-        return [str(mismatch)]
-    if found is None:
-        return [_nothing_in(database)]
-    if damage := integrity.damage(database):
-        return damage
-    problems = shut + database.read(integrity.problems)
-    if found == head():
-        return problems + database.read(integrity.schema_problems)
-    # what a newer schema should have, only a newer version knows
-    return problems + ([] if _is_able(database, found) else [database.read(lambda c: _mismatch(c, found))])
+        revision = current(database)
+    except SchemaMismatch as error:
+        return str(error)
+    if revision is None:
+        if database.exists():
+            return "The database is empty. Run `tracker db upgrade`."
+        return (
+            "The database does not exist yet. Run `tracker db upgrade`, or `tracker serve`, which creates it."
+        )
+    if revision == head() or (_is_newer(revision) and database.read(_is_compatible)):
+        return None
+    return database.read(lambda c: _describe_mismatch(c, revision))
 
 
-def _nothing_in(database: Database) -> str:
-    return _EMPTY if database.exists() else _MISSING
+def upgrade(database: Database) -> tuple[str | None, str]:
+    """Bring the schema up to date in one transaction; return the revision before (None: it was empty) and after.
+
+    Does nothing if the schema is up to date, or newer and this version can work with it. After a deadlock with
+    processes that use the database it begins again. Raises SchemaMismatch if the database is not tracker's, of an
+    unreleased version or too new; ConfigurationError if the database's user may not create tables; StorageUnavailable.
+    """
+    with _alembic_lock:
+        before, after = migration_lock.run_exclusively(database, _upgrade)
+    inbox_file.create(database)
+    return before, after
+
+
+def current(database: Database) -> str | None:
+    """Return the database's revision; None if it is empty, or if a SQLite file does not exist.
+
+    Raises SchemaMismatch if the tables are not tracker's or of an unreleased version, and StorageUnavailable.
+    """
+    return database.read(_current) if database.exists() else None
 
 
 def head() -> str:
-    """The revision that this version of tracker makes and works with."""
+    """Return the revision that this version creates and works with."""
     return revisions()[-1]
 
 
-def told(found: str | None) -> str:
-    """A schema that this version works with, in words."""
-    if found is not None and _is_newer(found):
-        return f"schema {found}, newer than this version's {head()}, which can work with it all the same"
-    return f"schema {found}, as this version needs it"
+def describe(revision: str | None) -> str:
+    """Return a phrase about a schema that this version works with."""
+    if revision is not None and _is_newer(revision):
+        return f"schema {revision}, newer than this version's {head()}, which can work with it all the same"
+    return f"schema {revision}, as this version needs it"
 
 
 @cache
 def revisions() -> list[str]:
-    """All revisions that this version knows, from the first to the last."""
+    """Return all revisions that this version knows, from the first to the last."""
     folder = Path(__file__).parent / "migrations" / "versions"
     return sorted(path.name.partition("_")[0] for path in folder.glob("[0-9]*_*.py"))
 
 
 def alembic_config(connection: Connection, options: dict[str, Any] | None = None) -> Config:
-    """For alembic's commands: the migrations of this package on `connection`, and silence on standard output.
+    """Return the configuration for alembic's commands: this package's migrations on `connection`, without output.
 
     options: further ones for alembic's MigrationContext.
     """
@@ -158,21 +132,30 @@ def alembic_config(connection: Connection, options: dict[str, Any] | None = None
     return config
 
 
-def _run(connection: Connection) -> None:
+def _upgrade(connection: Connection) -> tuple[str | None, str]:
+    before = _current(connection)
+    if before is not None and _is_newer(before) and _is_compatible(connection):
+        return before, before
+    if before is not None and before not in revisions():
+        raise SchemaMismatch(_describe_mismatch(connection, before))
+    if before != head():
+        _run_migrations(connection)
+    return before, head()
+
+
+def _run_migrations(connection: Connection) -> None:
     from alembic import command
     from alembic.script import ScriptDirectory
 
     config = alembic_config(connection)
     command.upgrade(config, "head")
-    scripts = ScriptDirectory.from_config(config).walk_revisions()
-    compatibility.record(
-        connection,
-        compatibility.oldest((s.revision, getattr(s.module, "oldest_able", None)) for s in scripts),
-    )
+    migrations = ScriptDirectory.from_config(config).walk_revisions()
+    declared = ((m.revision, getattr(m.module, "oldest_able", None)) for m in migrations)
+    compatibility.record_oldest(connection, compatibility.find_oldest(declared))
     if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
         raise SchemaMismatch(
-            "After migrating, some rows would refer to rows that do not exist, so nothing was changed; "
-            "run `tracker db check`"
+            "After the migrations some rows would refer to rows that do not exist, so nothing was changed. Run "
+            "`tracker db check`."
         )
 
 
@@ -181,47 +164,41 @@ def _current(connection: Connection) -> str | None:
     if not tables:
         return None
     if "alembic_version" not in tables:
-        names = ", ".join(tables[:3]) + (", …" if len(tables) > 3 else "")
+        names = ", ".join(tables[:_NAMED_TABLES]) + (", …" if len(tables) > _NAMED_TABLES else "")
         raise SchemaMismatch(
-            f"The database holds tables that are not tracker's ({names}); name an empty one in database.url"
+            f"The database has tables that are not tracker's ({names}). Name an empty one in `database.url`."
         )
     found = connection.scalars(sa.text("SELECT version_num FROM alembic_version")).all()
     if found and found[0] in _UNRELEASED:
         raise SchemaMismatch(
-            f"The database has schema {found[0]} of a version before the first release, which cannot be upgraded. "
-            "Nothing was changed. Name a new database in database.url, or go on with the version that made this one"
+            f"The database has schema {found[0]} of a version before the first release, and cannot be upgraded. "
+            "Nothing was changed. Name a new database in `database.url`, or go on with the version that made this one."
         )
-    if len(found) != 1 or not _is_revision(found[0]):
+    if len(found) != 1 or not (found[0] in revisions() or _is_newer(found[0])):
         raise SchemaMismatch(
-            "The database's tables were made by another program's migrations; name an empty one in database.url"
+            "The database's tables were made by another program's migrations. Name an empty one in `database.url`."
         )
     return str(found[0])
-
-
-def _is_revision(text: str) -> bool:
-    return text in revisions() or _is_newer(text)
 
 
 def _is_newer(revision: str) -> bool:
     return len(revision) == 4 and revision.isdecimal() and revision > head()
 
 
-def _is_able(database: Database, found: str) -> bool:
-    """Whether this version can work on a schema that is not its own."""
-    return _is_newer(found) and database.read(_can_work)
-
-
-def _can_work(connection: Connection) -> bool:
-    oldest = compatibility.recorded(connection)
+def _is_compatible(connection: Connection) -> bool:
+    """Return whether this version can work on a newer schema."""
+    oldest = compatibility.load_oldest(connection)
     return oldest is not None and oldest <= head()
 
 
-def _mismatch(connection: Connection, found: str) -> str:
-    if found in revisions():
-        return f"The database has schema {found} and this version of tracker needs {head()}; run `tracker db upgrade`"
-    oldest = compatibility.recorded(connection)
-    able = f", with which only versions from schema {oldest} on can work" if oldest else ""
+def _describe_mismatch(connection: Connection, revision: str) -> str:
+    if revision in revisions():
+        return (
+            f"The database has schema {revision} and this version needs {head()}. Run `tracker db upgrade`."
+        )
+    oldest = compatibility.load_oldest(connection)
+    compatible = f", with which only versions from schema {oldest} on can work" if oldest else ""
     return (
         f"This version of tracker is older than the database: it knows schemas up to {head()}, and the database has "
-        f"{found}{able}; install the version that made it"
+        f"{revision}{compatible}. Install the version that made it."
     )

@@ -33,7 +33,7 @@ def upgrade(
     if json:
         print_json({"before": before, "after": after})
     elif before == after:
-        typer.echo(f"{place} has {schema.told(after)}; there was nothing to do.")
+        typer.echo(f"{place} has {schema.describe(after)}; there was nothing to do.")
     else:
         typer.echo(f"{place} has schema {after} now" + (f"; it had {before}." if before else "."))
 
@@ -41,12 +41,13 @@ def upgrade(
 def check(json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False) -> None:
     """Check the database for damage, a wrong schema and unsafe settings.
 
-    It reads all of an SQLite file. Exit status 1 if something is wrong.
+    It reads all of an SQLite database, the inbox file, too. Exit status 1 if something is wrong.
     """
     from tracker.cli.context import database_error_context, load_cli_settings, warn_if_database_unnamed
     from tracker.cli.output.json import print_json
     from tracker.cli.program_name import with_program_name
     from tracker.store.engine.database import Database
+    from tracker.store.maintenance.integrity import find_problems
     from tracker.store.schema import upgrade as schema
 
     settings = load_cli_settings()
@@ -54,12 +55,12 @@ def check(json: Annotated[bool, typer.Option("--json", help="Print the result as
     with database_error_context(settings):
         database = Database(settings.database_url)
         try:
-            problems = schema.check(database)
+            problems = find_problems(database)
             revision = None if problems else schema.current(database)
         finally:
             database.close()
     place = settings.database_location
-    problems = [with_program_name(f"{problem} (database: {place})") for problem in problems]
+    problems = [with_program_name(f"{problem} Database: {place}.") for problem in problems]
     if json:
         print_json({"ok": not problems, "schema": schema.head(), "problems": problems})
     for problem in problems:
@@ -67,4 +68,4 @@ def check(json: Annotated[bool, typer.Option("--json", help="Print the result as
     if problems:
         raise typer.Exit(1)
     if not json:
-        typer.echo(f"{place} is sound and has {schema.told(revision)}.")
+        typer.echo(f"{place} is sound and has {schema.describe(revision)}.")
