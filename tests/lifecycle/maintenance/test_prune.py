@@ -1,4 +1,4 @@
-"""Pruning: what is old and over goes with all that belongs to it, and nothing else does."""
+"""Pruning: what is old and settled goes with all that belongs to it, and nothing else does."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ import sqlalchemy as sa
 from tests.lifecycle.house import NUMBER, House
 from tests.recording_provider import RecordingProvider, callstatus, error
 from tracker.errors import NotFound
-from tracker.lifecycle.maintenance import housekeeping
-from tracker.lifecycle.maintenance import prune as pruning
 from tracker.lifecycle.maintenance.housekeeping import Housekeeper
-from tracker.lifecycle.maintenance.prune import Pruned, Pruner
-from tracker.store.maintenance import prune as stored
+from tracker.lifecycle.maintenance.prune import BatchSize, Pruned, Pruner
+from tracker.store.engine.database import Connection, Database
+from tracker.store.inbox import log, position
+from tracker.store.maintenance import prune as old_rows
 from tracker.store.read import calls
 from tracker.store.schema import tables as t
 
 KEEP = timedelta(days=400)
 NUMBERS = [f"+91886713000{n}" for n in range(10)]
-#: what is not about single calls
-HOUSEHOLD = {"settings", "pace", "counts", "workers"}
+#: tables that are not about single calls and callbacks
+OTHER_TABLES = {"settings", "pace", "counts", "workers", "positions"}
 
 
 def rows(house: House) -> Counter[str]:
+    """Return the number of rows by table, without empty tables."""
+
     def work(c: Any) -> Counter[str]:
-        tables = [table for table in t.metadata.sorted_tables if table.name not in HOUSEHOLD]
+        tables = [table for table in t.metadata.sorted_tables if table.name not in OTHER_TABLES]
         return Counter(
             {table.name: c.scalar(sa.select(sa.func.count()).select_from(table)) for table in tables}
         )
@@ -38,16 +40,18 @@ def rows(house: House) -> Counter[str]:
 
 
 def prune(house: House) -> Pruned:
+    """Prune, and check that the survey said the same before, and that nothing is left to do."""
     pruner = Pruner(house.database, house.clock)
-    told = pruner.survey(KEEP)
+    survey = pruner.survey(KEEP)
     done = pruner.prune(KEEP)
-    # it says first what it does
-    assert told.rows == done.rows
+    assert survey.rows == done.rows
     assert pruner.survey(KEEP).rows == pruner.prune(KEEP).rows == Counter()
     return done
 
 
-def nothing_dangles(house: House) -> None:
+def assert_nothing_dangles(house: House) -> None:
+    """Check that no row refers to a removed one, and that each request in the inbox has its callback."""
+
     def work(c: Any) -> None:
         for column, target in (
             (t.submissions.c.call_id, t.calls.c.id), (t.events.c.call_id, t.calls.c.id),
@@ -56,6 +60,7 @@ def nothing_dangles(house: House) -> None:
             (t.callbacks.c.repeat_of, t.callbacks.c.id), (t.waiting_keys.c.callback_id, t.callbacks.c.id),
             (t.idempotency_keys.c.call_id, t.calls.c.id), (t.events.c.callback_id, t.callbacks.c.id),
             (t.call_secrets.c.call_id, t.calls.c.id), (t.jobs.c.subject, t.submissions.c.id),
+            (t.inbox.c.position, t.callbacks.c.position), (t.callbacks.c.position, t.inbox.c.position),
         ):  # fmt: skip
             lost = sa.select(column).where(column.is_not(None), column.not_in(sa.select(target)))
             assert list(c.scalars(lost)) == [], column
@@ -64,7 +69,7 @@ def nothing_dangles(house: House) -> None:
 
 
 def settled(house: House, provider: RecordingProvider, to: str = NUMBER) -> str:
-    """A call with everything that a call can have."""
+    """Place a call with everything that a call can have, and settle it."""
     placed = house.program.placer.place({"to": to, "flow_id": "24"}, scope="a", key=f"key of {to}")
     house.submit(placed.submission)
     id = house.provider_id(placed.call)
@@ -77,20 +82,22 @@ def settled(house: House, provider: RecordingProvider, to: str = NUMBER) -> str:
     return placed.call
 
 
-def test_a_settled_call_goes_with_all_its_evidence(house: House, provider: RecordingProvider) -> None:
+def test_settled_call_goes_with_all_its_evidence(house: House, provider: RecordingProvider) -> None:
     old = settled(house, provider)
     before = rows(house)
-    assert {"calls", "submissions", "events", "callbacks", "exchanges", "idempotency_keys"} <= before.keys()
+    tables = {"calls", "submissions", "events", "callbacks", "inbox", "exchanges", "idempotency_keys"}
+    assert tables <= before.keys()
     house.clock.forward(days=401)
     done = prune(house)
 
-    assert done.rows == before - Counter({"jobs": before["jobs"] - done.rows["jobs"]})
+    removed = before - Counter({"jobs": before["jobs"] - done.rows["jobs"], "inbox": before["inbox"]})
+    assert done.rows == removed
     assert rows(house) == Counter()
     with pytest.raises(NotFound):
         house.database.read(lambda c: calls.get_call(c, old))
 
 
-def test_what_changed_lately_stays(house: House, provider: RecordingProvider) -> None:
+def test_call_that_changed_lately_stays(house: House, provider: RecordingProvider) -> None:
     old, corrected = settled(house, provider), settled(house, provider, NUMBERS[0])
     house.clock.forward(days=300)
     house.receive({"id": house.provider_id(corrected), "status": "ANSWER", "duration": "3"})
@@ -105,12 +112,12 @@ def test_what_changed_lately_stays(house: House, provider: RecordingProvider) ->
         assert house.timeline(call).settled
     with pytest.raises(NotFound):
         house.database.read(lambda c: calls.get_call(c, old))
-    nothing_dangles(house)
+    assert_nothing_dangles(house)
 
 
-def test_what_is_open_is_never_touched(house: House, provider: RecordingProvider) -> None:
+def test_open_calls_stay(house: House, provider: RecordingProvider) -> None:
     provider.sends.extend([error(500, "oops"), error(429, "slow", Retry_After="5")])
-    open_ones = [house.place(NUMBERS[n]) for n in range(3)]  # unconfirmed, told to come again, queued
+    open_ones = [house.place(NUMBERS[n]) for n in range(3)]  # unconfirmed, to be sent again, queued
     open_ones.append(house.place(NUMBERS[3], send=False))
     open_ones.append(house.place(NUMBERS[4], interval=5))
     house.receive({"id": house.provider_id(open_ones[-1]), "status": "BUSY"})  # may be redialled
@@ -123,21 +130,21 @@ def test_what_is_open_is_never_touched(house: House, provider: RecordingProvider
     assert rows(house) == before
 
 
-def test_one_that_was_opened_again_meanwhile_stays(
+def test_call_that_is_retried_meanwhile_stays(
     house: House, provider: RecordingProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call = settled(house, provider)
     house.clock.forward(days=401)
     pruner = Pruner(house.database, house.clock)
-    find = stored.old_calls
+    find = old_rows.old_calls
 
-    def found_and_then_retried(*arguments: Any) -> Any:
+    def find_and_retry(*arguments: Any) -> Any:
         old = find(*arguments)
         if old:
             house.program.call_actions.retry(call)
         return old
 
-    monkeypatch.setattr(stored, "old_calls", found_and_then_retried)
+    monkeypatch.setattr(old_rows, "old_calls", find_and_retry)
     assert pruner.prune(KEEP).rows == Counter()
     assert len(house.submissions(call)) == 2
 
@@ -153,11 +160,11 @@ def test_old_callbacks_of_no_call_go(house: House) -> None:
     young = house.receive(b"\xff\x00not a thing either")
     done = prune(house)
     assert done.rows["callbacks"] == 2
-    assert rows(house) == Counter({"callbacks": 1})
+    assert rows(house) == Counter({"callbacks": 1, "inbox": 1})
     assert house.standing(young).state == "unreadable"
 
 
-def test_an_orphan_that_may_be_an_open_call_s_stays(house: House) -> None:
+def test_orphan_that_may_belong_to_an_open_call_stays(house: House) -> None:
     open_ones = [house.place(NUMBER), house.place(NUMBER)]
     ambiguous = house.receive(house.default_push("BUSY"))
     assert house.standing(ambiguous).state == "orphaned"
@@ -169,19 +176,21 @@ def test_an_orphan_that_may_be_an_open_call_s_stays(house: House) -> None:
     assert house.standing(ambiguous).state == "orphaned"
     with pytest.raises(KeyError):
         house.standing(lost)
-    # and it is evidence still: once the other call is known, it can only be about this one
+    # it is still evidence: once the other call is known, it can only be about this one
     house.receive({"id": house.provider_id(open_ones[0]), "status": "ANSWER"})
     assert house.standing(ambiguous).call == open_ones[1]
 
 
-def test_what_nobody_has_read_yet_stays(house: House) -> None:
-    waiting = house.receive({"status": "BUSY"}, join=False)
+def test_callback_that_is_not_joined_yet_stays(house: House) -> None:
+    house.receive({"status": "BUSY"}, join=False)
     house.clock.forward(days=4000)
     prune(house)
-    assert house.standing(waiting).state == "pending"
+    assert house.database.read(lambda c: log.count_after(c, position.joined_position(c))) == 1
+    house.join()
+    assert rows(house)["callbacks"] == 1
 
 
-def test_what_was_decided_by_hand_about_a_call_that_stays_stays(
+def test_callback_that_was_joined_by_hand_stays_with_its_call(
     house: House, provider: RecordingProvider
 ) -> None:
     call = house.place()
@@ -194,12 +203,10 @@ def test_what_was_decided_by_hand_about_a_call_that_stays_stays(
     house.program.call_actions.retry(call)
     assert prune(house).rows == Counter({"callbacks": 1})
     assert house.standing(stray).call == call
-    nothing_dangles(house)
+    assert_nothing_dangles(house)
 
 
-def test_a_callback_that_was_moved_leaves_nothing_behind_that_dangles(
-    house: House, provider: RecordingProvider
-) -> None:
+def test_callback_that_was_moved_leaves_nothing_dangling(house: House, provider: RecordingProvider) -> None:
     first, second = house.place(), house.place(NUMBERS[0])
     moved = house.receive({"id": house.provider_id(first), "status": "BUSY"})
     house.receive({"id": house.provider_id(first), "status": "BUSY"})
@@ -218,9 +225,7 @@ def test_a_callback_that_was_moved_leaves_nothing_behind_that_dangles(
     assert moved not in house.database.read(repeats)
 
 
-def test_a_late_callback_for_a_call_that_is_gone_is_an_orphan_like_any(
-    house: House, provider: RecordingProvider
-) -> None:
+def test_late_callback_of_a_removed_call_is_an_orphan(house: House, provider: RecordingProvider) -> None:
     call = settled(house, provider)
     id = house.provider_id(call)
     house.clock.forward(days=401)
@@ -229,81 +234,98 @@ def test_a_late_callback_for_a_call_that_is_gone_is_an_orphan_like_any(
     assert house.standing(late).state == "orphaned"
 
 
-def test_it_is_done_in_small_steps_and_can_be_interrupted(house: House, provider: RecordingProvider) -> None:
+def test_prune_works_in_steps_and_can_be_interrupted(house: House, provider: RecordingProvider) -> None:
     for number in NUMBERS:
         settled(house, provider, number)
     house.clock.forward(days=401)
-    pruner = Pruner(house.database, house.clock)
-    pruner._batch = 2
-    pruner._adapt = lambda took: None  # type: ignore[method-assign]  # to how busy this machine is
+    # of one size, however busy this machine is
+    pruner = Pruner(house.database, house.clock, BatchSize(first=2, smallest=2, largest=2))
 
-    def killed(done: int) -> None:
+    def interrupt(done: int) -> None:
         if done >= 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pruner.prune(KEEP, killed)
+        pruner.prune(KEEP, interrupt)
     left = rows(house)
     assert 0 < left["calls"] <= 6
-    nothing_dangles(house)
+    assert_nothing_dangles(house)
     prune(house)
     assert rows(house)["calls"] == 0
 
 
-def test_the_file_becomes_shorter(
+def test_requests_that_a_killed_process_left_go_with_the_next_run(
     house: House, provider: RecordingProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = house.database.path
+    settled(house, provider)
+    settled(house, provider, NUMBERS[0])
+    house.clock.forward(days=401)
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    pruner = Pruner(house.database, house.clock, BatchSize(first=1))
+    with monkeypatch.context() as patched:
+        patched.setattr(log, "remove", die)
+        with pytest.raises(KeyboardInterrupt):
+            pruner.prune(KEEP)
+    assert rows(house)["inbox_removals"] == 2
+    assert rows(house)["inbox"] == 4
+    Pruner(house.database, house.clock).prune(KEEP)
+    assert rows(house) == Counter()
+
+
+def file_size(database: Database) -> int:
+    def work(c: Connection) -> int:
+        pages = c.exec_driver_sql("PRAGMA page_count").scalar_one()
+        return int(pages * c.exec_driver_sql("PRAGMA page_size").scalar_one())
+
+    return database.read(work)
+
+
+def test_both_files_become_shorter(
+    house: House, provider: RecordingProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in NUMBERS:
         settled(house, provider, number)
         house.receive_at(b"\xff" * 200_000, house.clock())
     house.join()
-
-    def size() -> int:
-        def work(c: Any) -> int:
-            pages = c.exec_driver_sql("PRAGMA page_count").scalar_one()
-            return int(pages * c.exec_driver_sql("PRAGMA page_size").scalar_one())
-
-        return house.database.read(work)
-
-    if path is None:
+    if not house.database.is_sqlite:
         house.clock.forward(days=401)
         assert prune(house).given_back == 0
         return
-    before = size()
+    before = file_size(house.database) + file_size(house.database.inbox)
     steps: list[float] = []
-    give_back = stored.give_back
+    give_back = old_rows.give_back
 
-    def counted(connection: Any, seconds: float) -> None:
+    def count_steps(connection: Connection, seconds: float) -> None:
         steps.append(seconds)
         give_back(connection, seconds)
 
-    monkeypatch.setattr(stored, "give_back", counted)
+    monkeypatch.setattr(old_rows, "give_back", count_steps)
     house.clock.forward(days=401)
     done = prune(house)
     assert done.given_back > 1_900_000
-    assert len(steps) < done.given_back / 8192 / 10  # many pages in each
-    assert size() == before - done.given_back
+    assert len(steps) < done.given_back / 8192 / 10, "each step gives back many pages"
+    assert file_size(house.database) + file_size(house.database.inbox) == before - done.given_back
 
 
-def test_the_worker_does_it_a_little_at_a_time(
-    house: House, provider: RecordingProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pruning, "_FIRST_BATCH", 3)
+def test_housekeeper_removes_one_batch_at_a_time(house: House, provider: RecordingProvider) -> None:
     for number in NUMBERS:
         settled(house, provider, number)
     house.clock.forward(days=401)
-    keeper = Housekeeper(house.database, house.program.pauser, house.clock, KEEP)
+    pruner = Pruner(house.database, house.clock, BatchSize(first=3))
+    keeper = Housekeeper(house.database, house.program.pauser, house.clock, KEEP, pruner=pruner)
     seen: list[int] = []
     while (left := rows(house)["calls"]) and len(seen) < 100:
         seen.append(left)
         keeper.tidy()
     assert seen[:2] == [10, 7]
     assert rows(house)["calls"] == 0
-    nothing_dangles(house)
+    assert_nothing_dangles(house)
 
 
-def test_without_the_setting_everything_is_kept(house: House, provider: RecordingProvider) -> None:
+def test_housekeeper_without_retention_keeps_everything(house: House, provider: RecordingProvider) -> None:
     settled(house, provider)
     before = rows(house)
     house.clock.forward(days=40_000)
@@ -311,17 +333,16 @@ def test_without_the_setting_everything_is_kept(house: House, provider: Recordin
     assert rows(house) == before
 
 
-def test_it_does_not_look_all_the_time(
-    house: House, provider: RecordingProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keeper = Housekeeper(house.database, house.program.pauser, house.clock, KEEP)
-    while not keeper._look_at:  # a new file has pages to give back
+def test_housekeeper_searches_once_an_hour(house: House, provider: RecordingProvider) -> None:
+    seconds = 0.0
+    keeper = Housekeeper(house.database, house.program.pauser, house.clock, KEEP, monotonic=lambda: seconds)
+    for _ in range(20):  # a new file has pages to give back
         keeper.tidy()
     settled(house, provider)
     house.clock.forward(days=401)
+    seconds += 3599
     keeper.tidy()
     assert rows(house)["calls"] == 1
-    monkeypatch.setattr(housekeeping, "_LOOK_S", 0.0)
-    keeper._look_at = 0.0
+    seconds += 1
     keeper.tidy()
     assert rows(house)["calls"] == 0

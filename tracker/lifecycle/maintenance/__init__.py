@@ -1,1 +1,1 @@
-"""Back up, restore, copy, prune and tidy a database."""
+"""Restore, copy, prune and tidy a database, and begin a new inbox."""

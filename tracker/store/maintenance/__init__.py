@@ -1,1 +1,1 @@
-"""SQL and file operations for backup, restore, copy and prune."""
+"""SQL and file operations for backup, restore, copy, check and prune."""

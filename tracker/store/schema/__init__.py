@@ -1,1 +1,1 @@
-"""Tables, migrations, and the check that the database fits this version."""
+"""Tables, migrations, and the check that a database fits this version."""

@@ -1,1 +1,1 @@
-"""The steps that lead from one schema to the next; docs/contributing/migrations.md says how one is made."""
+"""The migrations from one schema to the next; docs/contributing/migrations.md says how one is made."""

@@ -1,4 +1,4 @@
-"""Says what differs between the tables and the migrations, and writes the migration that makes it good.
+"""Compare the tables with the migrations, or write the migration that makes them equal.
 
 For developers; see docs/contributing/migrations.md. It works on a temporary SQLite database, never on yours.
 """
@@ -21,27 +21,27 @@ from tracker.store.schema.migrations.compare import OPTIONS, differences
 
 
 def main() -> int:
-    """Exit status: 0 done or nothing to do, 1 there are differences, 2 wrong usage."""
+    """Return the exit status: 0 done or nothing to do, 1 there are differences, 2 wrong usage."""
     parser = argparse.ArgumentParser(prog="scripts/migration", description=__doc__)
     parser.add_argument(
-        "message", nargs="?", help="write a new migration with this name; without: compare only"
+        "message", nargs="?", help="write a new migration with this name (without it: compare only)"
     )
-    asked = parser.parse_args()
-    if not asked.message:
+    arguments = parser.parse_args()
+    if not arguments.message:
         return _compare()
-    _write(f"{int(upgrade.head()) + 1:04}", asked.message)
+    _write(f"{int(upgrade.head()) + 1:04}", arguments.message)
     return 0
 
 
 def _compare() -> int:
-    with _Temporary() as connection:
+    with _TemporaryDatabase() as connection:
         found = differences(connection)
-    sys.stdout.write("\n".join(found or ["The migrations make what the tables say."]) + "\n")
+    sys.stdout.write("\n".join(found or ["The migrations make the tables as they are declared."]) + "\n")
     return 1 if found else 0
 
 
 def _write(revision: str, message: str) -> None:
-    with _Temporary() as connection:
+    with _TemporaryDatabase() as connection:
         config = upgrade.alembic_config(
             connection, OPTIONS | {"render_item": _render_item, "render_as_batch": True}
         )
@@ -53,11 +53,11 @@ def _write(revision: str, message: str) -> None:
     written.write_text("".join(line for line in lines if not line.lstrip().startswith("# ###")))
     for step in (["check", "--fix"], ["format"]):
         subprocess.run([sys.executable, "-m", "ruff", *step, "--quiet", script.path], check=True)  # noqa: S603
-    sys.stdout.write(f"{script.path}: read it, and tidy it by hand\n")
+    sys.stdout.write(f"{script.path} is a draft. Read it, and tidy it by hand.\n")
 
 
-class _Temporary:
-    """A connection to a new SQLite database in which all migrations were run."""
+class _TemporaryDatabase:
+    """A new SQLite database in which all migrations were run; enter it for a connection."""
 
     def __enter__(self) -> sa.Connection:
         self._folder = tempfile.TemporaryDirectory()
@@ -74,7 +74,7 @@ class _Temporary:
 
 
 def _render_item(kind: str, item: object, _context: object) -> str | Literal[False]:
-    """SQLModel's own types as SQLAlchemy's, so that no migration needs SQLModel; False leaves it to alembic."""
+    """Return SQLModel's own types as SQLAlchemy's, so that no migration needs SQLModel; False leaves it to alembic."""
     if kind != "type":
         return False
     if isinstance(item, sa.types.TypeDecorator):

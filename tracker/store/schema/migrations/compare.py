@@ -1,7 +1,7 @@
-"""What is different between a database's schema and the tables of this version.
+"""Compares a database's schema with the tables of this version.
 
-CHECK constraints, the conditions of partial indexes and the order of columns are not seen here, because alembic does
-not see them; tests/store/test_schema.py does.
+CHECK constraints, the conditions of partial indexes and the order of columns are not compared, because alembic does not
+see them. tests/store/test_migrations.py compares them.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ OPTIONS: Final[dict[str, Any]] = {
 
 
 def differences(connection: Connection, *, extras: bool = True) -> list[str]:
-    """What would have to be done to the schema, one short text for each thing: `add_column calls.reason`.
+    """Return what would have to be done to the schema, a short text each, such as `add_column calls.reason`.
 
-    extras: also name what the database has and the tables do not.
+    extras: also return what the database has and the tables do not.
     """
     is_sqlite = connection.dialect.name == "sqlite"
 
     def is_compared(item: Any, _name: object, kind: str, reflected: bool, compared: object) -> bool:
-        if is_sqlite and item is inbox:  # it lies in a file of its own, which inbox_file.py makes
+        if is_sqlite and item is inbox:  # it has a file of its own, which inbox_file.py creates
             return False
         return extras or not (reflected and compared is None)
 
     options = OPTIONS | {"include_object": is_compared}
     found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
-    return [_described(entry) for entry in found]
+    return [_describe(entry) for entry in found]
 
 
-def _described(entry: Any) -> str:
+def _describe(entry: Any) -> str:
     if isinstance(entry, list):  # the changes of one column
-        return ", ".join(_described(change) for change in entry)
+        return ", ".join(_describe(change) for change in entry)
     operation, *rest = entry
     if operation.endswith("_column"):
         return f"{operation} {rest[1]}.{rest[2].name}"

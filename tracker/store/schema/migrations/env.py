@@ -1,14 +1,14 @@
-"""What alembic runs for every command.
+"""The script that alembic runs for every command.
 
-The caller gives a connection with a transaction, which it commits itself, and to commands that compare also the
-tables: a migration says what it does by itself, whatever tables.py says today.
+The caller passes a connection with a transaction, and commits it. Only commands that compare also get the tables: a
+migration means the same, whatever tables.py declares later.
 """
 
 from __future__ import annotations
 
 from alembic import context
 
-given = context.config.attributes
-context.configure(connection=given["connection"], **given.get("options", {}))
+attributes = context.config.attributes
+context.configure(connection=attributes["connection"], **attributes.get("options", {}))
 with context.begin_transaction():
     context.run_migrations()

@@ -9,7 +9,7 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
-# of its own, nobody older can work afterwards; name the oldest that can
+# the oldest schema whose program can still work afterwards; its own number: none
 oldest_able = ${repr(up_revision)}
 
 
