@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -215,3 +218,19 @@ def test_a_slow_commit_hides_no_position_from_a_reader(postgres_database: str) -
     raw.close()
     first.close()
     second.close()
+
+
+def test_append_waits_while_another_process_writes_the_file(tmp_path: Path) -> None:
+    """`tracker db prune` writes it, and so does a worker of its own."""
+    with closing(Database(f"sqlite:///{tmp_path / 'tracker.db'}")) as database:
+        upgrade.prepare(database, create=True)
+        log.append(database, [new_callback(b"first")])
+        with closing(sqlite3.connect(str(database.inbox.path), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            appending = threading.Thread(target=log.append, args=(database, [new_callback(b"second")]))
+            appending.start()
+            time.sleep(0.2)
+            assert appending.is_alive()
+            other.execute("ROLLBACK")
+            appending.join(30)
+        assert [row["body"] for row in logged(database)] == [b"first", b"second"]

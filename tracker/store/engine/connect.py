@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
@@ -16,6 +16,8 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from tracker.errors import ConfigurationError, StorageUnavailable
 from tracker.store.engine import bulk, pg_arrays
+
+T = TypeVar("T")
 
 #: how long SQLite waits for a lock that another process holds, in seconds
 _BUSY_S: Final = 5.0
@@ -113,9 +115,22 @@ def sqlite(url: URL, *, durable: bool = True) -> Engine:
 def wait_fairly(connection: sqlite3.Connection) -> None:
     """Have `BEGIN IMMEDIATE` on this connection wait by short polls instead of SQLite's long sleeps.
 
-    Only for a connection in WAL mode that does nothing but write: its other statements meet no lock.
+    Only for a connection in WAL mode that does nothing but write: its other statements meet no lock. Run a statement
+    outside a transaction through `retry_while_locked`.
     """
     connection.execute("PRAGMA busy_timeout=0")
+
+
+def retry_while_locked(work: Callable[[], T]) -> T:
+    """Run a statement outside a transaction, again by short polls as long as another process has the write lock."""
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            return work()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_LOCK_POLL_S)
 
 
 def _begin_transaction(connection: Connection, mode: str) -> None:

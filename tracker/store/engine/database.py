@@ -233,7 +233,8 @@ class Database:
         with self.translated(), self._turn.held() if self.is_sqlite else self._pg_autocommit_lock:
             for attempt in range(_ATTEMPTS):
                 try:
-                    done = work(self._driver_connection())
+                    connection = self._driver_connection()
+                    done = connect.retry_while_locked(lambda: work(connection))  # noqa: B023 (at once)
                     self._check_file()
                     return done
                 except (dbapi.IntegrityError, dbapi.DataError) as error:
