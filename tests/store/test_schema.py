@@ -118,7 +118,7 @@ def test_several_threads_start_at_once_on_an_empty_database(database: Database) 
     assert upgrade.current(database) == upgrade.head()
 
 
-def test_start_without_an_upgrade_neither_prints_nor_imports_alembic(database_url: str) -> None:
+def test_start_without_an_upgrade_does_not_import_alembic(database_url: str) -> None:
     script = (
         "import sys; from tracker.store.schema import upgrade\n"
         "from tracker.store.engine.database import Database\n"

@@ -150,7 +150,7 @@ def test_restore_is_refused_while_the_inbox_file_is_open(backed_up: Cli) -> None
     assert database_names(backed_up.folder) == before
 
 
-def test_process_that_waits_during_the_swap_does_not_use_the_old_file(backed_up: Cli) -> None:
+def test_process_that_waits_for_the_swap_leaves_the_old_file(backed_up: Cli) -> None:
     """It has the old file open already, and waits for its lock."""
     path, new = backed_up.folder / "tracker.db", backed_up.folder / "backup.db"
     environ = os.environ | {"TRACKER_CONFIG": str(backed_up.folder / "tracker.toml")}
@@ -179,7 +179,7 @@ def has_open(pid: int, path: Path) -> bool:
 
 
 def make_wrong_backups(folder: Path) -> dict[str, str]:
-    """Write files that are no backups; return what is said of each."""
+    """Write files that are no backups; return the error for each."""
     (folder / "text.db").write_text("something else entirely" * 100)
     (folder / "empty.db").touch()
     with closing(sqlite3.connect(folder / "foreign.db")) as database:

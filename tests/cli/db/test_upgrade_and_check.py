@@ -1,4 +1,4 @@
-"""`tracker db upgrade` and `db check`, on both databases, and what is said of a database of an unreleased version."""
+"""`tracker db upgrade` and `db check`, on both databases, and the refusal of unreleased databases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""After a backup was restored: what was open is unconfirmed, what the provider has is asked about, nothing leaves."""
+"""`after_restore`: open submissions become unconfirmed, queued ones are polled, and nothing is dialled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tracker.store.queue import jobs
 NUMBERS = [f"+91886713000{n}" for n in range(10)]
 
 
-def made_safe(house: House) -> RestoreReport:
+def mark_restored(house: House) -> RestoreReport:
     return after_restore(house.database, house.clock)
 
 
@@ -34,9 +34,11 @@ def due(house: House, kind: str) -> list[str]:
     return house.database.write(work)
 
 
-def test_what_was_pending_is_unconfirmed_and_says_why(house: House, provider: RecordingProvider) -> None:
+def test_pending_submission_becomes_unconfirmed_with_a_reason(
+    house: House, provider: RecordingProvider
+) -> None:
     call = house.place(send=False)
-    done = made_safe(house)
+    done = mark_restored(house)
 
     assert (done.unconfirmed, done.calls, done.asked) == (1, [call], 0)
     timeline = house.timeline(call)
@@ -47,9 +49,9 @@ def test_what_was_pending_is_unconfirmed_and_says_why(house: House, provider: Re
     assert (pause.scope, pause.why) == ("all", PauseReason.restored)
 
 
-def test_nothing_dials_it_afterwards(house: House, provider: RecordingProvider) -> None:
+def test_unconfirmed_submission_is_not_dialled_by_itself(house: House, provider: RecordingProvider) -> None:
     call = house.place(send=False)
-    made_safe(house)
+    mark_restored(house)
     house.program.pauser.resume()
     house.clock.forward(days=1)
     assert due(house, jobs.SEND) == []
@@ -59,20 +61,20 @@ def test_nothing_dials_it_afterwards(house: House, provider: RecordingProvider) 
     assert house.timeline(call).status == "unconfirmed"
 
 
-def test_what_was_being_sent_is_unconfirmed_at_once(house: House) -> None:
+def test_submitting_submission_becomes_unconfirmed(house: House) -> None:
     call = house.place(send=False)
     assert house.program.sender.claim(house.submissions(call)[0].id) is not None
     requested_at = house.submissions(call)[0].requested_at
-    assert made_safe(house).unconfirmed == 1
+    assert mark_restored(house).unconfirmed == 1
     [submission] = house.submissions(call)
     assert (submission.status, submission.lease_until) == ("unconfirmed", None)
     assert submission.requested_at == requested_at
 
 
-def test_who_was_told_to_come_again_may_have_come(house: House, provider: RecordingProvider) -> None:
+def test_due_resend_is_recorded_as_unconfirmed(house: House, provider: RecordingProvider) -> None:
     provider.sends.append(error(429, "slow down", Retry_After="60"))
     call = house.place()
-    assert made_safe(house).unconfirmed == 1
+    assert mark_restored(house).unconfirmed == 1
 
     first, second = house.submissions(call)
     assert (first.status, second.status, second.trigger) == ("rejected", "unconfirmed", "resend")
@@ -82,18 +84,18 @@ def test_who_was_told_to_come_again_may_have_come(house: House, provider: Record
     assert due(house, jobs.RESEND) == due(house, jobs.SEND) == []
 
 
-def test_what_the_provider_took_is_asked_about(house: House) -> None:
+def test_provider_is_asked_about_queued_submissions(house: House) -> None:
     queued, settled = house.place(), house.place(NUMBERS[0])
     house.receive({"id": house.provider_id(settled), "status": "BUSY"})
-    assert made_safe(house).asked == 1
+    assert mark_restored(house).asked == 1
     assert house.timeline(queued).status == "queued"
     assert due(house, jobs.POLL) == [house.submissions(queued)[0].id]
 
 
-def test_what_is_planned_for_later_stays_so(house: House, provider: RecordingProvider) -> None:
+def test_call_with_a_later_start_stays_planned(house: House, provider: RecordingProvider) -> None:
     later = (house.clock() + timedelta(hours=1)).isoformat()
     call = house.place(not_before=later)
-    done = made_safe(house)
+    done = mark_restored(house)
     assert (done.unconfirmed, done.planned) == (0, 1)
     house.clock.forward(hours=2)
     house.program.pauser.resume()
@@ -103,22 +105,22 @@ def test_what_is_planned_for_later_stays_so(house: House, provider: RecordingPro
     assert len(provider.sent) == 1
 
 
-def test_a_time_that_has_come_is_no_longer_later(house: House) -> None:
+def test_call_whose_start_has_passed_becomes_unconfirmed(house: House) -> None:
     later = (house.clock() + timedelta(hours=1)).isoformat()
     call = house.place(not_before=later)
     house.clock.forward(hours=2)
-    assert made_safe(house).unconfirmed == 1
+    assert mark_restored(house).unconfirmed == 1
     assert house.timeline(call).status == "unconfirmed"
 
 
-def test_a_second_time_changes_nothing(house: House, provider: RecordingProvider) -> None:
+def test_second_run_changes_nothing(house: House, provider: RecordingProvider) -> None:
     provider.sends.append(error(429, "slow down", Retry_After="60"))
     calls = [house.place(), house.place(NUMBERS[0], send=False), house.place(NUMBERS[1])]
-    made_safe(house)
+    mark_restored(house)
     before = [(house.events(call), house.submissions(call)) for call in calls]
     pauses = house.program.pauser.list_pauses()
     house.clock.forward(hours=1)
-    again = made_safe(house)
+    again = mark_restored(house)
     assert (again.unconfirmed, again.asked) == (0, 1)
     assert [(house.events(call), house.submissions(call)) for call in calls] == before
     assert house.program.pauser.list_pauses() == pauses
@@ -136,31 +138,29 @@ def test_open_work_is_marked_in_several_transactions(house: House) -> None:
     assert len(due(house, jobs.POLL)) == len(with_provider)
 
 
-def test_a_person_s_pause_becomes_one_that_says_why(house: House) -> None:
+def test_pause_of_a_person_becomes_one_of_the_restore(house: House) -> None:
     house.program.pauser.pause()
-    made_safe(house)
+    mark_restored(house)
     assert [p.why for p in house.program.pauser.list_pauses()] == ["restored"]
 
 
-def test_a_callback_that_comes_afterwards_tells(house: House) -> None:
+def test_later_callback_settles_an_unconfirmed_call(house: House) -> None:
     call = house.place(send=False)
-    made_safe(house)
+    mark_restored(house)
     house.receive(house.default_push("BUSY"))
     assert house.timeline(call).outcome == "busy"
 
 
-def test_its_own_id_in_a_composed_callback_tells(house: House) -> None:
+def test_callback_with_our_own_id_settles_an_unconfirmed_call(house: House) -> None:
     call = house.place(send=False)
-    made_safe(house)
+    mark_restored(house)
     house.receive({"custom": house.submissions(call)[0].id, "status": "ANSWER", "duration": "5"})
     assert house.timeline(call).outcome == "completed"
 
 
-def test_only_an_explicit_retry_dials_it_and_not_while_paused(
-    house: House, provider: RecordingProvider
-) -> None:
+def test_forced_retry_dials_after_the_pause(house: House, provider: RecordingProvider) -> None:
     call = house.place(send=False)
-    made_safe(house)
+    mark_restored(house)
     with pytest.raises(Conflict, match="force"):
         house.program.call_actions.retry(call)
     second = house.program.call_actions.retry(call, force=True).submission
@@ -176,19 +176,19 @@ def test_only_an_explicit_retry_dials_it_and_not_while_paused(
     assert (first.outcome, first.reason, latest.status) == ("unknown", "restored", "queued")
 
 
-def test_a_retry_does_not_hide_what_the_first_attempt_came_to(house: House) -> None:
+def test_retry_does_not_hide_the_first_attempts_outcome(house: House) -> None:
     call = house.place(send=False)
-    made_safe(house)
+    mark_restored(house)
     first = house.submissions(call)[0].id
     house.program.call_actions.retry(call, force=True)
     house.receive({"custom": first, "status": "ANSWER", "duration": "5"})
     assert house.timeline(call).status == "completed"
 
 
-def test_it_can_be_given_up_without_a_phone_ringing(house: House, provider: RecordingProvider) -> None:
-    """Else whoever knows that it was dialled after the backup would have to dial again to see the end of it."""
+def test_forced_cancel_gives_up_without_dialling(house: House, provider: RecordingProvider) -> None:
+    """Otherwise a person who knows that it was dialled would have to dial again to settle it."""
     call = house.place(send=False)
-    made_safe(house)
+    mark_restored(house)
     house.program.pauser.resume()
     actions = house.program.call_actions
     assert actions.cancel(call) is False
@@ -201,36 +201,36 @@ def test_it_can_be_given_up_without_a_phone_ringing(house: House, provider: Reco
     assert (provider.sent, due(house, jobs.SEND)) == ([], [])
     with pytest.raises(Conflict, match="settled"):
         actions.cancel(call, force=True)
-    made_safe(house)
+    mark_restored(house)
     assert house.timeline(call).status == "unknown"
 
 
-def test_what_was_given_up_is_still_told_by_its_callback(house: House) -> None:
+def test_callback_settles_a_call_that_was_given_up(house: House) -> None:
     call = house.place(NUMBER, send=False)
-    made_safe(house)
+    mark_restored(house)
     house.program.call_actions.cancel(call, force=True)
     house.receive({"to": NUMBER.lstrip("+"), "status": "ANSWER", "duration": "5"})
     assert house.timeline(call).outcome == "completed"
 
 
-def test_only_what_was_lost_by_restoring_can_be_given_up(house: House, provider: RecordingProvider) -> None:
+def test_forced_cancel_of_another_call_changes_nothing(house: House, provider: RecordingProvider) -> None:
     call = house.place()
     assert house.program.call_actions.cancel(call, force=True) is False
     assert (house.timeline(call).outcome, house.timeline(call).settled) == (None, False)
 
 
-def test_secret_variables_are_not_kept_for_what_may_have_been_said(database_url: str) -> None:
+def test_secret_variables_of_unconfirmed_calls_are_erased(database_url: str) -> None:
     house = House(database_url, "http://127.0.0.1:9/", secret_variables=("otp",))
     call = house.place(send=False, variables={"otp": "123456"})
-    made_safe(house)
+    mark_restored(house)
     assert house.database.read(lambda c: load_secrets(c, call)) == {}
     house.close()
 
 
-def test_the_asker_is_content_with_an_attempt_that_has_no_id(house: House) -> None:
+def test_poll_of_a_submission_without_id_is_refused(house: House) -> None:
     call = house.place(NUMBER, send=False)
-    made_safe(house)
+    mark_restored(house)
     poller: Poller = house.program.poller
     with pytest.raises(Conflict):
         asyncio.run(poller.poll(house.submissions(call)[0].id))
-    assert json.dumps(made_safe(house).document())
+    assert json.dumps(mark_restored(house).document())

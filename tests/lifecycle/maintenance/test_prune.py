@@ -254,7 +254,7 @@ def test_prune_works_in_steps_and_can_be_interrupted(house: House, provider: Rec
     assert rows(house)["calls"] == 0
 
 
-def test_requests_that_a_killed_process_left_go_with_the_next_run(
+def test_requests_left_by_a_killed_process_go_next_time(
     house: House, provider: RecordingProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settled(house, provider)
@@ -306,7 +306,7 @@ def test_both_files_become_shorter(
     house.clock.forward(days=401)
     done = prune(house)
     assert done.given_back > 1_900_000
-    assert len(steps) < done.given_back / 8192 / 10, "each step gives back many pages"
+    assert len(steps) < done.given_back / 8192 / 10, "each step frees many pages"
     assert file_size(house.database) + file_size(house.database.inbox) == before - done.given_back
 
 

@@ -99,9 +99,7 @@ def test_callbacks_after_the_backup_tell_what_became_of_calls(
     assert len(provider.sent) == sent
 
 
-def test_callbacks_before_the_backup_are_not_about_calls_that_were_waiting(
-    site: Site, provider: RecordingProvider
-) -> None:
+def test_earlier_callbacks_are_not_about_waiting_calls(site: Site, provider: RecordingProvider) -> None:
     house = site.house
     foreign = house.receive({"id": "of-somebody-else", "status": "BUSY", "to": NUMBER.lstrip("+")})
     pending = house.place(NUMBER, send=False)

@@ -15,7 +15,8 @@ from tracker.clock import Clock, system_clock
 from tracker.errors import Conflict, StorageUnavailable
 from tracker.store.engine.database import Database, inbox_path
 from tracker.store.inbox import inbox_file
-from tracker.store.maintenance import file_swap, sqlite_file
+from tracker.store.maintenance import file_swap, inspection
+from tracker.store.maintenance.inspection import RecordsContents
 from tracker.store.maintenance.sqlite_file import Damaged
 from tracker.store.schema import upgrade
 
@@ -45,7 +46,7 @@ def find_inbox_loss(path: Path) -> InboxLoss:
     inbox = inbox_path(path)
     for each in (path, inbox):
         file_swap.require_unused(each)
-    records = sqlite_file.inspect_records(path)
+    records = inspection.inspect_records(path)
     problem, unjoined = _find_problem(records, inbox)
     if problem is None:
         raise Conflict(
@@ -68,17 +69,17 @@ def begin_new_inbox(path: Path, clock: Clock = system_clock) -> Path | None:
     return kept
 
 
-def _find_problem(records: sqlite_file.RecordsContents, path: Path) -> tuple[str | None, int | None]:
+def _find_problem(records: RecordsContents, path: Path) -> tuple[str | None, int | None]:
     """Return why the inbox file cannot be used, None if it can, and how many callbacks in it were not joined."""
     name = f"The inbox file {path.absolute()}"
     if not path.exists():
         return f"{name} is missing.", None
     try:
-        inbox = sqlite_file.inspect_inbox(path)
+        inbox = inspection.inspect_inbox(path)
     except Damaged as error:
         unjoined = None
         with contextlib.suppress(StorageUnavailable):
-            unjoined = sqlite_file.count_callbacks_after(path, records.joined_position)
+            unjoined = inspection.count_callbacks_after(path, records.joined_position)
         return f"{error}.", unjoined
     if inbox.layout > inbox_file.LAYOUT:
         raise Conflict(
@@ -87,7 +88,7 @@ def _find_problem(records: sqlite_file.RecordsContents, path: Path) -> tuple[str
         )
     if inbox.layout < inbox_file.LAYOUT:
         return f"{name} has layout {inbox.layout}, and this version needs {inbox_file.LAYOUT}.", None
-    problem = sqlite_file.pairing_problem(records, inbox)
+    problem = inspection.pairing_problem(records, inbox)
     return (f"{name} {problem}." if problem else None), None
 
 

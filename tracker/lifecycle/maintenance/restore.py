@@ -21,9 +21,10 @@ from tracker.lifecycle.maintenance.after_restore import RestoreReport, after_res
 from tracker.store.engine.database import Database, inbox_path
 from tracker.store.engine.files import kind_of
 from tracker.store.inbox.inbox_file import LAYOUT
-from tracker.store.maintenance import file_swap, sqlite_file
+from tracker.store.maintenance import file_swap, inspection, sqlite_file
+from tracker.store.maintenance.inspection import InboxContents, RecordsContents
 from tracker.store.maintenance.partial_file import partial_file
-from tracker.store.maintenance.sqlite_file import Damaged, InboxContents, RecordsContents
+from tracker.store.maintenance.sqlite_file import Damaged
 from tracker.store.schema import upgrade
 
 
@@ -66,7 +67,7 @@ def restore(
         schema = _upgrade(source, records_copy)
         inbox = _copy_inbox(source, records, inbox_copy)
         has_own_inbox = _is_later_inbox(inbox_file, inbox, inbox_copy)
-        unjoined = sqlite_file.count_callbacks_after(
+        unjoined = inspection.count_callbacks_after(
             inbox_file if has_own_inbox else inbox_copy, records.joined_position
         )
         with file_swap.exclusive_lock(inbox_file):  # from here on it must not be opened
@@ -100,7 +101,7 @@ def _require_backup(source: Path, path: Path) -> None:
 def _copy_records(source: Path, copy: Path) -> RecordsContents:
     try:
         sqlite_file.copy_sqlite_file(source, copy, in_use=False)
-        return sqlite_file.inspect_records(copy)
+        return inspection.inspect_records(copy)
     except Damaged as error:
         raise _damaged_backup(source, error) from error
 
@@ -114,7 +115,7 @@ def _copy_inbox(source: Path, records: RecordsContents, copy: Path) -> InboxCont
         )
     try:
         sqlite_file.copy_sqlite_file(original, copy, in_use=False)
-        inbox = sqlite_file.inspect_inbox(copy)
+        inbox = inspection.inspect_inbox(copy)
     except Damaged as error:
         raise _damaged_backup(original, error) from error
     if inbox.layout != LAYOUT:
@@ -122,7 +123,7 @@ def _copy_inbox(source: Path, records: RecordsContents, copy: Path) -> InboxCont
             f"{original} has layout {inbox.layout}, and this version of tracker needs {LAYOUT}. Restore with the "
             "version that made it. Nothing was changed."
         )
-    if problem := sqlite_file.pairing_problem(records, inbox):
+    if problem := inspection.pairing_problem(records, inbox):
         raise Conflict(
             f"{original} {problem}. Put the inbox file of this backup there, or restore another backup. Nothing was "
             "changed."
@@ -143,14 +144,14 @@ def _is_later_inbox(path: Path, backup: InboxContents, backup_copy: Path) -> boo
     """
     file_swap.merge_log_if_unused(path)
     try:
-        own = sqlite_file.inspect_inbox(path) if path.exists() else None
+        own = inspection.inspect_inbox(path) if path.exists() else None
     except Damaged:
         return False
     return (
         own is not None
         and (own.layout, own.database_id) == (backup.layout, backup.database_id)
         and own.last_position >= backup.last_position
-        and sqlite_file.continues(path, backup_copy)
+        and inspection.continues(path, backup_copy)
     )
 
 

@@ -12,6 +12,14 @@ from pathlib import Path
 
 from tracker.errors import Conflict, NotFound, StorageUnavailable
 from tracker.store.engine.database import inbox_path
+from tracker.store.maintenance.inspection import (
+    InboxContents,
+    RecordsContents,
+    inspect_inbox,
+    inspect_records,
+    pairing_problem,
+    read_database_id,
+)
 from tracker.store.maintenance.partial_file import (
     already_exists,
     companions,
@@ -19,16 +27,7 @@ from tracker.store.maintenance.partial_file import (
     publish,
     refuse_special,
 )
-from tracker.store.maintenance.sqlite_file import (
-    Damaged,
-    InboxContents,
-    RecordsContents,
-    copy_sqlite_file,
-    inspect_inbox,
-    inspect_records,
-    pairing_problem,
-    read_database_id,
-)
+from tracker.store.maintenance.sqlite_file import Damaged, copy_sqlite_file
 
 
 @dataclass(frozen=True, kw_only=True)

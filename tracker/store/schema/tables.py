@@ -1,7 +1,8 @@
-"""The tables.
+"""Declares the tables.
 
-Rows are written from values that were checked before: a table class validates nothing when it is constructed.
-Texts hold no NUL and no lone surrogates (the adapters see to that); what came over the wire is bytes.
+A table class validates nothing when it is constructed, because rows are written from values that were checked before.
+Texts have no NUL and no lone surrogates, which the provider adapters replace. Columns with what came over the wire are
+bytes.
 """
 
 from __future__ import annotations
@@ -29,20 +30,20 @@ _POSITION: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _NULLABLE_JSON = cast(Any, sa.JSON(none_as_null=True))
 
 
-#: SQLite uses the index of the callbacks that are not joined only where a query says exactly this
+#: SQLite uses the index of the callbacks that are not joined only if a query has exactly this condition
 UNJOINED: Final = "state <> 'joined'"
 
 
 def _partial(name: str, *columns: str, where: str) -> Index:
-    """An index over the few rows for which `where` is true; whoever wants it used says the very same words."""
+    """Return an index over the few rows for which `where` is true; queries repeat `where` exactly to use it."""
     return Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
 
 
 def _busy(fillfactor: int = 100) -> dict[str, Any]:
-    """For PostgreSQL: a table whose rows change often is cleaned and counted before a fifth of it is dead.
+    """Return options for a table whose rows change often: PostgreSQL vacuums it before a fifth of it is dead.
 
-    fillfactor: per cent of a page that inserts fill; a row that finds room in its own page for its next version, and
-    changes nothing that is indexed, is written without touching any index.
+    fillfactor: per cent of a page that inserts fill. An update of no indexed column writes no index if the page has
+    room for the row's next version.
     """
     often = {"autovacuum_vacuum_scale_factor": 0.05, "autovacuum_analyze_scale_factor": 0.05}
     return {"postgresql_with": ({"fillfactor": fillfactor} if fillfactor < 100 else {}) | often}
@@ -94,19 +95,19 @@ class CallRow(SQLModel, table=True):
 
     __table_args__ = (
         *_wish_columns(),
-        # every index names the query that needs it; tests/store/test_indexes.py holds it to its word.
+        # each index names the query that needs it, and tests/store/test_indexes.py checks that the query uses it.
         # GET /calls by status, outcome, settled, answered, and without a filter: a list is merged from one stream for
         # each status and settled (read/call_search.py). An outcome is the status of a settled call, and an answered
         # call is completed.
-        # The other time stands behind, so that what it excludes is passed over without a look at the row
+        # The other time is the last column, so that a condition on it is checked without reading the row
         Index("ix_calls_status", "status", "settled", "created_at", "id", "updated_at"),
-        # the same by updated_at, and what changed since
+        # the same by updated_at, and updated_after
         Index("ix_calls_changed", "status", "settled", "updated_at", "id", "created_at"),
         # GET /calls?to=
         Index("ix_calls_to", "to", "created_at", "id"),
         # GET /calls?account=
         Index("ix_calls_account", "account", "created_at", "id"),
-        # GET /calls?campaign=, and what changed of it since
+        # GET /calls?campaign=, also with updated_after
         _partial("ix_calls_campaign", "campaign", "created_at", "id", where="campaign IS NOT NULL"),
         _partial("ix_calls_campaign_changed", "campaign", "updated_at", "id", where="campaign IS NOT NULL"),
         # GET /calls?reference=
@@ -127,7 +128,7 @@ class CallSecretRow(SQLModel, table=True):
 
 
 class SubmissionRow(SQLModel, table=True):
-    """One attempt."""
+    """A submission: one attempt of a call."""
 
     __tablename__ = "submissions"
 
@@ -141,7 +142,7 @@ class SubmissionRow(SQLModel, table=True):
     number: int
     trigger: str
     lane: str | None
-    #: the provider's id: as sent, for comparing, and without its suffix
+    #: the provider's id: as it was sent, in the form that is compared, and without its suffix
     provider_id: str | None
     provider_key: str | None
     provider_base: str | None
@@ -157,7 +158,7 @@ class SubmissionRow(SQLModel, table=True):
     created_at: datetime
 
     __table_args__ = (
-        # one submission per call and number, whoever plans it
+        # a call has one submission of each number, also if two processes add one
         Index("uq_submissions_call", "call_id", "number", unique=True),
         # joining by id; GET /calls?submission_id=
         Index("ix_submissions_provider_key", "provider_key"),
@@ -166,13 +167,13 @@ class SubmissionRow(SQLModel, table=True):
         Index("ix_submissions_to", "account", "to", "requested_at"),
         # looking for ended leases
         _partial("ix_submissions_lease", "lease_until", where="lease_until IS NOT NULL"),
-        # no column of its outcome is indexed
+        # no column that its outcome changes is indexed
         _busy(fillfactor=80),
     )
 
 
 class EventRow(SQLModel, table=True):
-    """One fact. A row never changes but for `withdrawn`: true where its callback was moved to another submission."""
+    """An event. Only `withdrawn` ever changes: it is true if the event's callback was moved to another submission."""
 
     __tablename__ = "events"
 
@@ -196,13 +197,13 @@ class EventRow(SQLModel, table=True):
     withdrawn: bool = False
 
     __table_args__ = (
-        # one event for one fact, whoever finds it; the events of a call
+        # a fact is one event, also if two processes find it; the events of a call
         Index("uq_events_call_key", "call_id", "key", unique=True),
     )
 
 
 class InboxRow(SQLModel, table=True):
-    """One received request, exactly as it came. Rows are appended and pruned, never changed.
+    """A received request, exactly as it came. Rows are appended and pruned, never changed.
 
     On SQLite this table lies in a file of its own, which only the receiver writes, so that storing a callback never
     waits for the joiner. It has no secondary index there: it is read by position.
@@ -222,7 +223,7 @@ class InboxRow(SQLModel, table=True):
     #: bytes of the body as it came
     size: int
     remote: str | None
-    #: `pending`; or `ignored` or `quarantined` where the receiver has decided that already
+    #: `pending`, or `ignored` or `quarantined` if the receiver has decided so
     state: str
     reason: str | None
     #: keyed digest of the secret that was presented with a quarantined request
@@ -275,7 +276,7 @@ class CallbackRow(SQLModel, table=True):
     reason: str | None
     #: keyed digest of the secret that was presented with a quarantined request
     fingerprint: str | None
-    #: what the provider adapter read; None where that is no call report
+    #: what the provider adapter parsed; None if it is no call report
     report: dict[str, Any] | None = Field(sa_type=_NULLABLE_JSON)
     #: the callee, if no id names the submission: such callbacks are matched together
     heuristic_number: str | None
@@ -320,12 +321,12 @@ class WaitingKeyRow(SQLModel, table=True):
 
     account: str = Field(primary_key=True)
     key: str = Field(primary_key=True)
-    #: indexed for whoever waits no more
+    #: indexed for the removal of callbacks that wait no more
     callback_id: str = Field(primary_key=True, foreign_key="callbacks.id", index=True)
 
 
 class ExchangeRow(SQLModel, table=True):
-    """One request of ours to the provider and what came back, without secrets."""
+    """A request to the provider and its response, without secrets."""
 
     __tablename__ = "exchanges"
 
@@ -333,7 +334,7 @@ class ExchangeRow(SQLModel, table=True):
     kind: str
     #: indexed for the evidence of a call
     call_id: str = Field(foreign_key="calls.id", index=True)
-    #: indexed for removing a submission: the database looks for whatever still refers to it
+    #: indexed for the removal of a submission, because the database looks for rows that refer to it
     submission_id: str = Field(foreign_key="submissions.id", index=True)
     requested_at: datetime
     answered_at: datetime
@@ -345,12 +346,12 @@ class ExchangeRow(SQLModel, table=True):
     reply_headers: bytes
     reply_body: bytes
     failure: str | None
-    #: what a poll said, one reading a row
+    #: the reports of a poll's response, one for each of its rows
     readings: list[Any] | None = Field(sa_type=_NULLABLE_JSON)
 
 
 class JobRow(SQLModel, table=True):
-    """Due work, written in the transaction that caused it."""
+    """A job: due work, written in the transaction that caused it."""
 
     __tablename__ = "jobs"
 
@@ -359,38 +360,38 @@ class JobRow(SQLModel, table=True):
     subject: str
     account: str
     due_at: datetime
-    #: `due_at` is a moment of the account's pace that was given to it
+    #: whether `due_at` is a moment that the account's rate limit has reserved for it
     paced: bool = False
     tries: int = 0
-    #: who works on it, and until when; then somebody else may
+    #: the worker that has claimed it, and until when
     owner: str | None = None
     lease_until: datetime | None = None
 
     __table_args__ = (
-        # one piece of work of a kind for one subject
+        # one job of a kind for one subject
         Index("uq_jobs_kind_subject", "kind", "subject", unique=True),
-        # what is due
+        # due jobs
         Index("ix_jobs_due", "kind", "due_at", "id"),
         _busy(fillfactor=50),
     )
 
 
 class IdempotencyKeyRow(SQLModel, table=True):
-    """A request that must not be done twice. `scope` and `digest` are keyed digests."""
+    """An Idempotency-Key: a request that must not be done twice. `scope` and `digest` are keyed digests."""
 
     __tablename__ = "idempotency_keys"
 
     scope: str = Field(primary_key=True)
     key: str = Field(primary_key=True)
     digest: str
-    #: indexed for removing a call
+    #: indexed for the removal of a call
     call_id: str = Field(foreign_key="calls.id", index=True)
-    #: indexed for forgetting the old ones
+    #: indexed for the removal of old keys
     created_at: datetime = Field(index=True)
 
 
 class PaceRow(SQLModel, table=True):
-    """The latest moments at which an account dialled, and those that were given away; ISO texts, rising."""
+    """The latest moments at which an account dialled, and those that are reserved: ISO texts in order."""
 
     __tablename__ = "pace"
 
@@ -400,7 +401,7 @@ class PaceRow(SQLModel, table=True):
 
 
 class CountRow(SQLModel, table=True):
-    """What is counted and not kept: callbacks to unknown accounts, too large ones, quarantine over its bounds."""
+    """The number of callbacks that were refused: of unknown accounts, too large, or beyond the quarantine's limits."""
 
     __tablename__ = "counts"
 
@@ -411,7 +412,7 @@ class CountRow(SQLModel, table=True):
 
 
 class WorkerRow(SQLModel, table=True):
-    """A process that works, and when it was last heard of."""
+    """A worker, and its last heartbeat."""
 
     __tablename__ = "workers"
 
@@ -421,7 +422,7 @@ class WorkerRow(SQLModel, table=True):
 
 
 class SettingRow(SQLModel, table=True):
-    """What the database knows of itself: the key of its digests."""
+    """A note of the database's own, such as the key of its digests, its identity, or a pause."""
 
     __tablename__ = "settings"
 
@@ -452,5 +453,5 @@ workers = _table(WorkerRow)
 settings = _table(SettingRow)
 
 
-#: said beside what is asked of the state, so that SQLite uses the index
+#: added to conditions on the state, so that SQLite uses the index
 unjoined = sa.text(f"callbacks.{UNJOINED}")
