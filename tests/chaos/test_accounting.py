@@ -47,7 +47,8 @@ class Scene:
 
     def spoil(self, statement: str) -> None:
         with closing(House(self.url, self.provider.base_url, **ACCOUNT)) as house:
-            assert house.database.write(lambda c: c.execute(sa.text(statement))).rowcount > 0
+            database = house.database.inbox if "update inbox" in statement else house.database
+            assert database.write(lambda c: c.execute(sa.text(statement))).rowcount > 0
 
 
 @pytest.fixture

@@ -133,14 +133,14 @@ def test_what_was_answered_before_a_kill_is_there_after_it(
         assert [e["callback"] for e in told] == [callback]
 
 
-def test_a_database_that_another_process_has_locked(tmp_path: Path) -> None:
-    """SQLite's write lock is held by somebody else for longer than the provider waits."""
+def test_an_inbox_that_another_process_has_locked(tmp_path: Path) -> None:
+    """SQLite's write lock is held by another process for longer than the provider waits."""
     url = f"sqlite:///{tmp_path / 'tracker.db'}"
     with Processes(tmp_path, url) as processes:
         server = processes.serve()
         with burst(server) as running, server.client() as client:
             running.more()
-            with closing(sqlite3.connect(tmp_path / "tracker.db", isolation_level=None)) as other:
+            with closing(sqlite3.connect(tmp_path / "tracker-inbox.db", isolation_level=None)) as other:
                 eventually(lambda: _locked(other), "the other process should get the lock")
                 eventually(lambda: len(running.refused) >= 6, "callbacks should be refused")
                 assert client.get("/readyz").status_code == 503
@@ -149,6 +149,25 @@ def test_a_database_that_another_process_has_locked(tmp_path: Path) -> None:
             running.more(20)
             eventually(lambda: client.get("/readyz").status_code == 200, "it should be ready again")
         assert server.log("callback.store_failed")
+        assert server.terminate() == 0
+    nothing_is_lost(url, running)
+
+
+def test_callbacks_are_stored_while_the_records_are_locked(tmp_path: Path) -> None:
+    """Joining waits for the lock; answering does not."""
+    url = f"sqlite:///{tmp_path / 'tracker.db'}"
+    with Processes(tmp_path, url) as processes:
+        server = processes.serve()
+        with closing(sqlite3.connect(tmp_path / "tracker.db", isolation_level=None)) as other:
+            eventually(lambda: _locked(other), "the other process should get the lock")
+            with burst(server) as running:
+                running.more(50)
+            other.execute("ROLLBACK")
+        assert running.refused == []
+        with server.client() as client:
+            eventually(
+                lambda: client.get("/statusz").json()["callbacks"]["pending"] == 0, "they should be joined"
+            )
         assert server.terminate() == 0
     nothing_is_lost(url, running)
 
@@ -187,7 +206,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
                 running.more(20)
                 eventually(lambda: client.get("/readyz").status_code == 200, "it should be ready again")
             nothing_is_lost(url, running, f"burst-{most}")
-        assert server.log("callbacks.not_stored")[0]["error"].startswith("The database cannot be used now: ")
+        assert server.log("callback.store_failed")[0]["error"].startswith("The database cannot be used now: ")
         assert server.log("server.readiness_failed")
         assert server.terminate() == 0
     assert {f"before-{n}" for n in range(4)} <= markers(url).keys()
@@ -210,7 +229,7 @@ def test_a_small_file_system_that_is_full(tmp_path: Path) -> None:
             disk.free(server.pid)
             running.more(20)
             eventually(lambda: client.get("/readyz").status_code == 200, "it should be ready again")
-        told = server.log("callbacks.not_stored")[0]["error"]
+        told = server.log("callback.store_failed")[0]["error"]
         assert told.startswith("The database cannot be used now: ")
         assert ("disk is full" in told) == disk.is_real
         assert server.log("server.readiness_failed")
@@ -222,9 +241,10 @@ def test_a_small_file_system_that_is_full(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("moved", ["replaced", "removed"])
 def test_a_file_that_is_moved_away(tmp_path: Path, moved: str) -> None:
-    """Somebody moves the database away while it is served, or a copy of it over it, and puts it back a while later."""
-    path, aside = tmp_path / "t.db", tmp_path / "aside.db"
-    with Processes(tmp_path, f"sqlite:///{path}", "http://127.0.0.1:9/") as processes:
+    """An operator moves the inbox away while it is served, or a copy over it, and puts it back a while later."""
+    url = f"sqlite:///{tmp_path / 't.db'}"
+    path, aside = tmp_path / "t-inbox.db", tmp_path / "aside.db"
+    with Processes(tmp_path, url, "http://127.0.0.1:9/") as processes:
         server = processes.serve()
         with burst(server) as running:
             running.more(20)
@@ -243,7 +263,30 @@ def test_a_file_that_is_moved_away(tmp_path: Path, moved: str) -> None:
             running.more(20)
         assert f"{path} was {moved}" in server.output()
         assert server.terminate() == 0
-    nothing_is_lost(f"sqlite:///{path}", running)
+    nothing_is_lost(url, running)
+
+
+def test_records_that_are_moved_away(tmp_path: Path) -> None:
+    """The inbox is still there, so callbacks are stored; they are joined when the records are back."""
+    url, path, aside = f"sqlite:///{tmp_path / 't.db'}", tmp_path / "t.db", tmp_path / "aside.db"
+    with Processes(tmp_path, url, "http://127.0.0.1:9/") as processes:
+        server = processes.serve()
+        with burst(server) as running, server.client() as client:
+            running.more(20)
+            path.rename(aside)
+            eventually(lambda: f"{path} was removed" in client.get("/readyz").text, "it should notice")
+            assert client.get("/readyz").status_code == 503
+            running.more(20)
+            aside.replace(path)
+            running.more(20)
+        assert running.refused == []
+        with server.client() as client:
+            eventually(
+                lambda: client.get("/statusz").json()["callbacks"]["pending"] == 0, "they should be joined"
+            )
+            assert client.get("/readyz").status_code == 200
+        assert server.terminate() == 0
+    nothing_is_lost(url, running)
 
 
 def test_connections_that_the_database_server_ends(

@@ -43,7 +43,7 @@ def held_up(database_url: str) -> Iterator[None]:
             other.execute("ROLLBACK")
     else:
         with psycopg.connect(database_url) as other_session:
-            other_session.execute("lock table callbacks in exclusive mode")
+            other_session.execute("lock table inbox in exclusive mode")
             yield
             other_session.rollback()
 

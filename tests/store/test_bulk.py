@@ -110,16 +110,15 @@ def test_nothing_is_no_statement(database: Database) -> None:
 
 def test_a_missing_value_is_sqls_null(database: Database) -> None:
     callback: dict[str, list[Any]] = {
-        "id": ["cb_1"], "account": ["a"], "received_at": [AT], "method": ["POST"], "path": [b"/"], "query": [b""],
-        "headers": [b"a: \xff\x00"], "body": [b"\x00\xff"], "size": [2], "state": ["pending"], "looks": [0],
-        "reading": [None], "next_match_at": [None],
+        "id": ["cb_1"], "position": [1], "account": ["a"], "received_at": [AT], "method": ["POST"], "size": [2],
+        "state": ["pending"], "match_retries": [0], "report": [None], "next_match_at": [None],
     }  # fmt: skip
     database.write(lambda c: bulk.insert(c, t.callbacks, callback))
-    is_null = sa.select(sa.func.count()).where(t.callbacks.c.reading.is_(sa.null()))
+    is_null = sa.select(sa.func.count()).where(t.callbacks.c.report.is_(sa.null()))
     assert database.read(lambda c: c.scalar(is_null)) == 1
-    query = (t.callbacks.c.body, t.callbacks.c.headers, t.callbacks.c.reading, t.callbacks.c.next_match_at)
+    query = (t.callbacks.c.report, t.callbacks.c.next_match_at)
     found = database.read(lambda c: bulk.select(c, query, t.callbacks.c.id, ["cb_1"]))
-    assert found == [(b"\x00\xff", b"a: \xff\x00", None, None)]
+    assert found == [(None, None)]
 
 
 def test_an_error_is_one_of_sqlalchemys(database: Database) -> None:

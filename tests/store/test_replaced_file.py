@@ -14,6 +14,8 @@ from sqlalchemy import event
 
 from tracker.errors import StorageUnavailable
 from tracker.store.engine.database import Connection, Database
+from tracker.store.inbox import log
+from tracker.store.schema import upgrade
 
 
 @pytest.fixture
@@ -51,6 +53,21 @@ def count(database: Database) -> None:
 
 def count_directly(database: Database) -> None:
     database.execute_durable(lambda c: c.execute("UPDATE counter SET count = count + 1"))
+
+
+def test_missing_inbox_is_not_created_by_reading_it(path: Path, tmp_path: Path) -> None:
+    """An empty file in its place would have SQLite end the inbox's write-ahead log."""
+    with closing(Database(f"sqlite:///{path}")) as database:
+        upgrade.prepare(database, create=True)
+        (tmp_path / "t-inbox.db").rename(tmp_path / "aside.db")
+        with (
+            closing(Database(f"sqlite:///{path}")) as other,
+            pytest.raises(StorageUnavailable, match=r"t-inbox\.db is missing"),
+        ):
+            other.inbox.read(log.last_position)
+        assert not (tmp_path / "t-inbox.db").exists()
+        (tmp_path / "aside.db").rename(tmp_path / "t-inbox.db")
+        assert database.inbox.read(log.last_position) == 0
 
 
 def read_count(path: Path) -> int:

@@ -34,9 +34,8 @@ def test_server_is_alive_and_ready(serving: Serving) -> None:
 
 
 def test_server_is_alive_and_not_ready_when_table_is_missing(serving: Serving) -> None:
-    with serving.database.engine.begin() as connection:
-        connection.execute(sa.text("DROP TABLE waiting_keys"))
-        connection.execute(sa.text("ALTER TABLE callbacks RENAME TO elsewhere"))
+    with serving.database.inbox.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE inbox RENAME TO elsewhere"))
 
     status, (problem,) = read_readiness(serving)
     assert status == 503
@@ -65,7 +64,7 @@ def test_server_is_not_ready_when_disk_is_full(sqlite_url: str, monkeypatch: pyt
 
 def test_readiness_probes_share_one_attempt_when_locked(sqlite_url: str, tmp_path: Path) -> None:
     with Serving(sqlite_url, worker=False) as serving:
-        lock = sqlite3.connect(tmp_path / "tracker.db", isolation_level=None, check_same_thread=False)
+        lock = sqlite3.connect(tmp_path / "tracker-inbox.db", isolation_level=None, check_same_thread=False)
         lock.execute("BEGIN IMMEDIATE")
         answers: list[tuple[int, list[str]]] = []
         probing = [threading.Thread(target=lambda: answers.append(read_readiness(serving))) for _ in range(5)]

@@ -55,7 +55,7 @@ def test_database_of_another_program_is_refused(processes: Processes) -> None:
     with sqlite3.connect(processes.folder / "tracker.db") as database:
         database.execute("create table birds (name text)")
     database.close()
-    assert "holds tables that are not tracker's (birds)" in start_error(processes, "--port", "0")
+    assert "has tables that are not tracker's (birds)" in start_error(processes, "--port", "0")
 
 
 def test_database_of_a_newer_version_is_refused(processes: Processes) -> None:
@@ -65,7 +65,7 @@ def test_database_of_a_newer_version_is_refused(processes: Processes) -> None:
         database.execute("update alembic_version set version_num = '9999'")
         database.execute("update settings set value = '9999' where name = 'oldest-able-schema'")
     database.close()
-    assert "install the version that made it" in start_error(processes, "--port", "0")
+    assert "older than the database" in start_error(processes, "--port", "0")
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
@@ -87,8 +87,8 @@ def test_worker_exits_with_0_after_sigterm(processes: Processes) -> None:
         assert processes.worker().terminate() == 0
 
 
-def test_two_servers_share_one_database(processes: Processes) -> None:
-    with processes:
+def test_two_servers_share_one_database_on_postgresql(tmp_path: Path, postgres_database: str) -> None:
+    with Processes(tmp_path, postgres_database) as processes:
         one, two = processes.serve(), processes.serve("--no-worker")
         with one.client() as first, two.client() as second:
             assert first.get("/statusz").json()["worker_here"] == "running"
@@ -97,6 +97,25 @@ def test_two_servers_share_one_database(processes: Processes) -> None:
                 lambda: second.get("/statusz").json()["workers"], "the other's worker is not listed"
             )
             assert worker["id"] == one.log("worker.started")[0]["worker"]
+
+
+def test_second_server_on_one_sqlite_file_is_refused(processes: Processes) -> None:
+    with processes:
+        first = processes.serve()
+        error = start_error(processes, "--port", "0")
+        assert (
+            f"serve` (process {first.pid}) stores callbacks in {processes.folder / 'tracker-inbox.db'}"
+            in error
+        )
+        assert "Stop it first, or use PostgreSQL" in error
+        with first.client() as client:
+            assert client.get("/readyz").status_code == 200
+
+
+def test_killed_server_leaves_the_inbox_to_the_next(processes: Processes) -> None:
+    with processes:
+        processes.serve().kill()
+        assert processes.serve().terminate() == 0
 
 
 def test_start_is_logged_with_masked_settings(processes: Processes) -> None:

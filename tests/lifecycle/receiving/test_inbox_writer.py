@@ -23,15 +23,16 @@ from tracker.store.ids import new_id
 class SlowInbox(Database):
     """A database whose inbox a test can hold up, or let fail."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
+    def __init__(self, url: str, **options: Any) -> None:
+        super().__init__(url, **options)
         self.open = threading.Event()
         self.open.set()
         self.failures: list[Exception] = []
         self.begun = threading.Semaphore(0)
         self.commits = 0
-        self._append = self.inbox.execute_durable
-        self.inbox.execute_durable = self._held  # type: ignore[method-assign]
+        if not options:
+            self._append = self.inbox.execute_durable
+            self.inbox.execute_durable = self._held  # type: ignore[method-assign]
 
     def _held(self, work: Callable[[Any], Any]) -> Any:
         self.begun.release()

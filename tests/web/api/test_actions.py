@@ -128,6 +128,7 @@ def test_ignore_takes_every_callback(
     serving.callback(body, secret=secret)
     (callback,) = eventually(lambda: serving.stored_callbacks(state), "it is not there")
     path = f"/callbacks/{callback['id']}"
+    eventually(lambda: serving.api("POST", f"{path}/ignore").status_code != 409, "it stays pending")
     ignored, again = (serving.api("POST", f"{path}/ignore").json() for _ in range(2))
     assert (ignored["state"], ignored["reason"]) == ("ignored", reason)
     assert again == ignored

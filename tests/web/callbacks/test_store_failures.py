@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,7 @@ def write_lock(file: Path) -> Iterator[None]:
         lock.close()
 
 
-def test_callback_is_503_and_polled_when_database_is_locked(
-    tmp_path: Path, provider: RecordingProvider
-) -> None:
+def test_callback_is_503_and_polled_when_inbox_is_locked(tmp_path: Path, provider: RecordingProvider) -> None:
     url = f"sqlite:///{tmp_path / 'tracker.db'}"
     with Processes(tmp_path, url, provider.base_url) as processes:
         server = processes.serve()
@@ -43,7 +41,7 @@ def test_callback_is_503_and_polled_when_database_is_locked(
             callstatus({"id": id, "mobile": NUMBER[1:], "status": "BUSY", "duration": "00:00:00"})
         )
         headers = {"Authorization": f"Bearer {SECRET}"}
-        with write_lock(tmp_path / "tracker.db"):
+        with write_lock(tmp_path / "tracker-inbox.db"):
             # Rejected requests do not wait for the database.
             unknown = httpx.post(f"{server.url}/callbacks/nobody", trust_env=False)
             wrong = httpx.post(f"{server.url}/callbacks/thundersms", content=b"{}", trust_env=False)
@@ -56,12 +54,12 @@ def test_callback_is_503_and_polled_when_database_is_locked(
             assert int(response.headers["retry-after"]) > 0
             assert response.headers["content-type"] == "application/problem+json"
 
-        def read_settled() -> Any:
-            with server.client() as client:
-                document = client.get(f"/api/v1/calls/{call['id']}").json()
-                return document if document["settled"] else None
+            def read_settled() -> Any:
+                with server.client() as client:
+                    document = client.get(f"/api/v1/calls/{call['id']}").json()
+                    return document if document["settled"] else None
 
-        settled = eventually(read_settled, "the provider was not polled")
+            settled = eventually(read_settled, "the provider was not polled")
         assert (settled["status"], settled["outcome"]) == ("busy", "busy")
         assert any("/outgoing/callstatus" in each.path for each in provider.seen)
         # Counts from the time of the lock are stored afterwards.
@@ -83,7 +81,9 @@ def test_placing_is_503_and_not_sent_when_database_is_locked(
 
 
 def test_reading_continues_when_database_is_locked(sqlite_url: str, tmp_path: Path) -> None:
-    with Serving(sqlite_url, worker=False) as serving, write_lock(tmp_path / "tracker.db"):
+    with Serving(sqlite_url, worker=False) as serving, ExitStack() as locks:
+        for file in ("tracker.db", "tracker-inbox.db"):
+            locks.enter_context(write_lock(tmp_path / file))
         waiting = [threading.Thread(target=lambda: serving.callback({"a": 1})) for _ in range(20)]
         for thread in waiting:
             thread.start()

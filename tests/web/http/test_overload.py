@@ -20,7 +20,7 @@ def test_callbacks_are_refused_when_buffers_are_full(tmp_path: Path) -> None:
     with Processes(tmp_path, f"sqlite:///{tmp_path / 'tracker.db'}") as processes:
         server = processes.serve("--no-worker")
         with (
-            closing(sqlite3.connect(tmp_path / "tracker.db", isolation_level=None)) as lock,
+            closing(sqlite3.connect(tmp_path / "tracker-inbox.db", isolation_level=None)) as lock,
             ExitStack() as stack,
         ):
             lock.execute("BEGIN IMMEDIATE")
@@ -59,7 +59,7 @@ def test_memory_is_bounded_when_600_mib_arrive_at_once(tmp_path: Path) -> None:
         before = resident_kib(server)
         request = callback(b"x" * 1000 * KIB)
         with (
-            closing(sqlite3.connect(tmp_path / "tracker.db", isolation_level=None)) as lock,
+            closing(sqlite3.connect(tmp_path / "tracker-inbox.db", isolation_level=None)) as lock,
             ExitStack() as stack,
         ):
             lock.execute("BEGIN IMMEDIATE")

@@ -146,12 +146,17 @@ def _begin_transaction(connection: Connection, mode: str) -> None:
             time.sleep(_LOCK_POLL_S)
 
 
-def on_connecting(engine: Engine, before: Callable[[], object], after: Callable[[], None]) -> None:
-    """Call these before and after each connect; if one raises, the caller gets no connection."""
+def on_connecting(engine: Engine, path: Path, exists: Callable[[], bool], after: Callable[[], None]) -> None:
+    """Open SQLite's file without creating it if `exists()` is true, and call `after` then.
+
+    If one of them raises, the caller gets no connection.
+    """
 
     @event.listens_for(engine, "do_connect")
-    def _call_before(*_: object) -> None:
-        before()
+    def _open(_dialect: object, _record: object, arguments: list[Any], _options: object) -> None:
+        if exists():
+            # a file that is moved away just now must not be replaced by an empty one, which would end its log
+            arguments[0] = f"{path.absolute().as_uri()}?mode=rw"
 
     @event.listens_for(engine, "connect")
     def _call_after(connection: Any, _record: object) -> None:

@@ -111,8 +111,13 @@ class Database:
             else connect.postgresql(self.url, autocommit=True)
         )
         self._file = OpenFile(self.path) if self.path is not None else None
+        #: False lets connecting create the SQLite file
+        self.must_exist = False
         if self._file is not None:
-            connect.on_connecting(self.engine, self._file.exists, self._file.connected)
+            assert self.path is not None
+            connect.on_connecting(
+                self.engine, self.path, self._exists_or_may_be_created, self._file.connected
+            )
         self._turn = FairLock()
         #: SQLite's one writing connection, used under `_turn`: its page cache stays warm
         self._writer: Connection | None = None
@@ -123,6 +128,7 @@ class Database:
         if has_inbox and self.path is not None:
             inbox_url = self.url.set(database=str(inbox_path(self.path)))
             self.inbox = type(self)(inbox_url.render_as_string(hide_password=False), has_inbox=False)
+            self.inbox.must_exist = True
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that writes nothing. Raises StorageUnavailable."""
@@ -260,6 +266,12 @@ class Database:
         Raises StorageUnavailable if the file was there before.
         """
         return self._file is None or self._file.exists()
+
+    def _exists_or_may_be_created(self) -> bool:
+        exists = self.exists()
+        if self.must_exist and not exists:
+            raise StorageUnavailable(f"{self.path} is missing: it was moved or removed")
+        return exists
 
     def _check_file(self) -> None:
         if self._file is not None:

@@ -100,7 +100,9 @@ def check(database: Database) -> None:
 
 def _create(database: Database, first_position: int) -> None:
     # the file first: once the records name it, a missing file is a lost one
+    database.inbox.must_exist = False
     database_id = database.inbox.write(lambda c: _create_tables(c, first_position))
+    database.inbox.must_exist = True
 
     def pair(c: Connection) -> None:
         named = {"name": _DATABASE_ID, "value": database_id}
